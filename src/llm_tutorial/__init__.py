@@ -1,0 +1,1 @@
+"""Teaching library of the Advanced LLM Tutorial."""

