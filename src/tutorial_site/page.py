@@ -5,6 +5,7 @@
 ``{= lora/low_rank.py#x =}``     a recorded value inside a sentence, with an optional ``:.1f``
 ``[@hu2021lora]``                a citation
 ``{! lora/exercises/merge.py !}``  an exercise (a line of its own)
+``[sources]``, ``[references]``  the works that the page, or the whole language, cites (a line of its own)
 ``$…$``, ``$$…$$``               formulas
 ==============================  ==========================================================
 
@@ -16,15 +17,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 PATTERNS = {
-    "fence": r"^(?P<ticks>`{3,}|~{3,}).*?^(?P=ticks)[ \t]*$",
+    "fence": r"^[ ]*(?P<ticks>`{3,}|~{3,})[^\n`]*\n.*?^[ ]*(?P=ticks)[`~]*[ \t]*$",
     "comment": r"<!--.*?-->",
-    "code": r"(?P<tick>`+)(?!`).+?(?<!`)(?P=tick)(?!`)",
+    "code": r"(?P<tick>`+)(?!`)(?:(?!\n[ ]*\n).)+?(?<!`)(?P=tick)(?!`)",
     "cell": r"^[ ]*\{\*\s*(?P<cell>.+?)\s*\*\}[ \t]*$",
     "exercise": r"^[ ]*\{!\s*(?P<exercise>.+?)\s*!\}[ \t]*$",
+    "list": r"^\[(?P<list>sources|references)\][ \t]*$",
     "value": r"\{=\s*(?P<value>.+?)\s*=\}",
     "citation": r"\[@(?P<citation>[\w:.-]+(?:\s*;\s*@[\w:.-]+)*)\]",
-    "display": r"\$\$(?P<display>.+?)\$\$",
-    "inline": r"(?<![\\$\w])\$(?P<inline>[^$\n]+?)\$(?![\d$])",
+    "display": r"(?<!\\)\$\$(?P<display>.+?)\$\$",
+    "inline": r"(?<![\\$A-Za-z0-9])\$(?![\s$])(?P<inline>(?:[^$\n\\]|\\.)+?)(?<!\s)\$(?![\d$])",
 }
 CONSTRUCT = re.compile("|".join(f"(?P<_{kind}>{pattern})" for kind, pattern in PATTERNS.items()), re.MULTILINE | re.DOTALL)
 

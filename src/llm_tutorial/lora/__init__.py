@@ -1,5 +1,6 @@
 """Low-rank adaptation: fewer trained parameters."""
 
+from llm_tutorial.lora.adapter import load_adapter, save_adapter
 from llm_tutorial.lora.inject import (
     add_lora,
     count_parameters,
@@ -11,15 +12,20 @@ from llm_tutorial.lora.inject import (
     unmerge_lora,
 )
 from llm_tutorial.lora.linear import LoRALinear
+from llm_tutorial.lora.variants import lora_plus_groups, pissa_init
 
 __all__ = [
     "LoRALinear",
     "add_lora",
     "count_parameters",
+    "load_adapter",
     "lora_layers",
+    "lora_plus_groups",
     "matching_linears",
     "merge_and_unload",
     "merge_lora",
+    "pissa_init",
     "remove_lora",
+    "save_adapter",
     "unmerge_lora",
 ]

@@ -1,5 +1,6 @@
 """Adapters put into a model by the names of its modules, counted, merged and taken out again."""
 
+import copy
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -14,6 +15,21 @@ ALL_LINEAR = "all-linear"
 def lora_layers(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
     """Every adapted layer with its name."""
     return ((name, module) for name, module in model.named_modules() if isinstance(module, LoRALinear))
+
+
+def saved_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every module trained in full (``modules_to_save``) with its name; its ``original`` is the pretrained one."""
+    return ((name, module) for name, module in model.named_modules() if "original" in vars(module))
+
+
+def ends_with(name: str, endings: Sequence[str]) -> bool:
+    """Whether a dotted name is, or ends in, one of the endings.
+
+    Example:
+        >>> ends_with("layers.0.q_proj", ["q_proj"]), ends_with("layers.0.nq_proj", ["q_proj"])
+        (True, False)
+    """
+    return any(name == ending or name.endswith(f".{ending}") for ending in endings)
 
 
 def matching_linears(model: nn.Module, target_modules: str | Sequence[str]) -> list[str]:
@@ -32,14 +48,16 @@ def matching_linears(model: nn.Module, target_modules: str | Sequence[str]) -> l
         >>> matching_linears(model, r"[01]")
         ['0']
     """
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    linears = [n for n, m in model.named_modules() if hasattr(m, "in_features") and m is not head and ".base" not in n]
+    get_head = getattr(model, "get_output_embeddings", None)
+    head = get_head() if callable(get_head) else None
+    inner = {f"{name}.base" for name, _ in lora_layers(model)}
+    linears = [n for n, m in model.named_modules() if hasattr(m, "in_features") and n not in inner]
     if target_modules == ALL_LINEAR:
-        found = linears
+        found = [name for name in linears if model.get_submodule(name) is not head]
     elif isinstance(target_modules, str):
         found = [name for name in linears if re.fullmatch(target_modules, name)]
     else:
-        found = [name for name in linears if any(name == end or name.endswith(f".{end}") for end in target_modules)]
+        found = [name for name in linears if ends_with(name, target_modules)]
     if not found:
         endings = sorted({name.rpartition(".")[2] for name in linears})
         raise ValueError(f"target_modules={target_modules!r} matches no linear layer; their names end in {endings}")
@@ -63,7 +81,8 @@ def add_lora(
         rank: Rank of each update.
         alpha: Numerator of the scaling, ``rank`` if not given.
         target_modules: See ``matching_linears``.
-        modules_to_save: Name endings of modules trained in full, such as a new classification head.
+        modules_to_save: Name endings of modules trained in full, such as a new classification head. A copy is trained,
+            as in PEFT: a head that was tied to the embedding leaves the embedding as it is.
         dropout: Dropout on the adapter's input.
         use_rslora: Scale by ``alpha / sqrt(rank)``.
         use_dora: Learn magnitudes as well.
@@ -81,7 +100,16 @@ def add_lora(
     """
     if any(True for _ in lora_layers(model)):
         raise ValueError("this model has adapters already; remove_lora() or merge_and_unload() it first")
-    names = matching_linears(model, target_modules)
+    to_save = {}
+    for ending in modules_to_save:
+        matching = {name: module for name, module in model.named_modules() if ends_with(name, [ending])}
+        if not matching:
+            raise ValueError(f"modules_to_save={ending!r} matches no module")
+        to_save.update(matching)
+    names = [name for name in matching_linears(model, target_modules) if name not in to_save]
+    for name in names:
+        if within := [saved for saved in to_save if name.startswith(f"{saved}.")]:
+            raise ValueError(f"{name!r} cannot have an adapter inside {within[0]!r}, which is trained in full")
     adapters = {
         name: LoRALinear(model.get_submodule(name), rank, alpha, dropout, use_rslora, use_dora) for name in names
     }
@@ -91,12 +119,10 @@ def add_lora(
         for parameter in (adapter.lora_A, adapter.lora_B, adapter.lora_magnitude):
             if parameter is not None:
                 parameter.requires_grad_(True)
-    for ending in modules_to_save:
-        found = [m for n, m in model.named_modules() if n == ending or n.endswith(f".{ending}")]
-        if not found:
-            raise ValueError(f"modules_to_save={ending!r} matches no module")
-        for module in found:
-            module.requires_grad_(True)
+    for name, module in to_save.items():
+        trained = copy.deepcopy(module).requires_grad_(True)
+        vars(trained)["original"] = module  # not registered: neither counted nor saved
+        model.set_submodule(name, trained)
     return model
 
 
@@ -115,11 +141,15 @@ def unmerge_lora(model: nn.Module) -> nn.Module:
 
 
 def remove_lora(model: nn.Module) -> nn.Module:
-    """Puts the pretrained layers back and drops the adapters."""
+    """Puts the pretrained layers back and drops the adapters; the model stays frozen."""
     for name, layer in list(lora_layers(model)):
         if layer.merged:
             layer.unmerge()
+        if layer.start is not None:
+            layer.base.weight = layer.start[0]
         model.set_submodule(name, layer.base)
+    for name, module in list(saved_modules(model)):
+        model.set_submodule(name, vars(module)["original"])
     return model
 
 
@@ -129,6 +159,8 @@ def merge_and_unload(model: nn.Module) -> nn.Module:
         if not layer.merged:
             layer.merge()
         model.set_submodule(name, layer.base)
+    for _, module in saved_modules(model):
+        del vars(module)["original"]
     return model
 
 

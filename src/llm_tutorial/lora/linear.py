@@ -5,6 +5,7 @@ DoRA, Liu et al. 2024 (arXiv:2402.09353).
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class LoRALinear(nn.Module):
 
     def __init__(
         self,
-        base: nn.Module,
+        base: Any,  # an nn.Module; Any, since what it must have is said above
         rank: int = 8,
         alpha: float | None = None,
         dropout: float = 0.0,
@@ -59,7 +60,7 @@ class LoRALinear(nn.Module):
             raise ValueError(f"alpha must be a positive number; got {alpha!r}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1; got {dropout!r}")
-        self.base = base.requires_grad_(False)
+        self.base: Any = base.requires_grad_(False)
         self.in_features, self.out_features = in_features, out_features
         self.rank, self.alpha, self.use_rslora = rank, alpha, use_rslora
         self.scaling = alpha / (math.sqrt(rank) if use_rslora else rank)
@@ -70,6 +71,9 @@ class LoRALinear(nn.Module):
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as nn.Linear: entries within 1/sqrt(in_features)
         self.lora_magnitude = nn.Parameter(self.weight.norm(dim=1)) if use_dora else None  # (out_features,)
         self.merged = False
+        self._unmerged: list[nn.Parameter] = []
+        self.start: tuple[nn.Parameter, Tensor, Tensor] | None = None  # PiSSA: pretrained weight, first A, first B
+        self.train(base.training)  # no dropout in a model that is in evaluation mode
 
     @property
     def weight(self) -> Tensor:
@@ -82,14 +86,16 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (..., in_features) to (..., out_features)."""
+        output = self.base(x)
         if self.merged:
-            return self.base(x)
-        update = F.linear(F.linear(self.dropout(x), self.lora_A), self.scaling * self.lora_B)
+            return output
+        dropped = self.dropout(x).to(self.lora_A.dtype)  # the adapter stays float32 beside a 16-bit weight
+        update = F.linear(F.linear(dropped, self.lora_A), self.scaling * self.lora_B).to(output.dtype)
         if self.lora_magnitude is None:
-            return self.base(x) + update
+            return output + update
         bias = getattr(self.base, "bias", None)
-        adapted = self.base(x) + update if bias is None else self.base(x) - bias + update
-        return adapted * self._dora_scale() + (0 if bias is None else bias)
+        adapted = output + update if bias is None else output - bias + update
+        return adapted * self._dora_scale().to(output.dtype) + (0 if bias is None else bias)
 
     def _dora_scale(self) -> Tensor:
         # the norm is a constant in the backward pass: DoRA, section 4.3
@@ -103,20 +109,26 @@ class LoRALinear(nn.Module):
         return adapted if self.lora_magnitude is None else adapted * self._dora_scale()[:, None]
 
     def merge(self) -> None:
-        """Adds the update to the weight, so that the adapter costs nothing; merging twice is an error."""
+        """Puts the adapted weight in place of the pretrained one, so that the adapter costs nothing.
+
+        Raises:
+            ValueError: It is merged already, or the weight is packed in 4 bits and cannot hold the sum.
+        """
         if self.merged:
             raise ValueError("this layer is merged already; unmerge() it first")
-        weight = self.merged_weight()
-        self._unmerged = self.weight.detach().clone()  # unmerge restores it bit by bit; subtracting would round
-        self.base.weight.data.copy_(weight)
+        if not isinstance(self.base.weight, nn.Parameter):
+            raise ValueError("a packed 4-bit weight cannot hold the update; dequantize_model() first, then merge")
+        # A new parameter, not a changed one: unmerge restores the old one bit by bit (subtracting would round), and
+        # an embedding that is tied to it stays as it is. The list keeps it out of the module's own parameters.
+        self._unmerged = [self.base.weight]
+        self.base.weight = nn.Parameter(self.merged_weight().to(self.base.weight.dtype), requires_grad=False)
         self.merged = True
 
     def unmerge(self) -> None:
         """Restores the pretrained weight exactly."""
         if not self.merged:
             raise ValueError("this layer is not merged")
-        self.base.weight.data.copy_(self._unmerged)
-        del self._unmerged
+        self.base.weight = self._unmerged.pop()
         self.merged = False
 
     def extra_repr(self) -> str:

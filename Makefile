@@ -1,0 +1,58 @@
+# `make` alone prints the targets. Without make: each target is one `python -m …` line below.
+# A CPU-only PyTorch on Linux: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+PYTHON      ?= python3
+TORCH_INDEX ?=
+CHAPTER     ?=
+
+VENV    := .venv
+BIN     := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+RUN     := $(BIN)/python
+PIP     := $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PATHS   := $(if $(CHAPTER),tests/$(CHAPTER) snippets/$(CHAPTER) src/llm_tutorial/$(CHAPTER),)
+
+.DEFAULT_GOAL := help
+.PHONY: help serve build archive test record retrain lint check clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##/  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 18
+
+serve: $(VENV)/site  ## read both languages on one local address; an edit shows up by itself
+	$(RUN) -m tutorial_site serve
+
+build: $(VENV)/site  ## both languages, strictly, into site/
+	$(RUN) -m tutorial_site build
+
+archive: $(VENV)/site  ## both languages for reading from a folder, into build/archive/
+	$(RUN) -m tutorial_site build --offline
+
+test: $(VENV)/all  ## everything, snippets run again; CHAPTER=lora for one chapter
+	$(RUN) -m pytest $(PATHS)
+
+record: $(VENV)/all  ## run the snippets that changed and write down what they print
+	$(RUN) -m tutorial_site record
+
+retrain: $(VENV)/all  ## train the committed weights again and compare (hours)
+	$(RUN) -m tutorial_site retrain
+
+lint: $(VENV)/all  ## style and types
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+
+check: lint  ## fast: lint, types, parity, fresh recordings, numbers, strict build and links
+	$(RUN) -m tutorial_site check
+
+clean:  ## everything that was made, the environment included
+	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# An environment is made again when the versions or the extras change.
+$(RUN):
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/site: pyproject.toml constraints.txt | $(RUN)
+	$(PIP) -e ".[site]"
+	@touch $@
+
+$(VENV)/all: pyproject.toml constraints.txt | $(RUN)
+	$(PIP) -e ".[site,snippets,test,dev]"
+	@touch $@ $(VENV)/site

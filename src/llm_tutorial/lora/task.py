@@ -1,0 +1,78 @@
+"""The task of the page on low-rank adaptation: English expressions into Chinese, right or wrong.
+
+The prompt is bare, ``two kilograms →``, because prompt tokens are what training on a CPU pays for.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from llm_tutorial.data.cldr import Pair
+from llm_tutorial.training import Example, encode
+
+
+def prompt(english: str) -> str:
+    """What the model is given."""
+    return f"{english} →"
+
+
+def batches(tokenizer: Any, pairs: Sequence[Pair], batch_size: int = 16, seed: int = 0) -> Callable[[int], list[Example]]:
+    """Batches by the number of their step: epoch after epoch, each in an order of its own.
+
+    Args:
+        tokenizer: A Transformers tokenizer.
+        pairs: The training pairs; fewer than ``batch_size`` make smaller batches.
+        batch_size: Pairs in a batch.
+        seed: Of the order.
+    """
+    examples = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pairs]
+    size = min(batch_size, len(pairs))
+    per_epoch = len(pairs) // size
+
+    def batch_at(step: int) -> list[Example]:
+        epoch, place = divmod(step, per_epoch)
+        order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(1000 * seed + epoch)).tolist()
+        return [examples[i] for i in order[place * size : (place + 1) * size]]
+
+    return batch_at
+
+
+@torch.no_grad()
+def answers(
+    model: nn.Module, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 28, batch_size: int = 50
+) -> list[str]:
+    """Greedy continuations of prompts, up to the end token or the line's end.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        prompts: Whole prompts.
+        max_new_tokens: Where an answer without end is cut off.
+        batch_size: Prompts continued together.
+    """
+    tokenizer.padding_side = "left"
+    said: list[str] = []
+    for start in range(0, len(prompts), batch_size):
+        inputs = tokenizer(list(prompts[start : start + batch_size]), return_tensors="pt", padding=True, add_special_tokens=False)
+        inputs.pop("token_type_ids", None)
+        device = next(model.parameters()).device
+        ids = model.generate(
+            **inputs.to(device), max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.eos_token_id
+        )  # type: ignore[operator]
+        texts = tokenizer.batch_decode(ids[:, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+        said += [text.strip().partition("\n")[0].strip() for text in texts]
+    return said
+
+
+def exact_match(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair]) -> float:
+    """Share of pairs, in percent, whose Chinese the model gives to the letter."""
+    said = answers(model, tokenizer, [prompt(pair.english) for pair in pairs])
+    return 100 * sum(a == pair.chinese for a, pair in zip(said, pairs, strict=True)) / len(pairs)
+
+
+def contains_match(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair]) -> float:
+    """Share of pairs, in percent, whose Chinese stands somewhere in what the model says."""
+    said = answers(model, tokenizer, [prompt(pair.english) for pair in pairs])
+    return 100 * sum(pair.chinese in a for a, pair in zip(said, pairs, strict=True)) / len(pairs)

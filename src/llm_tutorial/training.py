@@ -1,0 +1,290 @@
+"""One helper for long runs: progress, interruption and resumption, several devices, a manifest.
+
+A training script is a plain loop over named runs:
+
+    long_run = LongRun("low_rank", Path(__file__))
+    for seed in range(3):
+        long_run.measure(f"rank 8, seed {seed}", lambda: train(seed))
+    long_run.finish()
+
+``measure`` keeps the metrics of each finished run, and ``fit`` the state of the one under way, in the
+user's cache folder: a killed script goes on where it stopped, to the same result. ``accelerate launch``
+runs the same script on several devices.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from llm_tutorial.fetch import cache_folder
+
+REPLAYED_STEPS = 10
+
+
+class Example(NamedTuple):
+    """Token ids of a prompt and its answer, and where the answer begins."""
+
+    input_ids: list[int]
+    answer_from: int
+
+
+def encode(tokenizer: Any, prompt: str, answer: str, prompt_loss: bool = False) -> Example:
+    """A training example: the answer ends with the tokenizer's end token.
+
+    Args:
+        tokenizer: A Transformers tokenizer.
+        prompt: What the model is given.
+        answer: What it shall say.
+        prompt_loss: Train on the prompt's tokens too (a common mistake, shown on the page).
+
+    Example:
+        >>> from llm_tutorial.models import load_tokenizer
+        >>> encode(load_tokenizer("smollm2-135m"), "two days →", "2天")
+        Example(input_ids=[11355, 2009, 17822, 34, 18614, 119, 2], answer_from=3)
+    """
+    ids = tokenizer(prompt, add_special_tokens=False).input_ids
+    answer_ids = [*tokenizer(answer, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+    return Example(ids + answer_ids, 1 if prompt_loss else len(ids))
+
+
+def pack(examples: Sequence[Example], device: Any = None) -> tuple[dict[str, Tensor], Tensor]:
+    """One row that holds all examples end to end: no padding, and logits for the answers alone.
+
+    Positions start again at 0 with each example, from which Transformers makes the block-diagonal causal
+    mask that keeps the examples apart.
+
+    Args:
+        examples: Of any lengths, ``T`` tokens together, ``K`` of them answers.
+        device: Where the tensors go.
+
+    Returns:
+        The model's arguments, and the labels (K,) of the logits (1, K, vocabulary) it then gives.
+    """
+    ids = [token for example in examples for token in example.input_ids]
+    positions = [place for example in examples for place in range(len(example.input_ids))]
+    starts = [0, *itertools.accumulate(len(example.input_ids) for example in examples)]
+    answers = [
+        start + place
+        for start, example in zip(starts, examples, strict=False)
+        for place in range(example.answer_from, len(example.input_ids))
+    ]
+    row, kept = torch.tensor(ids, device=device), torch.tensor(answers, device=device)
+    inputs = {
+        "input_ids": row[None],  # (1, T)
+        "position_ids": torch.tensor(positions, device=device)[None],  # (1, T)
+        "logits_to_keep": kept - 1,  # (K,): the token before predicts
+    }
+    return inputs, row[kept]
+
+
+def answer_loss(model: nn.Module, examples: Sequence[Example], device: Any = None) -> Tensor:
+    """Sum of the answer tokens' cross-entropy, in nats; divide by ``answer_tokens`` for the mean."""
+    inputs, labels = pack(examples, device)
+    return nn.functional.cross_entropy(model(**inputs, use_cache=False).logits[0], labels, reduction="sum")
+
+
+def answer_tokens(examples: Sequence[Example]) -> int:
+    """How many tokens the loss is summed over."""
+    return sum(len(example.input_ids) - example.answer_from for example in examples)
+
+
+def linear_decay(optimizer: torch.optim.Optimizer, steps: int, warmup: int = 0) -> torch.optim.lr_scheduler.LambdaLR:
+    """A learning rate that rises over ``warmup`` steps, then falls linearly to 0 at ``steps``."""
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / (warmup + 1), (steps - step) / max(steps - warmup, 1))
+    )
+
+
+def fit(
+    model: nn.Module,
+    batch_at: Callable[[int], Sequence[Example]],
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    state: Path | None = None,
+    seed: int = 0,
+    save_every: int = 25,
+    max_grad_norm: float | None = 1.0,
+    description: str = "training",
+    accelerator: Accelerator | None = None,
+) -> list[float]:
+    """Trains a model's free parameters on batches that depend on the step's number alone.
+
+    Every step seeds itself, so step 57 is the same whether or not the run was interrupted before it.
+    On several devices each takes its share of every batch, and the loss is divided by the answer tokens
+    of the whole batch: the result is that of one device.
+
+    Args:
+        model: The model; parameters with ``requires_grad`` are trained.
+        batch_at: Gives the whole batch of a step.
+        optimizer: Over the trained parameters.
+        steps: How many.
+        scheduler: Stepped after each step.
+        state: Folder that keeps the state of an unfinished run; it is removed at the end by ``LongRun``.
+        seed: Of dropout.
+        save_every: Steps between two saved states.
+        max_grad_norm: Gradients are clipped to this norm.
+        description: Shown beside the progress bar.
+        accelerator: From Accelerate; one that finds the devices itself if not given.
+
+    Returns:
+        The mean loss of each step, in nats per answer token.
+    """
+    accelerator = accelerator or Accelerator(cpu=not torch.accelerator.is_available())
+    losses = _load_state(state, model, optimizer, scheduler) if state else []
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    replayed = os.environ.get("LLM_TUTORIAL_REPLAY")
+    rank, world = accelerator.process_index, accelerator.num_processes
+    model.train()
+    last = min(steps, REPLAYED_STEPS) if replayed else steps
+    bar = tqdm(range(len(losses), last), initial=len(losses), total=last, desc=description, disable=rank > 0)
+    for step in bar:
+        torch.manual_seed(1_000_003 * seed + step)
+        batch = batch_at(step)
+        tokens = answer_tokens(batch)
+        loss = answer_loss(wrapped, batch[rank::world], accelerator.device) / tokens
+        accelerator.backward(loss * world)  # the devices' gradients are averaged, and shall be summed
+        if max_grad_norm is not None:
+            accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        if scheduler:
+            scheduler.step()
+        losses.append(float(accelerator.reduce(loss.detach(), "sum")))
+        bar.set_postfix(loss=f"{losses[-1]:.3f}")
+        if state and not replayed and rank == 0 and (step + 1) % save_every == 0 and step + 1 < steps:
+            _save_state(state, model, optimizer, scheduler, losses)
+    if replayed:
+        if rank == 0:
+            Path(replayed).write_text(json.dumps({"losses": {description: losses}}))
+        raise SystemExit(0)
+    model.eval()
+    return losses
+
+
+def _save_state(folder: Path, model: nn.Module, optimizer: Any, scheduler: Any, losses: list[float]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    names = {id(p): name for name, p in trained.items()}
+    tensors = {f"model/{name}": p.detach().contiguous() for name, p in trained.items()}
+    for parameter, values in optimizer.state.items():
+        tensors |= {f"{key}/{names[id(parameter)]}": torch.as_tensor(value) for key, value in values.items()}
+    step = len(losses)
+    save_file(tensors, folder / f"{step}.safetensors")
+    schedule = scheduler.state_dict() if scheduler else {}
+    schedule = {key: value for key, value in schedule.items() if key != "lr_lambdas"}
+    _write(folder / "state.json", {"losses": losses, "scheduler": schedule, "tensors": f"{step}.safetensors"})
+    for old in folder.glob("*.safetensors"):
+        if old.name != f"{step}.safetensors":
+            old.unlink()
+
+
+def _load_state(folder: Path, model: nn.Module, optimizer: Any, scheduler: Any) -> list[float]:
+    if not (folder / "state.json").exists():
+        return []
+    saved = json.loads((folder / "state.json").read_text())
+    tensors = load_file(folder / saved["tensors"])
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(tensors.pop(f"model/{name}"))
+                keys = [key for key in tensors if key.partition("/")[2] == name]
+                optimizer.state[parameter] = {key.partition("/")[0]: tensors.pop(key) for key in keys}
+    if scheduler:
+        scheduler.load_state_dict(scheduler.state_dict() | saved["scheduler"])
+        for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+            group["lr"] = rate
+    return saved["losses"]
+
+
+def _write(path: Path, content: Any) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def data_digest(data: Any) -> str:
+    """SHA-256 of a training set, for a manifest.
+
+    Example:
+        >>> data_digest(["a", 1])[:8]
+        '1d809466'
+    """
+    return hashlib.sha256(repr(data).encode()).hexdigest()
+
+
+class LongRun:
+    """A script's runs: measured once each, and written down in a manifest when all are done.
+
+    Args:
+        name: Of the weights' folder.
+        script: The training script, ``Path(__file__)``; its chapter is the name of its folder.
+    """
+
+    def __init__(self, name: str, script: Path) -> None:
+        self.name = name
+        chapter = script.resolve().parent.name
+        self.folder = Path(__file__).parent / chapter / "weights" / name
+        self.state = cache_folder() / "runs" / chapter / name
+        if os.environ.get("LLM_TUTORIAL_RETRAIN"):
+            self.state = self.state / "retrain"
+        if os.environ.get("LLM_TUTORIAL_REPLAY"):
+            self.state = self.state / "replay"
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.data: dict[str, str] = {}
+
+    def state_of(self, run: str) -> Path:
+        """Folder for the state of one run under way."""
+        return self.state / hashlib.sha256(run.encode()).hexdigest()[:12]
+
+    def measure(self, run: str, function: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Runs a function once; what it returned before is read back instead of computed again.
+
+        Args:
+            run: The run's name.
+            function: Trains and evaluates; returns metrics, with ``losses`` among them where it trained.
+        """
+        path = self.state_of(run).with_suffix(".json")
+        if path.exists():
+            self.runs[run] = json.loads(path.read_text(encoding="utf-8"))
+        else:
+            start = time.perf_counter()
+            metrics = function()
+            self.runs[run] = metrics | {"seconds": time.perf_counter() - start}
+            self.state.mkdir(parents=True, exist_ok=True)
+            _write(path, self.runs[run])
+            shutil.rmtree(self.state_of(run), ignore_errors=True)
+        return self.runs[run]
+
+    def finish(self, **facts: Any) -> None:
+        """Writes the manifest; the site's ``record`` command adds the digests of the code.
+
+        Args:
+            facts: What else the manifest shall say, such as ``seeds`` and ``steps``.
+        """
+        seconds = sum(run["seconds"] for run in self.runs.values())
+        self.folder.mkdir(parents=True, exist_ok=True)
+        kept = ("losses", "seconds")
+        manifest = {
+            "name": self.name,
+            **facts,
+            "seconds": round(seconds),
+            "time": next((label for limit, label in ((600, "10 min"), (3600, "1 h"), (7200, "2 h")) if seconds < limit), "5 h"),
+            "data": self.data,
+            "losses": {name: [round(loss, 6) for loss in run["losses"][:10]] for name, run in self.runs.items() if "losses" in run},
+            "metrics": {name: {k: v for k, v in run.items() if k not in kept} for name, run in self.runs.items()},
+        }
+        _write(self.folder / "manifest.json", manifest)
+        shutil.rmtree(self.state, ignore_errors=True)

@@ -1,0 +1,105 @@
+"""Does a run still give what was recorded?
+
+Text must be equal, whole numbers too; numbers with a decimal point or an exponent agree within a
+relative tolerance: that stated beside the printed value, else that of the cell's header, else
+``DEFAULT``. Figures agree by having been drawn. A cell with ``differs="why"`` agrees by having run.
+"""
+
+import difflib
+import html
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tutorial_site.cells import Cell, Script
+
+DEFAULT = 1e-3
+NEAR_ZERO = 1e-6
+NUMBER = re.compile(r"[ ]*(?<![\w.])([-+−]?(?:\d[\d,]*)(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\d])[ ]*")
+NAMED = re.compile(r"^(\w+) = ")
+TAG = re.compile(r"<(style|script).*?</\1>|<[^>]*>", re.DOTALL)
+
+Outputs = dict[str, list[dict[str, Any]]]
+
+
+def compare(script: Script, recorded: Outputs, got: Outputs) -> list[str]:
+    """Every difference between a recording and a new run, as lines that name script, cell and value."""
+    return [
+        f"{script.path}:{cell.line}: cell {cell.name!r}: {difference}"
+        for cell in script.cells
+        for difference in compare_cell(cell, recorded.get(cell.name, []), got.get(cell.name, []))
+    ]
+
+
+def compare_cell(cell: Cell, recorded: list[dict[str, Any]], got: list[dict[str, Any]]) -> list[str]:
+    """The differences between two lists of outputs of one cell."""
+    return [] if cell.differs else list(_outputs(cell, recorded, got))
+
+
+def _outputs(cell: Cell, recorded: list[dict[str, Any]], got: list[dict[str, Any]]) -> Iterator[str]:
+    was, now = [_kind(output) for output in recorded], [_kind(output) for output in got]
+    if was != now:
+        yield f"gives {', '.join(now) or 'nothing'}; recorded: {', '.join(was) or 'nothing'}"
+        return
+    for kind, one, other in zip(was, recorded, got, strict=True):
+        if kind in ("text", "table"):
+            yield from _text(cell, plain(one), plain(other))
+
+
+def _kind(output: dict[str, Any]) -> str:
+    data = output.get("data", {})
+    image = next((kind for kind in data if kind.startswith("image/")), None)
+    return image or ("table" if "text/html" in data else "text")
+
+
+def plain(output: dict[str, Any]) -> str:
+    """The text of an output; a table's is what it shows without its tags."""
+    data = output.get("data", {})
+    if "text/html" in data:
+        rows = re.sub(r"</tr>\s*", "\n", "".join(data["text/html"]))
+        return html.unescape("\n".join(" ".join(TAG.sub(" ", row).split()) for row in rows.split("\n")))
+    return "".join(output["text"] if output["output_type"] == "stream" else data.get("text/plain", ""))
+
+
+def _text(cell: Cell, recorded: str, got: str) -> Iterator[str]:
+    was, now = recorded.rstrip().splitlines(), got.rstrip().splitlines()
+    if len(was) != len(now):
+        diff = difflib.unified_diff(was, now, "recorded", "now", lineterm="", n=1)
+        yield "prints other lines\n    " + "\n    ".join(diff)
+        return
+    for one, other in zip(was, now, strict=True):
+        if one != other:
+            yield from _line(cell, one, other)
+
+
+def _line(cell: Cell, recorded: str, got: str) -> Iterator[str]:
+    was, now = NUMBER.split(recorded.rstrip()), NUMBER.split(got.rstrip())
+    if was[::2] != now[::2]:
+        yield f"prints {got!r}; recorded: {recorded!r}"
+        return
+    name = NAMED.match(recorded)
+    for one, other in zip(was[1::2], now[1::2], strict=True):
+        stated = cell.tolerances.get(name[1], cell.tolerance) if name else cell.tolerance
+        if not close(one, other, stated):
+            within = "exactly equal" if _whole(one, other) and stated is None else f"{100 * (stated or DEFAULT):g} %"
+            yield f"{name[1] if name else repr(got)}: {other}, recorded {one} (tolerance: {within})"
+
+
+def close(one: str, other: str, tolerance: float | None = None) -> bool:
+    """Whether two printed numbers agree.
+
+    >>> close("0.1234", "0.12341"), close("1000", "1001"), close("3.0", "3.9", 0.5)
+    (True, False, True)
+    """
+    if _whole(one, other) and tolerance is None:
+        return one == other
+    return math.isclose(_number(one), _number(other), rel_tol=tolerance or DEFAULT, abs_tol=NEAR_ZERO)
+
+
+def _whole(*numbers: str) -> bool:
+    return all(re.fullmatch(r"[-+−]?[\d,]+", number) for number in numbers)
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "").replace("−", "-").strip() or "nan")

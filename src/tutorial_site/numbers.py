@@ -1,0 +1,71 @@
+"""A number in prose is bound, cited, or part of the argument.
+
+A decimal, a percentage or a factor that is typed into prose, outside formulas, code, values and
+sentences with a citation, was measured somewhere and may no longer be true: bind it to a recording,
+or cite where it comes from. Whole numbers (years, counts, "8 experts") are part of the argument.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tutorial_site.page import constructs
+
+TYPED = re.compile(
+    r"(?P<percentage>\d+(?:\.\d+)?\s*(?:[%％]|per\s?cent\b)|百分之\s*[\d零一二两三四五六七八九十百点]+)"
+    r"|(?P<factor>\d[\d,]*(?:\.\d+)?\s*(?:倍|[x×](?![\w\d])(?!\s*\d)|(?:times|-?fold)\b))"
+    r"|(?P<decimal>(?<![\w.-])\d[\d,]*\.\d+(?![\w.]*\.\d))"
+)
+# Names with a point in them: versions, licences, papers.
+NAMES = re.compile(
+    r"(?:Python|CC BY(?:-SA)?|Apache(?:-| License )?|glibc|CUDA)\s*-?\d+(?:\.\d+)*|\b\d{4}\.\d{4,5}\b", re.IGNORECASE
+)
+NO_PROSE = re.compile(
+    r"\]\([^)]*\)|\{\s*[:#][^}\n]*\}|<[^>\n]*>|https?://[^\s)）]+|^\[[^\]]+\]:.*$|\A---\n(?s:.*?)\n---$",
+    re.MULTILINE,
+)
+SENTENCE_END = re.compile(r"[。！？；]|[.!?;](?=[\s)\]”\"]|$)|\n(?=\s*(?:\n|[-*+|#>]|\d+\.\s))")
+CITED = "\0"
+
+
+def typed(markdown: str) -> Iterator[tuple[int, str, str]]:
+    r"""Typed numbers of a page: line, kind (percentage, factor or decimal), text.
+
+    >>> list(typed("It learns 3 things and is 3.5 % better.\n\nAs [@hu2021lora] says: 3 times less."))
+    [(1, 'percentage', '3.5 %')]
+    """
+    text = _blank(markdown)
+    at = 0
+    for end in [*(match.end() for match in SENTENCE_END.finditer(text)), len(text)]:
+        if CITED not in text[at:end]:
+            for match in TYPED.finditer(text, at, end):
+                yield text.count("\n", 0, match.start()) + 1, str(match.lastgroup), match[0]
+        at = end
+
+
+def _blank(markdown: str) -> str:
+    """The page with everything that is no prose blanked out, and a mark where something is cited."""
+    text = list(markdown)
+
+    def blank(start: int, end: int, by: str = " ") -> None:
+        text[start:end] = [by if letter != "\n" else letter for letter in text[start:end]]
+
+    for item in constructs(markdown):
+        if item.kind == "cell":
+            continue  # its caption and alt text are prose
+        blank(
+            item.start,
+            item.end,
+            CITED if item.kind == "citation" else "\t" if item.kind in ("inline", "value", "code") else " ",
+        )
+    for pattern in (NO_PROSE, NAMES):
+        for match in pattern.finditer("".join(text)):
+            blank(match.start(), match.end())
+    return "".join(text)
+
+
+def problems(root: Path) -> Iterator[str]:
+    """Every typed number of every page, with file and line."""
+    for page in sorted((root / "docs").glob("*/**/*.md")):
+        for line, kind, number in typed(page.read_text(encoding="utf-8")):
+            yield f"{page}:{line}: a typed {kind}, {number!r}: bind it to a recorded value or cite its source"

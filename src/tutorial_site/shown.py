@@ -1,0 +1,186 @@
+"""What a page takes from scripts and recordings: cells, values, the time that they take."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tutorial_site import SiteError, nearest
+from tutorial_site.cells import Cell, Script, read_script
+from tutorial_site.page import constructs
+from tutorial_site.recording import read_recording
+
+SECONDS = {"10 s": 10, "1 min": 60, "5 min": 300}
+CELL = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?P<options>.*)", re.DOTALL)
+OPTION = re.compile(r'\s+(\w+)=(?:"([^"]*)"|([^\s"]+))')
+OPTIONS = {"output": ("only", "hide"), "code": ("fold",), "alt": (), "caption": ()}
+VALUE = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?::(?P<format>\S+))?")
+FIGURES = ("image/svg+xml", "image/png")
+SCALES = {"万": 1e4, "亿": 1e8, "k": 1e3, "M": 1e6, "B": 1e9}
+SCALED = re.compile(rf"(?P<format>[,.\df]*)(?P<scale>[{''.join(SCALES)}])")
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A cell as a page shows it."""
+
+    script: Script
+    cell: Cell
+    outputs: list[dict[str, Any]]
+    code: str  # "show", "fold" or "hide"
+    alt: str
+    caption: str
+
+
+def find_script(root: Path, name: str) -> Script:
+    """The script at a path under ``snippets/``."""
+    path = root / "snippets" / name
+    if not path.is_file() or path.suffix != ".py" or ".." in name.split("/"):
+        names = [path.relative_to(root / "snippets").as_posix() for path in sorted(root.glob("snippets/*/*.py"))]
+        raise SiteError(f"no script snippets/{name}{nearest(name, names)}")
+    return read_script(path)
+
+
+def is_long(script: Script) -> bool:
+    """Whether the script is a long run, which has a manifest and no recording."""
+    return script.path.name.startswith("train_")
+
+
+def read_shown(root: Path, body: str) -> Shown:
+    """Finds the cell of ``{* lora/low_rank.py#adapter output=only alt="…" *}`` and what it printed.
+
+    Raises:
+        SiteError: script, cell or option unknown; no recording; a figure without an alt text.
+    """
+    match = CELL.fullmatch(body)
+    if not match:
+        raise SiteError(f"a cell reads {{* lora/low_rank.py#name *}}, not {body!r}")
+    script, options = find_script(root, match["path"]), _options(match["options"])
+    names = [cell.name for cell in script.cells]
+    if match["name"] not in names:
+        raise SiteError(f"snippets/{match['path']} has no cell {match['name']!r}{nearest(match['name'], names)}")
+    cell = script[match["name"]]
+    if cell.hidden:
+        raise SiteError(f"snippets/{match['path']}: cell {cell.name!r} is hidden; no page shows it")
+    output = options.get("output", "hide" if is_long(script) else "")
+    if is_long(script) and output == "only":
+        raise SiteError(f"snippets/{match['path']} is a long run; it has no recorded output")
+    outputs = [] if output == "hide" else read_recording(script).outputs[cell.name]
+    if output == "only" and not outputs:
+        raise SiteError(f"snippets/{match['path']}: cell {cell.name!r} printed and drew nothing")
+    figures = sum(figure(output) is not None for output in outputs)
+    if figures > 1:
+        raise SiteError(
+            f"snippets/{match['path']}: cell {cell.name!r} draws {figures} figures; one alt text describes one"
+        )
+    if bool(figures) != bool(options.get("alt", "").strip()):
+        raise SiteError(
+            f"snippets/{match['path']}: cell {cell.name!r} draws "
+            + ('a figure; it needs alt="…"' if figures else "no figure; alt says nothing")
+        )
+    code = "hide" if output == "only" else options.get("code", "show")
+    return Shown(script, cell, outputs, code, options.get("alt", ""), options.get("caption", ""))
+
+
+def _options(text: str) -> dict[str, str]:
+    options = {name: quoted or bare for name, quoted, bare in OPTION.findall(text)}
+    if rest := OPTION.sub("", text).strip():
+        raise SiteError(f'cannot read {rest!r}; options are output=only, output=hide, code=fold, alt="…", caption="…"')
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise SiteError(f"unknown option {name!r}{nearest(name, OPTIONS)}")
+        if OPTIONS[name] and value not in OPTIONS[name]:
+            raise SiteError(f"{name}={value}: must be {' or '.join(OPTIONS[name])}")
+    return options
+
+
+def figure(output: dict[str, Any]) -> str | None:
+    """The image type that a page shows of an output, or None."""
+    return next((kind for kind in FIGURES if kind in output.get("data", {})), None)
+
+
+def read_value(root: Path, body: str) -> str:
+    """The recorded value of ``lora/low_rank.py#trainable_percent:.1f``, as prose shows it.
+
+    Raises:
+        SiteError: no such value (names the nearest), or a format that does not fit it.
+    """
+    match = VALUE.fullmatch(body)
+    if not match:
+        raise SiteError(
+            f"a value reads {{= lora/low_rank.py#name =}} or {{= lora/low_rank.py#name:.1f =}}, not {body!r}"
+        )
+    script = find_script(root, match["path"])
+    if is_long(script):
+        raise SiteError(
+            f"snippets/{match['path']} is a long run; print the value in a quick script and take it from there"
+        )
+    recording, name = read_recording(script), match["name"]
+    found = [
+        (cell, value) for cell in recording.outputs for key, value in recording.values(cell).items() if key == name
+    ]
+    if not found:
+        names = [key for cell in recording.outputs for key in recording.values(cell)]
+        raise SiteError(f"snippets/{match['path']} prints no value {name!r}{nearest(name, names)}")
+    if len(found) > 1:
+        raise SiteError(
+            f"snippets/{match['path']}: value {name!r} is printed by cells {' and '.join(cell for cell, _ in found)}"
+        )
+    return format_value(found[0][1], match["format"] or "")
+
+
+def format_value(text: str, form: str = "") -> str:
+    """A recorded text as prose shows it.
+
+    Args:
+        text: what was printed.
+        form: a format of Python's; or ``%`` for per cent with three digits; or digits and a unit of
+            万, 亿, k, M, B.
+
+    >>> format_value("0.02753", "%"), format_value("134515008", ".2亿"), format_value("-1234.5", ",.0f")
+    ('2.75%', '1.35 亿', '−1,234')
+    >>> format_value("2e-3"), format_value("bfloat16")
+    ('2×10⁻³', 'bfloat16')
+    """
+    if not form:
+        return typeset(text)
+    try:
+        number = float(text.replace(",", "").rstrip("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise SiteError(f"the value {text!r} is not a number and takes no format") from None
+    if form == "%":
+        return typeset(f"{100 * number:.3g}%")
+    try:
+        if scaled := SCALED.fullmatch(form):
+            digits, unit = scaled["format"], scaled["scale"]
+            shown = format(number / SCALES[unit], digits if digits.endswith("f") else digits + ("f" if digits else "g"))
+            return typeset(shown + (" " if unit in "万亿" else "") + unit)
+        whole = number.is_integer() and re.fullmatch(r"[-+−\d,]+", text)
+        return typeset(format(int(number) if whole else number, form))
+    except ValueError as error:
+        raise SiteError(f"format {form!r}: {error}") from None
+
+
+def typeset(text: str) -> str:
+    """Numbers with a true minus and powers of ten; other text as it stands."""
+    text = re.sub(r"^-(?=[\d.])", "−", text)
+    return re.sub(
+        r"^([−\d.,]+)e([+-]?\d+)$", lambda match: f"{match[1]}×10{str(int(match[2])).translate(SUPERSCRIPT)}", text
+    )
+
+
+def page_scripts(root: Path, markdown: str) -> list[Script]:
+    """The quick scripts whose cells or values a page shows, in the order of their first mention."""
+    bodies = [construct.body for construct in constructs(markdown) if construct.kind in ("cell", "value")]
+    names = dict.fromkeys(body.split("#")[0] for body in bodies if "#" in body)
+    return [script for script in (find_script(root, name) for name in names) if not is_long(script)]
+
+
+def run_time(scripts: Iterable[Script], language: str) -> str:
+    """How long the scripts take together: "under 1 min", in Chinese "1 分钟以内"."""
+    seconds = sum(SECONDS[read_recording(script).metadata["time"]] for script in scripts)
+    amount, unit = (seconds, 0) if seconds < 60 else (math.ceil(seconds / 60), 1)
+    return f"{amount} {('秒', '分钟')[unit]}以内" if language == "zh" else f"under {amount} {('s', 'min')[unit]}"
