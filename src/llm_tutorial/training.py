@@ -41,7 +41,10 @@ class Example(NamedTuple):
 
 
 def encode(tokenizer: Any, prompt: str, answer: str, prompt_loss: bool = False) -> Example:
-    """A training example: the answer ends with the tokenizer's end token.
+    """A training example between the tokenizer's begin and end tokens.
+
+    The begin token is not decoration: a decoder parks surplus attention on the first token, whichever it
+    is, and can hardly read what it says.
 
     Args:
         tokenizer: A Transformers tokenizer.
@@ -52,11 +55,17 @@ def encode(tokenizer: Any, prompt: str, answer: str, prompt_loss: bool = False) 
     Example:
         >>> from llm_tutorial.models import load_tokenizer
         >>> encode(load_tokenizer("smollm2-135m"), "two days →", "2天")
-        Example(input_ids=[11355, 2009, 17822, 34, 18614, 119, 2], answer_from=3)
+        Example(input_ids=[1, 11355, 2009, 17822, 34, 18614, 119, 2], answer_from=4)
     """
-    ids = tokenizer(prompt, add_special_tokens=False).input_ids
+    ids = tokenizer(with_begin_token(tokenizer, prompt), add_special_tokens=False).input_ids
     answer_ids = [*tokenizer(answer, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
     return Example(ids + answer_ids, 1 if prompt_loss else len(ids))
+
+
+def with_begin_token(tokenizer: Any, prompt: str) -> str:
+    """The prompt after the tokenizer's begin token, unless it has one already (chat templates do) or there is none."""
+    begin = tokenizer.bos_token or ""
+    return prompt if prompt.startswith(begin) else begin + prompt
 
 
 def pack(examples: Sequence[Example], device: Any = None) -> tuple[dict[str, Tensor], Tensor]:

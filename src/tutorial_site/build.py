@@ -9,7 +9,7 @@ from mkdocs.commands import build as mkdocs
 from mkdocs.config import load_config
 from mkdocs.exceptions import MkDocsException
 
-from tutorial_site import links
+from tutorial_site import SiteError, links
 
 LANGUAGES = {"zh": "", "en": "en"}  # language: its folder on the site
 CONFIGS = {"zh": "mkdocs.yml", "en": "mkdocs.en.yml"}
@@ -17,7 +17,9 @@ CONFIGS = {"zh": "mkdocs.yml", "en": "mkdocs.en.yml"}
 
 def build(root: Path, site: Path, url: str | None = None) -> list[str]:
     """Builds all languages into ``site``; returns what the builds and the site's own links complain of."""
-    return [line for language in LANGUAGES for line in build_language(root, language, site, url)] or list(links.problems(site))
+    return [line for language in LANGUAGES for line in build_language(root, language, site, url)] or list(
+        links.problems(site)
+    )
 
 
 def build_language(root: Path, language: str, site: Path, url: str | None = None) -> list[str]:
@@ -32,6 +34,8 @@ def build_language(root: Path, language: str, site: Path, url: str | None = None
             config.plugins.on_startup(command="build", dirty=False)
             mkdocs.build(config)
             config.plugins.on_shutdown()
+        except SiteError as error:
+            return [str(error)]
         except MkDocsException as error:
             heard.lines.append(str(error))
         finally:

@@ -7,6 +7,7 @@ names and types are not translated. MkDocs uses the catalogue through ``Translat
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ SHOWN = re.compile(r"^::: (\S+)", re.MULTILINE)
 LAID_OUT = re.compile(r"^\s*([*|-]|\d+\.|```) ?", re.MULTILINE)  # lists, tables and code keep their line ends
 
 
-@cache
 def read_catalogue(path: Path = CATALOGUE) -> dict[str, str]:
     """English text to Chinese text."""
-    with path.open("rb") as file:
-        catalogue = read_po(file, locale="zh")
+    return _parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _parse(text: str) -> dict[str, str]:
+    catalogue = read_po(StringIO(text), locale="zh")
     return {str(message.id): str(message.string) for message in catalogue if message.id and message.string and not message.fuzzy}
 
 

@@ -46,7 +46,7 @@ def build_language(
         except Abort as error:
             problems += [] if problems else [str(error)]
         except (SiteError, ConfigurationError) as error:
-            problems.append(str(error))
+            problems[:] = [problem for problem in problems if str(error) not in problem] + [str(error)]
         if not problems:
             _replace(Path(fresh), site / LANGUAGES[language])
     return [f"{config_file.name}: {problem}" for problem in dict.fromkeys(problems)]

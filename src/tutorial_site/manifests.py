@@ -23,6 +23,7 @@ KEYS = ("name", "seeds", "steps", "time", "losses", "metrics", "data")
 REPLAYED = 10  # steps
 CLOSE = 1e-3  # relative difference of two losses that count as the same
 METRICS = 0.05  # the same for metrics of a new training
+SMALL = 0.02  # absolute: two answers more or fewer of a hundred
 LARGEST, ALL = 8_000_000, 60_000_000  # bytes of one weight file, and of all of them
 
 
@@ -166,7 +167,7 @@ def _metrics(former: Any, now: Any, tolerance: float, name: str = "metrics") -> 
         for index, (one, other) in enumerate(zip(former, now, strict=True)):
             yield from _metrics(one, other, tolerance, f"{name}[{index}]")
     elif isinstance(former, int | float) and isinstance(now, int | float):
-        if not math.isclose(former, now, rel_tol=tolerance, abs_tol=1e-6):
+        if not math.isclose(former, now, rel_tol=tolerance, abs_tol=SMALL):
             yield f"{name} is {now:.5g}, was {former:.5g} (tolerance {tolerance:.0%})"
     elif former != now:
         yield f"{name} is {now!r}, was {former!r}"

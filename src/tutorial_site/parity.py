@@ -108,6 +108,8 @@ def _construct(kind: str, body: str, source: str) -> tuple[str, str]:
     if kind == "fence":
         head, _, code = source.partition("\n")
         return "code", f"{head.split('title=')[0].strip()}\n{COMMENT.sub('', code)}".strip()
+    if kind == "value":  # 1.35 亿 is 135 M: where a format scales the value, each language has its own
+        body = re.sub(r":[^:]*[万亿kMB]$", "", body)
     return (kind, " ".join(body.split())) if kind in ("exercise", "value", "list") else ("", "")
 
 

@@ -15,12 +15,13 @@ import jieba
 import mkdocs_jupyter.config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
-from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import get_toc
 
-from tutorial_site import notebooks, shown
+from tutorial_site import SiteError, notebooks, shown
+from tutorial_site.cells import Script
 from tutorial_site.languages import LANGUAGES
 from tutorial_site.recording import read_recording
 from tutorial_site.wheel import build_wheel
@@ -35,6 +36,13 @@ def _root(config: MkDocsConfig) -> Path:
 
 def _language(config: MkDocsConfig) -> str:
     return str(config.theme["language"])
+
+
+def _scripts(root: Path, markdown: str) -> list[Script]:
+    try:
+        return shown.page_scripts(root, markdown)
+    except SiteError:  # the page itself will say so, with its line
+        return []
 
 
 def _notebook_uri(page_uri: str) -> str:
@@ -61,13 +69,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     if language == "zh":
         wheel = build_wheel(root)
         extra |= {wheel.name: wheel, "constraints.txt": root / "constraints.txt"}
-    for file in list(files.documentation_pages()):
-        if shown.page_scripts(root, file.content_string):
-            uri = _notebook_uri(file.src_uri)
-            extra[uri] = root / "build" / language / uri
     for uri, path in extra.items():
-        if uri not in files.src_uris and (path.exists() or path.suffix == ".ipynb"):
-            files.append(File.generated(config, uri, abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV))
+        if uri not in files.src_uris and path.exists():
+            files.append(File.generated(config, uri, abs_src_path=str(path)))
+    made = str(root / "build" / language)
+    for page in list(files.documentation_pages()):
+        if _scripts(root, page.content_string):
+            files.append(File(_notebook_uri(page.src_uri), made, config.site_dir, config.use_directory_urls))
     return files
 
 

@@ -10,7 +10,7 @@ from tutorial_site.cells import read_script
 from tutorial_site.page import Construct, constructs, prose
 from tutorial_site.parity import FIGURE, HEADING, LANGUAGES
 from tutorial_site.record import scripts
-from tutorial_site.recording import read_recording
+from tutorial_site.shown import read_shown
 
 SECTIONS = ("goals", "failures", "parameters", "scale", "exercises", "sources")
 ENOUGH = 200  # characters of prose
@@ -87,7 +87,7 @@ def _lack(root: Path, section: Section) -> str | None:
     if (
         section.id == "parameters"
         and not TABLE.search(section.text)
-        and not any("table" in _shown(root, item) for item in inside)
+        and not any("text/html" in _shown(root, item) for item in inside)
     ):
         return "has no table"
     if section.id == "failures" and (shown := _failures(section)) < 2:
@@ -111,28 +111,22 @@ def _failures(section: Section) -> int:
 
 def _figures(root: Path, markdown: str) -> Iterator[tuple[int, str]]:
     figures = [match.start() for match in FIGURE.finditer(markdown)]
-    for item in constructs(markdown):
-        if "image" in _shown(root, item):
-            figures.append(item.start)
-            if not re.search(r'\balt="[^"]+"', item.body):
-                yield item.line, f"the figure of {item.body.split()[0]} has no alt text"
+    figures += [
+        item.start for item in constructs(markdown) if any(kind.startswith("image/") for kind in _shown(root, item))
+    ]
     if not figures:
         yield 1, "no figure"
     elif min(figures) > EARLY * len(markdown):
         yield markdown.count("\n", 0, min(figures)) + 1, f"the first figure comes after {EARLY:.0%} of the page"
 
 
-def _shown(root: Path, item: Construct) -> str:
-    """What kinds of output a construct shows: "image", "table", "text" or several."""
-    if item.kind != "cell" or "output=hide" in item.body:
-        return ""
-    path, _, name = item.body.split()[0].partition("#")
+def _shown(root: Path, item: Construct) -> set[str]:
+    """The kinds of output that a construct shows."""
     try:
-        outputs = read_recording(read_script(root / "snippets" / path)).outputs[name]
-    except (SiteError, OSError, KeyError):
-        return ""  # named by the build, with the nearest name that exists
-    kinds = " ".join(kind for output in outputs for kind in output.get("data", {"text": ""}))
-    return kinds.replace("text/html", "table")
+        outputs = read_shown(root, item.body).outputs if item.kind == "cell" else []
+    except SiteError:  # the build says more; here a cell that cannot be read has the benefit of the doubt
+        return {"image/unknown", "text/html"}
+    return {kind for output in outputs for kind in output.get("data", {})}
 
 
 def shown_cells(root: Path, language: str) -> dict[str, list[tuple[str, str]]]:

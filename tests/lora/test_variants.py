@@ -74,11 +74,10 @@ def test_removing_a_pissa_adapter_restores_the_pretrained_model(llama, ids):
         assert torch.equal(model(ids).logits, llama()(ids).logits)
 
 
-def test_the_randomised_decomposition_is_close_to_the_exact_one(llama):
-    exact, fast = ours_pissa(llama()), pissa_init(add_lora(llama(), rank=2, alpha=3), niter=32)
+def test_the_randomised_decomposition_takes_out_nearly_as_much(llama):
+    exact, fast = ours_pissa(llama()), pissa_init(add_lora(llama(), rank=2, alpha=3), niter=8)
     for (_, one), (_, other) in zip(lora_layers(exact), lora_layers(fast), strict=True):
-        largest = one.delta_weight().norm()
-        assert (one.delta_weight() - other.delta_weight()).norm() < 0.05 * largest
+        assert one.base.weight.norm() < other.base.weight.norm() < 1.01 * one.base.weight.norm()
 
 
 def test_pissa_needs_a_fresh_adapter(llama):
@@ -89,7 +88,7 @@ def test_pissa_needs_a_fresh_adapter(llama):
             pissa_init(model)
 
 
-@pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"modules_to_save": ["lm_head", "norm"]}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"modules_to_save": ["lm_head", "model.norm"]}], ids=str)
 def test_lora_plus_groups_are_those_of_peft(options, llama):
     peft = get_peft_model(llama(), LoraConfig(r=2, target_modules="all-linear", **options))
     theirs = create_loraplus_optimizer(peft, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=8).param_groups

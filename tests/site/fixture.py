@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tutorial_site import manifests, record
 
-SCRIPT = '''\
+SCRIPT = """\
 # %% samples
 import math
 
@@ -33,7 +33,7 @@ print(f"lost = {peak - max(clipped):.3f}")
 # %% aliased
 coarse = wave[::25]
 print(f"left = {len(coarse)}")
-'''
+"""
 
 TRAINING = '''\
 """Learns nothing, quickly."""
@@ -82,7 +82,7 @@ PROSE 读完这一页，你能采样一个波并画出它。脚本用时：{= ti
 
 {* demo/wave.py#draw output=only alt="一个正弦波" caption="50 个样本" *}
 
-峰值是 {= demo/wave.py#peak:.2f =}，见 [@fourier1822]：1822 年他说热传得快 2.5 倍。
+峰值是 {= demo/wave.py#peak:.2f =}。据 [@fourier1822]，热在 1822 年传得快 2.5 倍。
 
 {* demo/wave.py#draw output=hide *}
 
@@ -136,7 +136,7 @@ PROSE After this page you can sample a wave and draw it. Its scripts take {= tim
 
 {* demo/wave.py#draw output=only alt="A sine wave" caption="50 samples" *}
 
-As [@fourier1822] said in 1822, heat is 2.5 times as fast; the peak is {= demo/wave.py#peak:.2f =}.
+As [@fourier1822] said in 1822, heat is 2.5 times as fast. The peak is {= demo/wave.py#peak:.2f =}.
 
 {* demo/wave.py#draw output=hide *}
 

@@ -19,11 +19,17 @@ def test_cells_keep_their_order_code_and_line(tmp_path):
 
 def test_header_says_what_may_differ_and_what_is_hidden(tmp_path):
     cells = script(tmp_path, '# %% one differs="near a tie"\n# %% two hidden\n# %% three tolerance="5%"\n').cells
-    assert [(cell.differs, cell.hidden, cell.tolerance) for cell in cells] == [("near a tie", False, None), (None, True, None), (None, False, 0.05)]
+    assert [(cell.differs, cell.hidden, cell.tolerance) for cell in cells] == [
+        ("near a tie", False, None),
+        (None, True, None),
+        (None, False, 0.05),
+    ]
 
 
 def test_tolerance_stands_beside_the_printed_value(tmp_path):
-    cell = script(tmp_path, '# %% one\nprint(f"speed = {x:.1f}")  # tolerance 50%\nprint(f"loss = {y}")  # tolerance 0.01\n').cells[0]
+    cell = script(
+        tmp_path, '# %% one\nprint(f"speed = {x:.1f}")  # tolerance 50%\nprint(f"loss = {y}")  # tolerance 0.01\n'
+    ).cells[0]
     assert cell.tolerances == {"speed": 0.5, "loss": 0.01}
 
 

@@ -78,6 +78,9 @@ def test_cell_that_may_differ_agrees_by_having_run():
     assert differences(printed("Paris"), printed("Lyon"), differs="greedy text near a tie") == []
 
 
-@pytest.mark.parametrize(("one", "other", "same"), [("-1", "1", False), ("1e-5", "1.0001e-5", True), ("1,000.0", "1000.1", True), ("0.0", "1e-9", True)])
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [("-1", "1", False), ("1e-5", "1.0001e-5", True), ("1,000.0", "1000.1", True), ("0.0", "1e-9", True)],
+)
 def test_signs_exponents_and_separators_are_understood(one, other, same):
     assert close(one, other) is same

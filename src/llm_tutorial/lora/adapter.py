@@ -35,7 +35,7 @@ IGNORED = {
 HARMLESS: dict[str, tuple[Any, ...]] = {"bias": ("none",), "init_lora_weights": (True, "gaussian", "orthogonal")}
 
 
-def save_adapter(model: nn.Module, folder: str | Path) -> Path:
+def save_adapter(model: nn.Module, folder: str | Path, dtype: torch.dtype = torch.float32) -> Path:
     """Saves the adapter of a model, and nothing of the pretrained weights, so that PEFT can load it too.
 
     The folder is complete or recognisably absent at every moment. A PiSSA adapter is saved as the equivalent ordinary
@@ -44,6 +44,7 @@ def save_adapter(model: nn.Module, folder: str | Path) -> Path:
     Args:
         model: A model with adapters, merged or not.
         folder: Where to; made if missing, and an adapter that is there is replaced.
+        dtype: Of the saved tensors; half precision halves the file.
 
     Returns:
         The folder.
@@ -58,7 +59,7 @@ def save_adapter(model: nn.Module, folder: str | Path) -> Path:
         ['adapter_config.json', 'adapter_model.safetensors']
     """
     folder = Path(folder)
-    config, tensors = _config(model), {PREFIX + name: tensor for name, tensor in _tensors(model).items()}
+    config, tensors = _config(model), {PREFIX + name: tensor.to(dtype) for name, tensor in _tensors(model).items()}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch, "adapter")

@@ -180,6 +180,10 @@ class ParameterCount(NamedTuple):
 
 
 def count_parameters(model: nn.Module) -> ParameterCount:
-    """Counts the parameters of a model; those with ``requires_grad`` are trained."""
+    """Counts the parameters of a model, packed ones as well; those with ``requires_grad`` are trained."""
     parameters = list(model.parameters())
-    return ParameterCount(sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters))
+    packed = sum(getattr(module, "packed_weights", 0) for module in model.modules())
+    return ParameterCount(
+        trained=sum(p.numel() for p in parameters if p.requires_grad),
+        total=sum(p.numel() for p in parameters) + packed,
+    )

@@ -9,8 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from llm_tutorial.data.cldr import Pair
-from llm_tutorial.training import Example, encode
+from llm_tutorial.data.cldr import SPLITS, Pair, cldr_pairs
+from llm_tutorial.data.text import english_questions, held_out_english
+from llm_tutorial.evaluation import perplexity, score_questions
+from llm_tutorial.training import Example, answer_loss, answer_tokens, encode, with_begin_token
+
+TEST_PAIRS = 200
 
 
 def prompt(english: str) -> str:
@@ -55,14 +59,15 @@ def answers(
     tokenizer.padding_side = "left"
     said: list[str] = []
     for start in range(0, len(prompts), batch_size):
-        inputs = tokenizer(list(prompts[start : start + batch_size]), return_tensors="pt", padding=True, add_special_tokens=False)
+        texts = [with_begin_token(tokenizer, text) for text in prompts[start : start + batch_size]]
+        inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
         inputs.pop("token_type_ids", None)
         device = next(model.parameters()).device
         ids = model.generate(
             **inputs.to(device), max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.eos_token_id
         )  # type: ignore[operator]
-        texts = tokenizer.batch_decode(ids[:, inputs.input_ids.shape[1] :], skip_special_tokens=True)
-        said += [text.strip().partition("\n")[0].strip() for text in texts]
+        continued = tokenizer.batch_decode(ids[:, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+        said += [text.strip().partition("\n")[0].strip() for text in continued]
     return said
 
 
@@ -76,3 +81,37 @@ def contains_match(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair]) -> f
     """Share of pairs, in percent, whose Chinese stands somewhere in what the model says."""
     said = answers(model, tokenizer, [prompt(pair.english) for pair in pairs])
     return 100 * sum(pair.chinese in a for a, pair in zip(said, pairs, strict=True)) / len(pairs)
+
+
+def held_out_loss(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair]) -> float:
+    """Mean loss over the answers of pairs, in nats per token."""
+    examples = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pairs]
+    with torch.no_grad():
+        total = sum(float(answer_loss(model, examples[start : start + 20])) for start in range(0, len(examples), 20))
+    return total / answer_tokens(examples)
+
+
+def quality(model: nn.Module, tokenizer: Any) -> dict[str, float]:
+    """Exact match, in percent, on the 200 held-out pairs and on what was never trained."""
+    unseen = {split: exact_match(model, tokenizer, cldr_pairs(60, split)) for split in SPLITS[2:5]}
+    test = cldr_pairs(TEST_PAIRS, "held_out")
+    return {
+        "held_out": exact_match(model, tokenizer, test),
+        "held_out_loss": held_out_loss(model, tokenizer, test),
+        **unseen,
+        "sentences": contains_match(model, tokenizer, cldr_pairs(60, "sentences")),
+    }
+
+
+def forgetting(model: nn.Module, tokenizer: Any) -> dict[str, float]:
+    """What is left of the model's English: fixed questions (percent right) and perplexity of held-out text."""
+    return {
+        "questions": 100 * score_questions(model, tokenizer, english_questions()),
+        "perplexity": perplexity(model, tokenizer, held_out_english()),
+    }
+
+
+def validation_pairs() -> list[Pair]:
+    """60 pairs of held-out values to choose settings by, none of them among the 200 of the test."""
+    test = set(cldr_pairs(TEST_PAIRS, "held_out"))
+    return [pair for pair in cldr_pairs(100, "held_out", seed=1) if pair not in test][:60]

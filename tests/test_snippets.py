@@ -1,0 +1,112 @@
+"""Every snippet runs again, once, and gives what its recording says; pasting a page gives the script.
+
+``CHAPTER=lora`` limits the run to one chapter.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tutorial_site import record, standard
+from tutorial_site.cells import read_script
+from tutorial_site.compare import compare
+from tutorial_site.page import constructs
+from tutorial_site.recording import read_recording
+
+ROOT = Path(__file__).parents[1]
+CHAPTER = os.environ.get("CHAPTER", "*")
+SCRIPTS = [path for path in record.scripts(ROOT) if path.match(f"snippets/{CHAPTER}/*.py")]
+PASTED = "lora/first_steps.py"
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT / "snippets").as_posix()
+
+
+@pytest.fixture(scope="session")
+def runs():
+    """What each script gave when it ran in this session; none runs twice."""
+    done = {}
+
+    def run(path: Path) -> record.Run:
+        if path not in done:
+            done[path] = record.run(ROOT, read_script(path), quiet=True)
+        return done[path]
+
+    return run
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_snippet_gives_what_was_recorded(path, runs):
+    script = read_script(path)
+    differences = compare(script, read_recording(script).outputs, runs(path).outputs)
+    assert not differences, "\n" + "\n".join(differences)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_recording_is_of_this_source_and_library(path):
+    assert record.is_fresh(ROOT, path), f"run: python -m tutorial_site record {path.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_code_of_the_page_in_page_order_is_the_script(path, language):
+    shown = standard.shown_cells(ROOT, language).get(name(path), [])
+    script = read_script(path)
+    order = list(dict.fromkeys(cell for cell, _ in shown))
+    pasted = "\n\n".join(script[cell].code for cell in order)
+    assert pasted == "\n\n".join(cell.code for cell in script.cells if not cell.hidden)
+
+
+@pytest.fixture(scope="session")
+def wheel_only(tmp_path_factory):
+    """A folder that holds the installed wheel of this project and nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    [wheel] = folder.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True)
+    return folder / "site"
+
+
+SESSION = """
+import json, sys
+sys.path = [path for path in sys.path if not path.startswith(sys.argv[2])]
+sys.path.insert(0, sys.argv[1])
+session = {"__name__": "__main__"}
+for block in json.load(sys.stdin):
+    exec(compile(block, "<pasted>", "exec"), session)
+import llm_tutorial
+assert llm_tutorial.__file__.startswith(sys.argv[1]), llm_tutorial.__file__
+"""
+
+
+@pytest.mark.timeout(600)
+def test_blocks_pasted_into_a_fresh_session_with_only_the_wheel(wheel_only, tmp_path):
+    script = read_script(ROOT / "snippets" / PASTED)
+    pages = sorted((ROOT / "docs/zh").rglob("*.md"))
+    items = [item for page in pages for item in constructs(page.read_text(encoding="utf-8")) if item.kind == "cell"]
+    blocks = [script[item.body.split()[0].partition("#")[2]].code for item in items if item.body.startswith(PASTED)]
+    assert len(blocks) == len(script.cells)
+    environment = os.environ | record.ENVIRONMENT | {"MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION, str(wheel_only), str(ROOT / "src")],
+        input=json.dumps(blocks), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    recorded = read_recording(script)
+    printed = [{"output_type": "stream", "name": "stdout", "text": done.stdout}]
+    text = "".join(recorded.text(cell.name) for cell in script.cells)
+    cell = type(script.cells[0])("pasted", "\n".join(cell.code for cell in script.cells), 1)
+    joined = type(script)(script.path, (cell,), "")
+    assert compare(joined, {"pasted": [printed[0] | {"text": text}]}, {"pasted": printed}) == []
