@@ -19,7 +19,7 @@ OPTIONS = {"output": ("only", "hide"), "code": ("fold",), "alt": (), "caption": 
 VALUE = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?::(?P<format>\S+))?")
 FIGURES = ("image/svg+xml", "image/png")
 SCALES = {"万": 1e4, "亿": 1e8, "k": 1e3, "M": 1e6, "B": 1e9}
-SCALED = re.compile(rf"(?P<format>[,.\df]*)(?P<scale>[{''.join(SCALES)}])")
+SCALED = re.compile(rf"(?P<format>,?(?:\.\d+)?)(?P<unit>[{''.join(SCALES)}])")
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -37,11 +37,10 @@ class Shown:
 
 def find_script(root: Path, name: str) -> Script:
     """The script at a path under ``snippets/``."""
-    path = root / "snippets" / name
-    if not path.is_file() or path.suffix != ".py" or ".." in name.split("/"):
-        names = [path.relative_to(root / "snippets").as_posix() for path in sorted(root.glob("snippets/*/*.py"))]
+    names = [path.relative_to(root / "snippets").as_posix() for path in sorted(root.glob("snippets/*/*.py"))]
+    if name not in names:
         raise SiteError(f"no script snippets/{name}{nearest(name, names)}")
-    return read_script(path)
+    return read_script(root / "snippets" / name)
 
 
 def is_long(script: Script) -> bool:
@@ -53,7 +52,7 @@ def read_shown(root: Path, body: str) -> Shown:
     """Finds the cell of ``{* lora/low_rank.py#adapter output=only alt="…" *}`` and what it printed.
 
     Raises:
-        SiteError: script, cell or option unknown; no recording; a figure without an alt text.
+        SiteError: Script, cell or option unknown; no recording; a figure without an alt text.
     """
     match = CELL.fullmatch(body)
     if not match:
@@ -62,33 +61,31 @@ def read_shown(root: Path, body: str) -> Shown:
     names = [cell.name for cell in script.cells]
     if match["name"] not in names:
         raise SiteError(f"snippets/{match['path']} has no cell {match['name']!r}{nearest(match['name'], names)}")
-    cell = script[match["name"]]
-    if cell.hidden:
-        raise SiteError(f"snippets/{match['path']}: cell {cell.name!r} is hidden; no page shows it")
+    cell, place = script[match["name"]], f"snippets/{match['path']}: cell {match['name']!r}"
     output = options.get("output", "hide" if is_long(script) else "")
+    if cell.hidden:
+        raise SiteError(f"{place} is hidden; no page shows it")
     if is_long(script) and output == "only":
-        raise SiteError(f"snippets/{match['path']} is a long run; it has no recorded output")
+        raise SiteError(f"{place} belongs to a long run, which records no output")
     outputs = [] if output == "hide" else read_recording(script).outputs[cell.name]
     if output == "only" and not outputs:
-        raise SiteError(f"snippets/{match['path']}: cell {cell.name!r} printed and drew nothing")
-    figures = sum(figure(output) is not None for output in outputs)
+        raise SiteError(f"{place} printed and drew nothing")
+    figures, alt = sum(map(bool, map(figure, outputs))), options.get("alt", "")
     if figures > 1:
-        raise SiteError(
-            f"snippets/{match['path']}: cell {cell.name!r} draws {figures} figures; one alt text describes one"
-        )
-    if bool(figures) != bool(options.get("alt", "").strip()):
-        raise SiteError(
-            f"snippets/{match['path']}: cell {cell.name!r} draws "
-            + ('a figure; it needs alt="…"' if figures else "no figure; alt says nothing")
-        )
+        raise SiteError(f"{place} draws {figures} figures; one alt text describes one")
+    if figures and not alt.strip():
+        raise SiteError(f'{place} draws a figure; it needs alt="…"')
+    if alt and not figures:
+        raise SiteError(f"{place} draws no figure; alt says nothing")
     code = "hide" if output == "only" else options.get("code", "show")
-    return Shown(script, cell, outputs, code, options.get("alt", ""), options.get("caption", ""))
+    return Shown(script, cell, outputs, code, alt, options.get("caption", ""))
 
 
 def _options(text: str) -> dict[str, str]:
     options = {name: quoted or bare for name, quoted, bare in OPTION.findall(text)}
     if rest := OPTION.sub("", text).strip():
-        raise SiteError(f'cannot read {rest!r}; options are output=only, output=hide, code=fold, alt="…", caption="…"')
+        known = 'output=only, output=hide, code=fold, alt="…", caption="…"'
+        raise SiteError(f"cannot read {rest!r}; options are {known}")
     for name, value in options.items():
         if name not in OPTIONS:
             raise SiteError(f"unknown option {name!r}{nearest(name, OPTIONS)}")
@@ -106,39 +103,37 @@ def read_value(root: Path, body: str) -> str:
     """The recorded value of ``lora/low_rank.py#trainable_percent:.1f``, as prose shows it.
 
     Raises:
-        SiteError: no such value (names the nearest), or a format that does not fit it.
+        SiteError: No such value (names the nearest), or a format that does not fit it.
     """
     match = VALUE.fullmatch(body)
     if not match:
         raise SiteError(
             f"a value reads {{= lora/low_rank.py#name =}} or {{= lora/low_rank.py#name:.1f =}}, not {body!r}"
         )
-    script = find_script(root, match["path"])
+    script, name = find_script(root, match["path"]), match["name"]
     if is_long(script):
         raise SiteError(
             f"snippets/{match['path']} is a long run; print the value in a quick script and take it from there"
         )
-    recording, name = read_recording(script), match["name"]
-    found = [
-        (cell, value) for cell in recording.outputs for key, value in recording.values(cell).items() if key == name
-    ]
+    recording = read_recording(script)
+    values = [(cell, *item) for cell in recording.outputs for item in recording.values(cell).items()]
+    found = {cell: value for cell, key, value in values if key == name}
     if not found:
-        names = [key for cell in recording.outputs for key in recording.values(cell)]
-        raise SiteError(f"snippets/{match['path']} prints no value {name!r}{nearest(name, names)}")
-    if len(found) > 1:
         raise SiteError(
-            f"snippets/{match['path']}: value {name!r} is printed by cells {' and '.join(cell for cell, _ in found)}"
+            f"snippets/{match['path']} prints no value {name!r}{nearest(name, [key for _, key, _ in values])}"
         )
-    return format_value(found[0][1], match["format"] or "")
+    if len(found) > 1:
+        raise SiteError(f"snippets/{match['path']}: value {name!r} is printed by cells {' and '.join(found)}")
+    return format_value(next(iter(found.values())), match["format"] or "")
 
 
 def format_value(text: str, form: str = "") -> str:
     """A recorded text as prose shows it.
 
     Args:
-        text: what was printed.
-        form: a format of Python's; or ``%`` for per cent with three digits; or digits and a unit of
-            万, 亿, k, M, B.
+        text: What was printed.
+        form: A format of Python's; or ``%`` for per cent with three digits; or ``.2亿``, ``.1M`` and
+            the like for a number in units of 万, 亿, k, M or B.
 
     >>> format_value("0.02753", "%"), format_value("134515008", ".2亿"), format_value("-1234.5", ",.0f")
     ('2.75%', '1.35 亿', '−1,234')
@@ -146,30 +141,29 @@ def format_value(text: str, form: str = "") -> str:
     ('2×10⁻³', 'bfloat16')
     """
     if not form:
-        return typeset(text)
+        return _typeset(text)
     try:
         number = float(text.replace(",", "").rstrip("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         raise SiteError(f"the value {text!r} is not a number and takes no format") from None
     if form == "%":
-        return typeset(f"{100 * number:.3g}%")
+        return _typeset(f"{100 * number:.3g}%")
     try:
         if scaled := SCALED.fullmatch(form):
-            digits, unit = scaled["format"], scaled["scale"]
-            shown = format(number / SCALES[unit], digits if digits.endswith("f") else digits + ("f" if digits else "g"))
-            return typeset(shown + (" " if unit in "万亿" else "") + unit)
-        whole = number.is_integer() and re.fullmatch(r"[-+−\d,]+", text)
-        return typeset(format(int(number) if whole else number, form))
+            digits = format(
+                number / SCALES[scaled["unit"]], scaled["format"] + ("f" if "." in scaled["format"] else "g")
+            )
+            return _typeset(digits) + (" " if scaled["unit"] in "万亿" else "") + scaled["unit"]
+        return _typeset(format(int(number) if re.fullmatch(r"[-+\d,]+", text) else number, form))
     except ValueError as error:
         raise SiteError(f"format {form!r}: {error}") from None
 
 
-def typeset(text: str) -> str:
-    """Numbers with a true minus and powers of ten; other text as it stands."""
+def _typeset(text: str) -> str:
+    """A number with a true minus and power of ten; other text as it stands."""
     text = re.sub(r"^-(?=[\d.])", "−", text)
-    return re.sub(
-        r"^([−\d.,]+)e([+-]?\d+)$", lambda match: f"{match[1]}×10{str(int(match[2])).translate(SUPERSCRIPT)}", text
-    )
+    power = re.fullmatch(r"([−\d.,]+)e([+-]?\d+)", text)
+    return f"{power[1]}×10{str(int(power[2])).translate(SUPERSCRIPT)}" if power else text
 
 
 def page_scripts(root: Path, markdown: str) -> list[Script]:

@@ -123,6 +123,8 @@ def _quantity(rng: random.Random, split: str) -> Pair | None:
 
 def _price(rng: random.Random, split: str) -> Pair | None:
     amount, currency = _amount(rng), rng.choice(NEW_CURRENCIES if split == "new_currencies" else CURRENCIES)
+    if currency in ("JPY", "KRW"):  # no subunit: CLDR would round, and 31.4 yen would be the 31 yen of the other side
+        amount = int(amount)
     if _wrong_side(amount, split):
         return None
     english, chinese = (format_currency(amount, currency, locale=locale, format_type="name") for locale in ("en", "zh"))

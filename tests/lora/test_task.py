@@ -1,0 +1,51 @@
+import torch
+
+from llm_tutorial.data.cldr import SPLITS, cldr_pairs
+from llm_tutorial.lora import add_lora
+from llm_tutorial.lora.task import answers, batches, exact_match, prompt, validation_pairs
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.training import answer_loss, fit, pack
+
+
+def test_no_expression_is_both_trained_and_held_out():
+    trained = {pair.english for pair in cldr_pairs(8000)}
+    for seed in range(3):
+        assert not trained & {pair.english for pair in cldr_pairs(1000, "held_out", seed)}
+
+
+def test_validation_and_test_share_no_pair():
+    assert not set(validation_pairs()) & set(cldr_pairs(200, "held_out"))
+
+
+def test_every_split_draws_the_same_pairs_twice():
+    for split in SPLITS:
+        assert cldr_pairs(20, split) == cldr_pairs(20, split)
+
+
+def test_packing_changes_no_loss():
+    model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
+    examples = batches(tokenizer, cldr_pairs(4))(0)
+    with torch.no_grad():
+        together = answer_loss(model, examples)
+        apart = sum(answer_loss(model, [example]) for example in examples)
+    torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-3)
+
+
+def test_logits_are_computed_for_the_answers_alone():
+    tokenizer = load_tokenizer("smollm2-135m")
+    examples = batches(tokenizer, cldr_pairs(4))(0)
+    inputs, labels = pack(examples)
+    assert len(inputs["logits_to_keep"]) == len(labels) == sum(len(e.input_ids) - e.answer_from for e in examples)
+
+
+def test_exact_match_in_one_pass_is_what_greedy_decoding_says():
+    model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
+    pairs = cldr_pairs(4)
+    torch.manual_seed(0)
+    add_lora(model, rank=4, alpha=16)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=4e-3)
+    fit(model, batches(tokenizer, pairs), optimizer, steps=12)
+    said = answers(model, tokenizer, [prompt(pair.english) for pair in pairs])
+    right = sum(a == pair.chinese for a, pair in zip(said, pairs, strict=True))
+    assert right > 0
+    assert exact_match(model, tokenizer, pairs) == 100 * right / len(pairs)
