@@ -297,3 +297,25 @@ class LongRun:
         }
         _write(self.folder / "manifest.json", manifest)
         shutil.rmtree(self.state, ignore_errors=True)
+
+
+def read_manifest(chapter: str, name: str) -> dict[str, Any]:
+    """The manifest of a long run that the package ships.
+
+    Args:
+        chapter: ``"lora"``, for example.
+        name: Of the run.
+
+    Raises:
+        ValueError: There is no such run; the message names those there are.
+
+    Example:
+        >>> read_manifest("lora", "low_rank")["steps"]
+        100
+    """
+    weights = Path(__file__).parent / chapter / "weights"
+    path = weights / name / "manifest.json"
+    if not path.exists():
+        known = sorted(path.parent.name for path in weights.glob("*/manifest.json"))
+        raise ValueError(f"no long run {name!r} in chapter {chapter!r}; there are {known}")
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,220 @@
+# %% setup
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+
+import llm_tutorial.lora
+from llm_tutorial.data.cldr import SPLITS, cldr_pairs
+from llm_tutorial.lora import count_parameters, load_adapter, remove_lora
+from llm_tutorial.lora.task import answers, exact_match, prompt
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.plotting import panels, use_style
+from llm_tutorial.training import read_manifest
+
+use_style()
+model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
+
+# %% pairs
+for split in SPLITS:
+    for pair in cldr_pairs(2, split, seed=7):
+        print(f"{split:15}{pair.kind:10}{pair.english} → {pair.chinese}")
+
+# %% held_out
+trained, held_out = cldr_pairs(1600), cldr_pairs(200, "held_out")
+assert not {pair.english for pair in trained} & {pair.english for pair in held_out}
+print(f"held_out_pairs = {len(held_out)}")
+
+# %% before differs="greedy text of a language model near a tie"
+asked = [prompt(pair.english) for pair in cldr_pairs(6, "held_out", seed=2)]
+for question, answer in zip(asked, answers(model, tokenizer, asked, max_new_tokens=16), strict=True):
+    print(question, answer)
+assert exact_match(model, tokenizer, held_out[:50]) == 0
+
+# %% after differs="greedy text of a language model near a tie"
+weights = Path(llm_tutorial.lora.__file__).parent / "weights" / "low_rank"
+load_adapter(model, weights / "rank-8")
+for question, answer in zip(asked, answers(model, tokenizer, asked), strict=True):
+    print(question, answer)
+
+# %% live
+live_held_out = exact_match(model, tokenizer, held_out)
+print(f"live_held_out = {live_held_out:.1f}")
+print(count_parameters(model))
+assert live_held_out >= 99
+
+# %% results
+lora, full = read_manifest("lora", "low_rank"), read_manifest("lora", "low_rank_full")
+prompting = read_manifest("lora", "low_rank_prompting")
+untrained, few_shot = lora["metrics"]["untrained"], prompting["metrics"]["best"]
+seeds = {
+    "LoRA, rank 8": [lora["metrics"][f"rank 8, seed {seed}"] for seed in lora["seeds"]],
+    "LoRA, rank 2": [lora["metrics"][f"rank 2, seed {seed}"] for seed in lora["seeds"]],
+    "full fine-tuning": [full["metrics"][f"full, seed {seed}"] for seed in full["seeds"]],
+}
+
+
+def mean_and_spread(method: str, metric: str) -> str:
+    values = [run[metric] for run in seeds[method]]
+    return f"{sum(values) / len(values):.1f} [{min(values):.1f}, {max(values):.1f}]"
+
+
+print(f"{'untrained':18}{untrained['held_out']:.1f}")
+print(f"{'few-shot':18}{few_shot['held_out']:.1f}   ({prompting['best']})")
+for method in seeds:
+    print(f"{method:18}{mean_and_spread(method, 'held_out')}")
+
+# %% figures_quoted
+for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("full", "full fine-tuning")):
+    values = [run["held_out"] for run in seeds[method]]
+    print(f"{name}_mean = {sum(values) / len(values):.1f}")
+    print(f"{name}_worst = {min(values):.1f}")
+print(f"rank8_percent = {seeds['LoRA, rank 8'][0]['percent']:.2f}")
+print(f"rank2_percent = {seeds['LoRA, rank 2'][0]['percent']:.2f}")
+print(f"few_shot = {few_shot['held_out']:.1f}")
+print(f"full_rate = {full['rate']:g}")
+assert all(run["held_out"] >= 99 and run["percent"] <= 2 for run in seeds["LoRA, rank 8"])
+assert all(run["held_out"] >= 95 and run["percent"] <= 0.5 for run in seeds["LoRA, rank 2"])
+
+# %% transfer
+places = ["held_out", "new_years", "new_units", "new_currencies", "sentences"]
+figure, (axes,) = panels(height=3.2)
+for shift, (method, runs) in zip((-0.25, 0, 0.25), seeds.items(), strict=True):
+    means = [sum(run[place] for run in runs) / len(runs) for place in places]
+    low = [mean - min(run[place] for run in runs) for mean, place in zip(means, places, strict=True)]
+    high = [max(run[place] for run in runs) - mean for mean, place in zip(means, places, strict=True)]
+    axes.bar([x + shift for x in range(len(places))], means, 0.22, yerr=[low, high], label=method, ecolor="#7d8590", capsize=3)
+axes.set_xticks(range(len(places)), places)
+axes.set_ylabel("exact match (%)")
+axes.set_ylim(0, 118)
+axes.legend(ncols=3, loc="upper center")
+plt.show()
+
+# %% transfer_figures
+for place in places[1:]:
+    for name, method in (("rank8", "LoRA, rank 8"), ("full", "full fine-tuning")):
+        values = [run[place] for run in seeds[method]]
+        print(f"{place}_{name} = {sum(values) / len(values):.1f}")
+
+# %% transfer_examples differs="greedy text of a language model near a tie"
+for split in SPLITS[2:]:
+    unseen = cldr_pairs(2, split, seed=3)
+    for pair, answer in zip(unseen, answers(model, tokenizer, [prompt(p.english) for p in unseen]), strict=True):
+        print(f"{split:15}{pair.english} → {answer}   (CLDR: {pair.chinese})")
+
+# %% examples_needed
+data = read_manifest("lora", "low_rank_data")["metrics"]
+counts = [10, 30, 100, 300, 1000]
+figure, (axes,) = panels(height=2.8)
+axes.plot(counts, [data[f"{count} pairs"]["train"] for count in counts], label="training pairs")
+axes.plot(counts, [data[f"{count} pairs"]["held_out"] for count in counts], label="held_out")
+axes.set_xscale("log")
+axes.set_xticks(counts, counts)
+axes.set_xlabel("training pairs")
+axes.set_ylabel("exact match (%)")
+axes.legend()
+plt.show()
+
+# %% examples_needed_figures
+for count in counts:
+    print(f"held_out_with_{count} = {data[f'{count} pairs']['held_out']:.1f}")
+
+# %% spectrum
+update = full["metrics"]["full, seed 0"]
+ranks = update["ranks"]
+figure, (left, right) = panels(2, height=2.9)
+left.plot(ranks, [100 * share for share in update["update_energy"]], label=r"$\Delta W$")
+left.plot(ranks, [100 * share for share in update["weight_energy"]], label="$W$")
+left.set_ylabel("energy in the top r (%)")
+right.plot(ranks, update["truncated"], label=r"best rank-r part of $\Delta W$")
+right.plot(ranks, update["random"], label="random subspace of size r")
+right.set_ylabel("exact match (%)")
+for axes in (left, right):
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ranks, ranks)
+    axes.set_xlabel("rank r")
+    axes.set_ylim(-4, 108)
+    axes.legend()
+plt.show()
+
+# %% spectrum_figures
+at_8 = ranks.index(8)
+print(f"update_energy_8 = {100 * update['update_energy'][at_8]:.1f}")
+print(f"weight_energy_8 = {100 * update['weight_energy'][at_8]:.1f}")
+print(f"truncated_8 = {update['truncated'][at_8]:.1f}")
+print(f"random_8 = {update['random'][at_8]:.1f}")
+print(f"truncated_1 = {update['truncated'][0]:.1f}")
+print(f"random_128 = {update['random'][-1]:.1f}")
+print(f"without_linear = {update['without_linear']:.1f}")
+
+# %% sweeps
+sweeps = read_manifest("lora", "low_rank_sweeps")["metrics"]
+base = sweeps["base"]["validation_loss"]
+loss = {name: run["validation_loss"] for name, run in sweeps.items()}
+swept = {
+    "rank (alpha = 4 rank)": {1: loss["rank 1"], 2: loss["rank 2"], 4: loss["rank 4"], 8: base, 16: loss["rank 16"], 64: loss["rank 64"]},
+    "learning rate": {5e-4: loss["rate 0.0005"], 1e-3: loss["rate 0.001"], 2e-3: base, 4e-3: loss["rate 0.004"], 8e-3: loss["rate 0.008"], 2e-2: loss["rate 0.02"]},
+    "alpha (rank 8)": {8: loss["alpha 8"], 32: base, 128: loss["alpha 128"]},
+}  # fmt: skip
+figure, axes = panels(3, height=2.6, sharey=True)
+for panel, (title, points) in zip(axes, swept.items(), strict=True):
+    panel.plot(points.keys(), points.values())
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_title(title)
+axes[0].set_ylabel("validation loss (nats)")
+plt.show()
+
+# %% target_modules
+for name, run in (("query and value", "query and value"), ("attention", "attention"), ("mlp", "mlp"), ("all linear", "base")):
+    print(f"{name:17}{sweeps[run]['percent']:.2f} % trained, validation loss {loss[run]:.3f}, exact match {sweeps[run]['validation']:.1f}")
+
+# %% variants
+variants = read_manifest("lora", "low_rank_variants")["metrics"]
+for name, run in variants.items():
+    print(f"{name:19}validation loss {run['validation_loss']:.3f}, exact match {run['validation']:5.1f}")
+
+# %% no_begin_token
+without = variants["no begin token"]
+print(f"with_begin_token = {variants['LoRA']['validation']:.1f}")
+print(f"without_begin_token = {without['validation']:.1f}")
+tokenizer.bos_token = None
+print(f"adapter_asked_without = {exact_match(model, tokenizer, held_out):.1f}")
+tokenizer = load_tokenizer("smollm2-135m")
+
+# %% forgetting
+print(f"{'':18}questions  perplexity")
+print(f"{'untrained':18}{untrained['questions']:9.1f}  {untrained['perplexity']:.2f}")
+for method, runs in seeds.items():
+    questions, perplexities = ([run[metric] for run in runs] for metric in ("questions", "perplexity"))
+    mean = [sum(values) / len(values) for values in (questions, perplexities)]
+    print(f"{method:18}{mean[0]:9.1f}  {mean[1]:.2f}  [{min(perplexities):.2f}, {max(perplexities):.2f}]")
+
+# %% forgetting_figures
+print(f"perplexity_before = {untrained['perplexity']:.2f}")
+print(f"questions_before = {untrained['questions']:.1f}")
+for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("full", "full fine-tuning")):
+    print(f"perplexity_{name} = {sum(run['perplexity'] for run in seeds[method]) / len(seeds[method]):.2f}")
+    print(f"questions_{name} = {sum(run['questions'] for run in seeds[method]) / len(seeds[method]):.1f}")
+
+# %% forgetting_by_rank
+by_rank = {1: "rank 1", 2: "rank 2", 4: "rank 4", 8: "base", 16: "rank 16", 64: "rank 64"}
+by_rate = {5e-4: "rate 0.0005", 1e-3: "rate 0.001", 2e-3: "base", 4e-3: "rate 0.004", 8e-3: "rate 0.008", 2e-2: "rate 0.02"}
+figure, axes = panels(2, height=2.7, sharey=True)
+for panel, title, points in ((axes[0], "rank", by_rank), (axes[1], "learning rate", by_rate)):
+    panel.plot(points.keys(), [sweeps[run]["perplexity"] for run in points.values()])
+    panel.axhline(untrained["perplexity"], color="#7d8590", ls="--", lw=1)
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_title(title)
+axes[0].set_ylabel("perplexity of English")
+plt.show()
+
+# %% time_spent
+names = ("low_rank", "low_rank_full", "low_rank_data", "low_rank_sweeps", "low_rank_variants", "low_rank_prompting")
+hours = sum(read_manifest("lora", name)["seconds"] for name in names) / 3600
+print(f"hours_of_training = {hours:.1f}")
+
+# %% the_base_is_untouched
+remove_lora(model)
+assert all(torch.equal(a, b) for a, b in zip(model.parameters(), load_model("smollm2-135m").parameters(), strict=True))
