@@ -83,7 +83,15 @@ for shift, (method, runs) in zip((-0.25, 0, 0.25), seeds.items(), strict=True):
     means = [sum(run[place] for run in runs) / len(runs) for place in places]
     low = [mean - min(run[place] for run in runs) for mean, place in zip(means, places, strict=True)]
     high = [max(run[place] for run in runs) - mean for mean, place in zip(means, places, strict=True)]
-    axes.bar([x + shift for x in range(len(places))], means, 0.22, yerr=[low, high], label=method, ecolor="#7d8590", capsize=3)
+    axes.bar(
+        [x + shift for x in range(len(places))],
+        means,
+        0.22,
+        yerr=[low, high],
+        label=method,
+        ecolor="#7d8590",
+        capsize=3,
+    )
 axes.set_xticks(range(len(places)), places)
 axes.set_ylabel("exact match (%)")
 axes.set_ylim(0, 118)
@@ -147,8 +155,56 @@ print(f"truncated_1 = {update['truncated'][0]:.1f}")
 print(f"random_128 = {update['random'][-1]:.1f}")
 print(f"without_linear = {update['without_linear']:.1f}")
 
-# %% sweeps
+# %% forgetting
+print(f"{'':18}questions  perplexity")
+print(f"{'untrained':18}{untrained['questions']:9.1f}  {untrained['perplexity']:.2f}")
+for method, runs in seeds.items():
+    questions, perplexities = ([run[metric] for run in runs] for metric in ("questions", "perplexity"))
+    mean = [sum(values) / len(values) for values in (questions, perplexities)]
+    print(f"{method:18}{mean[0]:9.1f}  {mean[1]:.2f}  [{min(perplexities):.2f}, {max(perplexities):.2f}]")
+
+# %% forgetting_figures
+print(f"perplexity_before = {untrained['perplexity']:.2f}")
+print(f"questions_before = {untrained['questions']:.1f}")
+for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("full", "full fine-tuning")):
+    print(f"perplexity_{name} = {sum(run['perplexity'] for run in seeds[method]) / len(seeds[method]):.2f}")
+    print(f"questions_{name} = {sum(run['questions'] for run in seeds[method]) / len(seeds[method]):.1f}")
+
+# %% forgetting_by_rank
 sweeps = read_manifest("lora", "low_rank_sweeps")["metrics"]
+by_rank = {1: "rank 1", 2: "rank 2", 4: "rank 4", 8: "base", 16: "rank 16", 64: "rank 64"}
+by_rate = {
+    5e-4: "rate 0.0005",
+    1e-3: "rate 0.001",
+    2e-3: "base",
+    4e-3: "rate 0.004",
+    8e-3: "rate 0.008",
+    2e-2: "rate 0.02",
+}
+figure, axes = panels(2, height=2.7, sharey=True)
+for panel, title, points in ((axes[0], "rank", by_rank), (axes[1], "learning rate", by_rate)):
+    panel.plot(points.keys(), [sweeps[run]["perplexity"] for run in points.values()])
+    panel.axhline(untrained["perplexity"], color="#7d8590", ls="--", lw=1)
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_title(title)
+axes[0].set_ylabel("perplexity of English")
+plt.show()
+
+# %% variants
+variants = read_manifest("lora", "low_rank_variants")["metrics"]
+for name, run in variants.items():
+    print(f"{name:19}validation loss {run['validation_loss']:.3f}, exact match {run['validation']:5.1f}")
+
+# %% no_begin_token
+without = variants["no begin token"]
+print(f"with_begin_token = {variants['LoRA']['validation']:.1f}")
+print(f"without_begin_token = {without['validation']:.1f}")
+tokenizer.bos_token = None
+print(f"adapter_asked_without = {exact_match(model, tokenizer, held_out):.1f}")
+tokenizer = load_tokenizer("smollm2-135m")
+
+# %% sweeps
 base = sweeps["base"]["validation_loss"]
 loss = {name: run["validation_loss"] for name, run in sweeps.items()}
 swept = {
@@ -166,49 +222,15 @@ axes[0].set_ylabel("validation loss (nats)")
 plt.show()
 
 # %% target_modules
-for name, run in (("query and value", "query and value"), ("attention", "attention"), ("mlp", "mlp"), ("all linear", "base")):
-    print(f"{name:17}{sweeps[run]['percent']:.2f} % trained, validation loss {loss[run]:.3f}, exact match {sweeps[run]['validation']:.1f}")
-
-# %% variants
-variants = read_manifest("lora", "low_rank_variants")["metrics"]
-for name, run in variants.items():
-    print(f"{name:19}validation loss {run['validation_loss']:.3f}, exact match {run['validation']:5.1f}")
-
-# %% no_begin_token
-without = variants["no begin token"]
-print(f"with_begin_token = {variants['LoRA']['validation']:.1f}")
-print(f"without_begin_token = {without['validation']:.1f}")
-tokenizer.bos_token = None
-print(f"adapter_asked_without = {exact_match(model, tokenizer, held_out):.1f}")
-tokenizer = load_tokenizer("smollm2-135m")
-
-# %% forgetting
-print(f"{'':18}questions  perplexity")
-print(f"{'untrained':18}{untrained['questions']:9.1f}  {untrained['perplexity']:.2f}")
-for method, runs in seeds.items():
-    questions, perplexities = ([run[metric] for run in runs] for metric in ("questions", "perplexity"))
-    mean = [sum(values) / len(values) for values in (questions, perplexities)]
-    print(f"{method:18}{mean[0]:9.1f}  {mean[1]:.2f}  [{min(perplexities):.2f}, {max(perplexities):.2f}]")
-
-# %% forgetting_figures
-print(f"perplexity_before = {untrained['perplexity']:.2f}")
-print(f"questions_before = {untrained['questions']:.1f}")
-for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("full", "full fine-tuning")):
-    print(f"perplexity_{name} = {sum(run['perplexity'] for run in seeds[method]) / len(seeds[method]):.2f}")
-    print(f"questions_{name} = {sum(run['questions'] for run in seeds[method]) / len(seeds[method]):.1f}")
-
-# %% forgetting_by_rank
-by_rank = {1: "rank 1", 2: "rank 2", 4: "rank 4", 8: "base", 16: "rank 16", 64: "rank 64"}
-by_rate = {5e-4: "rate 0.0005", 1e-3: "rate 0.001", 2e-3: "base", 4e-3: "rate 0.004", 8e-3: "rate 0.008", 2e-2: "rate 0.02"}
-figure, axes = panels(2, height=2.7, sharey=True)
-for panel, title, points in ((axes[0], "rank", by_rank), (axes[1], "learning rate", by_rate)):
-    panel.plot(points.keys(), [sweeps[run]["perplexity"] for run in points.values()])
-    panel.axhline(untrained["perplexity"], color="#7d8590", ls="--", lw=1)
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    panel.set_title(title)
-axes[0].set_ylabel("perplexity of English")
-plt.show()
+for name, run in (
+    ("query and value", "query and value"),
+    ("attention", "attention"),
+    ("mlp", "mlp"),
+    ("all linear", "base"),
+):
+    print(
+        f"{name:17}{sweeps[run]['percent']:.2f} % trained, validation loss {loss[run]:.3f}, exact match {sweeps[run]['validation']:.1f}"
+    )
 
 # %% time_spent
 names = ("low_rank", "low_rank_full", "low_rank_data", "low_rank_sweeps", "low_rank_variants", "low_rank_prompting")

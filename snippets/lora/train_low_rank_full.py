@@ -70,7 +70,9 @@ def spectrum(model: torch.nn.Module) -> dict:
 
 
 @torch.no_grad()
-def cut(pretrained: torch.nn.Module, model: torch.nn.Module, factors: dict, rank: int, random: bool = False) -> torch.nn.Module:
+def cut(
+    pretrained: torch.nn.Module, model: torch.nn.Module, factors: dict, rank: int, random: bool = False
+) -> torch.nn.Module:
     """The fine-tuned model with the update of each linear layer cut to a rank, best or random."""
     result = load_model(MODEL)
     result.load_state_dict(model.state_dict())

@@ -26,14 +26,18 @@ def labels(english: str, count: int) -> str:
 
 
 def chat(english: str, count: int) -> str:
-    turns = [{"role": "system", "content": "Translate each English expression into Chinese. Reply with the Chinese only."}]
+    turns = [
+        {"role": "system", "content": "Translate each English expression into Chinese. Reply with the Chinese only."}
+    ]
     for pair in shots[:count]:
         turns += [{"role": "user", "content": pair.english}, {"role": "assistant", "content": pair.chinese}]
     turns.append({"role": "user", "content": english})
     return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
 
-PROMPTS = {f"{make.__name__}, {count} examples": (make, count) for make in (arrows, labels, chat) for count in (0, 8, 16)}
+PROMPTS = {
+    f"{make.__name__}, {count} examples": (make, count) for make in (arrows, labels, chat) for count in (0, 8, 16)
+}
 
 
 def exact(name: str, pairs: list) -> float:

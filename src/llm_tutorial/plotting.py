@@ -74,7 +74,9 @@ def panels(columns: int = 1, rows: int = 1, height: float = 3.0, **kwargs: Any) 
         >>> figure, (left, right) = panels(2)
         >>> plt.close(figure)
     """
-    figure, axes = plt.subplots(rows, columns, figsize=(max(6.4, 2.9 * columns), height * rows), squeeze=False, **kwargs)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(max(6.4, 2.9 * columns), height * rows), squeeze=False, **kwargs
+    )
     return figure, list(axes.flat)
 
 

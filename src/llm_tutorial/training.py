@@ -290,9 +290,15 @@ class LongRun:
             "name": self.name,
             **facts,
             "seconds": round(seconds),
-            "time": next((label for limit, label in ((600, "10 min"), (3600, "1 h"), (7200, "2 h")) if seconds < limit), "5 h"),
+            "time": next(
+                (label for limit, label in ((600, "10 min"), (3600, "1 h"), (7200, "2 h")) if seconds < limit), "5 h"
+            ),
             "data": self.data,
-            "losses": {name: [round(loss, 6) for loss in run["losses"][:10]] for name, run in self.runs.items() if "losses" in run},
+            "losses": {
+                name: [round(loss, 6) for loss in run["losses"][:10]]
+                for name, run in self.runs.items()
+                if "losses" in run
+            },
             "metrics": {name: {k: v for k, v in run.items() if k not in kept} for name, run in self.runs.items()},
         }
         _write(self.folder / "manifest.json", manifest)

@@ -136,7 +136,7 @@ def as_html(page: Page, construct: Construct) -> str | None:
             return _cell(page, shown.read_shown(page.root, body))
         case "exercise":
             exercise, words = read_exercise(page.root, body), WORDS[page.language]
-            check = f"<p>{words['check']}</p>\n{code_html(exercise.command, 'bash')}"
+            check = f"<p>{words['check']}</p>\n{code_html(exercise.command, 'text')}"
             solution = f"<details><summary>{words['solution']}</summary>\n{code_html(exercise.answer)}\n</details>"
             return f'<div class="exercise">\n{code_html(exercise.task)}\n{check}\n{solution}\n</div>'
     return None

@@ -175,6 +175,8 @@ def page_scripts(root: Path, markdown: str) -> list[Script]:
 
 def run_time(scripts: Iterable[Script], language: str) -> str:
     """How long the scripts take together: "under 1 min", in Chinese "1 分钟以内"."""
+    if not (scripts := list(scripts)):
+        raise SiteError("the page shows no script, so no run time")
     seconds = sum(SECONDS[read_recording(script).metadata["time"]] for script in scripts)
     amount, unit = (seconds, 0) if seconds < 60 else (math.ceil(seconds / 60), 1)
     return f"{amount} {('秒', '分钟')[unit]}以内" if language == "zh" else f"under {amount} {('s', 'min')[unit]}"

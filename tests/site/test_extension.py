@@ -151,6 +151,7 @@ def test_code_and_comments_keep_their_braces_and_dollars(root):
         ("{= lora/small.py#twice =}", "printed by cells again and once_more"),
         ("{= lora/train_small.py#loss =}", "is a long run"),
         ("{= share =}", "a value reads"),
+        ("Takes {= time =}", "the page shows no script"),
         ("{= lora/small.py#share", "cannot read '{= lora/small.py#share'"),
         ("See {* lora/small.py#share *} here.", "on a line of their own"),
         ("[@hu2021lore]", "has no 'hu2021lore'; did you mean 'hu2021lora'?"),

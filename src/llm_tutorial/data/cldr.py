@@ -32,7 +32,15 @@ CURRENCIES = ("USD", "EUR", "JPY", "CNY", "GBP", "KRW", "INR", "CHF", "CAD", "AU
 NEW_CURRENCIES = ("SEK", "BRL", "MXN", "THB", "TRY", "ZAR")
 YEARS = (1950, 2049)
 NEW_YEARS = (2100, 2199)
-SPANS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400, "year": 365 * 86400}
+SPANS = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86400,
+    "week": 7 * 86400,
+    "month": 30 * 86400,
+    "year": 365 * 86400,
+}
 SENTENCES = (
     "The meeting takes place {when}.", "Please send the report {when}.", "The train left {when}.",
     "The parcel contains exactly {what}.", "The label on the box says {what}.", "They paid {what} for it.",
@@ -118,7 +126,9 @@ def _quantity(rng: random.Random, split: str) -> Pair | None:
     amount, unit = _amount(rng), rng.choice(NEW_UNITS if split == "new_units" else UNITS)
     if _wrong_side(amount, split):
         return None
-    return Pair(format_unit(amount, unit, "long", locale="en"), format_unit(amount, unit, "long", locale="zh"), "quantity")
+    return Pair(
+        format_unit(amount, unit, "long", locale="en"), format_unit(amount, unit, "long", locale="zh"), "quantity"
+    )
 
 
 def _price(rng: random.Random, split: str) -> Pair | None:

@@ -22,7 +22,9 @@ def prompt(english: str) -> str:
     return f"{english} →"
 
 
-def batches(tokenizer: Any, pairs: Sequence[Pair], batch_size: int = 16, seed: int = 0) -> Callable[[int], list[Example]]:
+def batches(
+    tokenizer: Any, pairs: Sequence[Pair], batch_size: int = 16, seed: int = 0
+) -> Callable[[int], list[Example]]:
     """Batches by the number of their step: epoch after epoch, each in an order of its own.
 
     Args:

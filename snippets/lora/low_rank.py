@@ -1,0 +1,240 @@
+# %% setup
+import time
+
+import matplotlib.pyplot as plt
+import peft
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from llm_tutorial.lora import (
+    LoRALinear,
+    add_lora,
+    count_parameters,
+    load_adapter,
+    lora_layers,
+    merge_lora,
+    remove_lora,
+    save_adapter,
+    unmerge_lora,
+)
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.plotting import COLOURS, GREY, panels, use_style
+
+use_style()
+model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
+
+
+# %% idea
+def block(axes, x, y, width, height, name, shape, colour):
+    axes.add_patch(plt.Rectangle((x, y - height / 2), width, height, facecolor=colour, alpha=0.3, edgecolor=colour))
+    axes.text(x + width / 2, y, f"{name}\n{shape}", ha="center", va="center", fontsize=9)
+
+
+figure, (axes,) = panels(height=2.5)
+block(axes, 0.0, 0, 2.4, 2.0, "$W$  frozen", "576 × 576", GREY)
+axes.text(2.75, 0, r"$+\;\frac{\alpha}{r}$", ha="center", va="center", fontsize=14)
+block(axes, 3.2, 0, 0.5, 2.0, "$B$", "576 × 8", COLOURS[1])
+block(axes, 3.9, 0, 2.4, 0.5, "$A$", "8 × 576", COLOURS[0])
+axes.text(6.65, 0, "$=$", ha="center", va="center", fontsize=14)
+block(axes, 7.0, 0, 2.4, 2.0, "$W'$  merged", "576 × 576", COLOURS[2])
+axes.set(xlim=(-0.1, 9.5), ylim=(-1.2, 1.2))
+axes.axis("off")
+plt.show()
+print(f"weights_of_W = {576 * 576}")
+print(f"weights_of_A_and_B = {8 * 576 + 576 * 8}")
+
+
+# %% from_scratch
+class LoRA(nn.Module):
+    def __init__(self, base: nn.Linear, rank: int, alpha: float):
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.A = nn.Parameter(torch.empty(rank, base.in_features).uniform_(-1, 1) / base.in_features**0.5)
+        self.B = nn.Parameter(torch.zeros(base.out_features, rank))
+        self.scaling = alpha / rank
+
+    def forward(self, x):  # (..., in_features) -> (..., out_features)
+        return self.base(x) + self.scaling * (x @ self.A.T) @ self.B.T
+
+
+torch.manual_seed(0)
+W = model.model.layers[0].self_attn.q_proj  # a real weight: 576 x 576
+lora = LoRA(W, rank=8, alpha=16)
+x = torch.randn(5, 576)
+assert torch.equal(lora(x), W(x))  # B is zero: nothing has changed yet
+
+# %% same_as_the_library
+layer = LoRALinear(W, rank=8, alpha=16)
+nn.init.normal_(lora.B, std=0.02)
+layer.load_state_dict({"lora_A": lora.A, "lora_B": lora.B, "base.weight": W.weight})
+assert torch.allclose(lora(x), layer(x), atol=1e-5)
+update = layer.delta_weight()
+print(f"rank_of_update = {torch.linalg.matrix_rank(update)}")
+assert torch.allclose(layer(x) - W(x), x @ update.T, atol=1e-4)
+
+# %% gradients
+target = torch.randn(5, 576)
+loss = F.mse_loss(lora(x), target)
+loss.backward()
+
+adapted = (W.weight + lora.scaling * lora.B @ lora.A).detach().requires_grad_()
+F.mse_loss(x @ adapted.T, target).backward()
+G = adapted.grad  # (out_features, in_features): the gradient full fine-tuning would follow
+grad_A = lora.scaling * lora.B.T @ G  # (rank, in_features)
+grad_B = lora.scaling * G @ lora.A.T  # (out_features, rank)
+assert torch.allclose(lora.A.grad, grad_A, atol=1e-6)
+assert torch.allclose(lora.B.grad, grad_B, atol=1e-6)
+
+
+# %% starts
+def first_step(random_A: bool, random_B: bool) -> tuple[float, float, float]:
+    torch.manual_seed(1)
+    lora = LoRA(W, rank=8, alpha=16)
+    if not random_A:
+        nn.init.zeros_(lora.A)
+    if random_B:
+        nn.init.normal_(lora.B, std=lora.A.std().item() or 0.02)
+    changed = (lora(x) - W(x)).norm() / W(x).norm()
+    F.mse_loss(lora(x), target).backward()
+    return changed.item(), lora.A.grad.norm().item(), lora.B.grad.norm().item()
+
+
+print("A       B       output changed   |grad A|   |grad B|")
+for random_A, random_B in ((True, False), (False, False), (True, True), (False, True)):
+    changed, to_A, to_B = first_step(random_A, random_B)
+    words = ["random" if random else "zero  " for random in (random_A, random_B)]
+    print(f"{words[0]}  {words[1]}  {changed:14.4f}   {to_A:8.4f}   {to_B:8.4f}")
+assert first_step(False, False)[1:] == (0, 0)
+
+# %% size_of_a_step
+ranks = [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+def progress(rank: int, use_rslora: bool, make_optimizer, steps: int) -> float:
+    torch.manual_seed(2)
+    layer = LoRALinear(W, rank=rank, alpha=16, use_rslora=use_rslora)
+    optimizer = make_optimizer([layer.lora_A, layer.lora_B], lr=1e-3)
+    losses = []
+    for _ in range(steps + 1):
+        optimizer.zero_grad()
+        loss = F.mse_loss(layer(x), target)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses[0] - losses[-1]
+
+
+figure, axes = panels(2, height=2.6)
+runs = ((axes[0], "SGD, first step", torch.optim.SGD, 1), (axes[1], "Adam, 10 steps", torch.optim.Adam, 10))
+for panel, title, make_optimizer, steps in runs:
+    for label, name, flag in ((r"$\alpha/r$", "lora", False), (r"$\alpha/\sqrt{r}$", "rslora", True)):
+        gained = [progress(rank, flag, make_optimizer, steps) for rank in ranks]
+        panel.plot(ranks, gained, label=label)
+        print(f"{make_optimizer.__name__.lower()}_{name}_8_over_128 = {gained[3] / gained[-1]:.2f}")  # tolerance 5%
+    panel.set(xscale="log", yscale="log", xlabel="rank r", title=title)
+    panel.set_xticks(ranks, ranks)
+axes[0].set_ylabel("loss decrease")
+axes[0].legend()
+plt.show()
+
+# %% inject
+torch.manual_seed(0)
+add_lora(model, rank=8, alpha=16, target_modules="all-linear")
+print(count_parameters(model))
+print(f"adapted_layers = {sum(1 for _ in lora_layers(model))}")
+model = remove_lora(model)
+
+# %% which_modules
+for target_modules in (
+    ["q_proj", "v_proj"],
+    ["q_proj", "k_proj", "v_proj", "o_proj"],
+    ["gate_proj", "up_proj", "down_proj"],
+    "all-linear",
+):
+    print(count_parameters(add_lora(model, rank=8, target_modules=target_modules)), target_modules)
+    remove_lora(model)
+
+
+# %% against_peft
+def loss_of(model: nn.Module) -> torch.Tensor:
+    ids = tokenizer("The train left 9 minutes ago. → 9分钟前", return_tensors="pt").input_ids
+    return model(input_ids=ids, labels=ids, use_cache=False).loss
+
+
+config = peft.LoraConfig(r=8, lora_alpha=16, target_modules="all-linear")
+theirs = peft.get_peft_model(load_model("smollm2-135m"), config)
+ours = add_lora(load_model("smollm2-135m"), rank=8, alpha=16)
+torch.manual_seed(3)
+for name, adapter in lora_layers(ours):
+    nn.init.normal_(adapter.lora_B, std=0.02)
+    other = theirs.get_submodule(f"base_model.model.{name}")
+    other.lora_A["default"].weight.data.copy_(adapter.lora_A.data)
+    other.lora_B["default"].weight.data.copy_(adapter.lora_B.data)
+
+ours_loss, theirs_loss = loss_of(ours), loss_of(theirs)
+assert torch.allclose(ours_loss, theirs_loss, atol=1e-5)
+ours_loss.backward(), theirs_loss.backward()
+furthest = max(
+    (adapter.lora_A.grad - theirs.get_submodule(f"base_model.model.{name}").lora_A["default"].weight.grad)
+    .abs()
+    .max()
+    .item()
+    for name, adapter in lora_layers(ours)
+)
+assert furthest < 1e-4
+
+# %% files
+before = loss_of(ours)
+save_adapter(ours, "ours")
+theirs.save_pretrained("theirs")
+in_peft = peft.PeftModel.from_pretrained(load_model("smollm2-135m"), "ours")
+in_ours = load_adapter(load_model("smollm2-135m"), "theirs")
+assert torch.allclose(loss_of(in_peft), before, atol=1e-5)
+assert torch.allclose(loss_of(in_ours), before, atol=1e-5)
+
+# %% merging
+ids = tokenizer("two kilograms →", return_tensors="pt").input_ids
+with torch.no_grad():
+    apart = ours(input_ids=ids).logits
+    merge_lora(ours)
+    merged = ours(input_ids=ids).logits
+    unmerge_lora(ours)
+    again = ours(input_ids=ids).logits
+print(f"largest_difference = {(apart - merged).abs().max():.0e}")  # tolerance 100%
+assert torch.allclose(apart, merged, atol=1e-3)
+assert torch.equal(apart, again)
+
+
+# %% latency
+@torch.no_grad()
+def seconds(model: nn.Module, repeats: int = 12) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        model(input_ids=ids)
+        times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2]
+
+
+unmerged_time = seconds(ours)
+merge_lora(ours)
+print(f"unmerged_over_merged = {unmerged_time / seconds(ours):.1f}")  # tolerance 60%
+ours = unmerge_lora(ours)
+
+# %% many_adapters
+one_model = 4 * count_parameters(load_model("smollm2-135m")).total / 2**20
+one_adapter = 4 * sum(p.numel() for p in ours.parameters() if p.requires_grad) / 2**20
+print(f"model_MiB = {one_model:.0f}")
+print(f"adapter_MiB = {one_adapter:.1f}")
+print(f"hundred_models_over_hundred_adapters = {100 * one_model / (one_model + 100 * one_adapter):.0f}")
+
+# %% tied_embeddings
+assert model.lm_head.weight is model.model.embed_tokens.weight  # one matrix, two uses
+tied = add_lora(model, rank=8, modules_to_save=["embed_tokens"])
+print(count_parameters(tied))
+wrapped = peft.get_peft_model(
+    load_model("smollm2-135m"), peft.LoraConfig(r=8, target_modules="all-linear", modules_to_save=["embed_tokens"])
+)
+print(f"trained_by_peft = {sum(p.numel() for p in wrapped.parameters() if p.requires_grad):,}")
+assert count_parameters(tied).trained == sum(p.numel() for p in wrapped.parameters() if p.requires_grad)

@@ -1,0 +1,94 @@
+# %% setup
+import torch
+from torch import nn
+
+from llm_tutorial.data.cldr import cldr_pairs
+from llm_tutorial.lora import LoRALinear, add_lora, load_adapter, save_adapter
+from llm_tutorial.lora.task import batches, prompt
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.training import answer_loss, answer_tokens, encode, fit
+
+tokenizer = load_tokenizer("smollm2-135m")
+pairs = cldr_pairs(32)
+
+
+def adapted(**options):
+    torch.manual_seed(0)
+    return add_lora(load_model("smollm2-135m"), rank=8, **options)
+
+
+# %% diverging differs="a diverging run amplifies every rounding"
+def train(rate: float, alpha: float = 32, steps: int = 6) -> list[float]:
+    model = adapted(alpha=alpha)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
+    return fit(model, batches(tokenizer, pairs, batch_size=8), optimizer, steps)
+
+
+good, high = train(2e-3), train(1e-1)
+print("rate 2e-3:", " ".join(f"{loss:.2f}" for loss in good))
+print("rate 1e-1:", " ".join(f"{loss:.2f}" for loss in high))
+assert good[-1] < good[0] / 2
+assert max(high[1:]) > high[0]
+
+# %% not_a_cure differs="a diverging run amplifies every rounding"
+smaller = train(1e-1, alpha=32 / 50)
+print("rate 1e-1, alpha divided by 50:", " ".join(f"{loss:.2f}" for loss in smaller))
+assert max(smaller[1:]) > smaller[0]
+
+# %% diverging_cure
+cured = train(5e-3)
+print("rate 5e-3:", " ".join(f"{loss:.2f}" for loss in cured))  # tolerance 5%
+assert cured[-1] < cured[0] / 2
+
+# %% unmasked_prompt
+model = load_model("smollm2-135m")
+masked = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pairs[:8]]
+unmasked = [encode(tokenizer, prompt(pair.english), pair.chinese, prompt_loss=True) for pair in pairs[:8]]
+with torch.no_grad():
+    of_answers, of_all = float(answer_loss(model, masked)), float(answer_loss(model, unmasked))
+print(f"percent_of_loss_on_prompts = {100 * (1 - of_answers / of_all):.0f}")
+print(f"prompt_tokens = {answer_tokens(unmasked) - answer_tokens(masked)}")
+print(f"answer_tokens = {answer_tokens(masked)}")
+
+# %% forgotten_eval
+model = adapted(alpha=32, dropout=0.1)
+for module in model.modules():
+    if isinstance(module, LoRALinear):
+        nn.init.normal_(module.lora_B, std=0.02)  # as after some training
+with torch.no_grad():
+    model.train()
+    twice = [float(answer_loss(model, masked)) / answer_tokens(masked) for _ in range(2)]
+    model.eval()
+    calm = [float(answer_loss(model, masked)) / answer_tokens(masked) for _ in range(2)]
+print(f"training mode, twice: {twice[0]:.3f} {twice[1]:.3f}")
+print(f"eval mode, twice:     {calm[0]:.3f} {calm[1]:.3f}")
+assert twice[0] != twice[1]
+assert calm[0] == calm[1]
+
+# %% lost_head
+classifier = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3))
+pretrained = {name: weight.clone() for name, weight in classifier.state_dict().items()}
+add_lora(classifier, rank=2, target_modules=["0"])
+classifier[2].requires_grad_(True)  # a new head, trained as well, but not named in modules_to_save
+nn.init.normal_(classifier[2].weight)
+save_adapter(classifier, "forgotten")
+
+
+def reload(folder: str) -> nn.Module:
+    fresh = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3))
+    fresh.load_state_dict(pretrained)
+    return load_adapter(fresh, folder)
+
+
+x = torch.randn(4, 16)
+print(f"head_kept_without = {torch.allclose(reload('forgotten')(x), classifier(x))}")
+
+# %% lost_head_cure
+classifier = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3))
+classifier.load_state_dict(pretrained)
+add_lora(classifier, rank=2, target_modules=["0"], modules_to_save=["2"])
+for parameter in classifier.parameters():
+    if parameter.requires_grad:
+        nn.init.normal_(parameter)
+save_adapter(classifier, "complete")
+print(f"head_kept_with = {torch.allclose(reload('complete')(x), classifier(x), atol=1e-6)}")

@@ -1,0 +1,72 @@
+# %% setup
+import peft
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from llm_tutorial.lora import LoRALinear, add_lora, lora_plus_groups, pissa_init
+from llm_tutorial.models import load_model
+
+W = load_model("smollm2-135m").model.layers[0].mlp.up_proj  # 1536 x 576
+torch.manual_seed(0)
+x, target = torch.randn(8, 576), torch.randn(8, 1536)
+
+# %% rslora
+layers = {rank: LoRALinear(W, rank=rank, alpha=16, use_rslora=True) for rank in (1, 16, 256)}
+print({rank: layer.scaling for rank, layer in layers.items()})
+assert all(layer.scaling == 16 / rank**0.5 for rank, layer in layers.items())
+
+# %% dora
+layer = LoRALinear(W, rank=8, alpha=16, use_dora=True)
+nn.init.normal_(layer.lora_B, std=0.02)
+with torch.no_grad():
+    direction = W.weight + layer.scaling * layer.lora_B @ layer.lora_A  # (out_features, in_features)
+    weight = layer.lora_magnitude[:, None] * direction / direction.norm(dim=1, keepdim=True)
+    assert torch.allclose(layer(x), x @ weight.T, atol=1e-4)
+    lengths = weight.norm(dim=1)
+assert torch.allclose(lengths, W.weight.norm(dim=1), atol=1e-4)  # only a trained magnitude changes a length
+print(f"extra_parameters = {layer.lora_magnitude.numel()}")
+
+# %% dora_equals_peft
+model = nn.Sequential(nn.Linear(576, 1536, bias=False))
+model[0].weight.data.copy_(W.weight)
+theirs = peft.get_peft_model(model, peft.LoraConfig(r=8, lora_alpha=16, use_dora=True, target_modules=["0"]))
+other = theirs.base_model.model[0]
+other.lora_A["default"].weight.data.copy_(layer.lora_A.data)
+other.lora_B["default"].weight.data.copy_(layer.lora_B.data)
+assert torch.allclose(theirs(x), layer(x), atol=1e-4)
+
+# %% lora_plus
+pair = add_lora(nn.Sequential(nn.Linear(576, 1536)), rank=8, target_modules=["0"])
+groups = lora_plus_groups(pair, lr=2e-3, ratio=16)
+for group in groups:
+    print(f"{sum(p.numel() for p in group['params']):6} parameters at {group['lr']:g}")
+
+
+# %% pissa
+def after_one_step(initialise) -> float:
+    torch.manual_seed(0)
+    model = add_lora(nn.Sequential(nn.Linear(576, 1536, bias=False)), rank=8, alpha=8, target_modules=["0"])
+    model[0].base.weight.data.copy_(W.weight)
+    initialise(model)
+    before = F.mse_loss(model(x), target)
+    before.backward()
+    with torch.no_grad():
+        for parameter in (model[0].lora_A, model[0].lora_B):
+            parameter -= 0.5 * parameter.grad
+    return (before - F.mse_loss(model(x), target)).item()
+
+
+plain, principal = after_one_step(lambda model: None), after_one_step(pissa_init)
+print(f"loss_decrease_plain = {plain:.4f}")
+print(f"loss_decrease_pissa = {principal:.4f}")
+
+# %% pissa_keeps_the_function
+model = add_lora(nn.Sequential(nn.Linear(576, 1536, bias=False)), rank=8, alpha=8, target_modules=["0"])
+model[0].base.weight.data.copy_(W.weight)
+before = model(x)
+pissa_init(model)
+assert torch.allclose(model(x), before, atol=1e-3)
+residual = model[0].base.weight
+share = 1 - (residual.norm() / W.weight.norm()) ** 2
+print(f"percent_of_energy_in_the_adapter = {100 * share:.1f}")
