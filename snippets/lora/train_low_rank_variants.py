@@ -13,7 +13,6 @@ from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
 MODEL, STEPS = "smollm2-135m", 30
 BASE = {"rank": 8, "alpha": 32, "rate": 2e-3}
 VARIANTS = {
-    "LoRA": {},
     "rank 64, alpha 32": {"rank": 64, "alpha": 32},
     "rank 64, rsLoRA": {"rank": 64, "alpha": 32, "use_rslora": True},
     "DoRA": {"use_dora": True},

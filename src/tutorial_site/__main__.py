@@ -41,6 +41,8 @@ def _check(root: Path, arguments: argparse.Namespace) -> list[str]:
 def _build(root: Path, arguments: argparse.Namespace) -> list[str]:
     from tutorial_site import build
 
+    if arguments.offline:
+        return build.build(root, root / "build" / "archive", configs=build.OFFLINE)
     return build.build(root, root / "site")
 
 
@@ -77,6 +79,8 @@ def main(words: list[str] | None = None) -> int:
             command.add_argument(
                 "paths", nargs="*", type=Path, metavar="PATH", help="scripts or folders; all when left out"
             )
+        if name == "build":
+            command.add_argument("--offline", action="store_true", help="for reading from a folder, into build/archive/")
         if name == "record":
             command.add_argument(
                 "--all", action="store_true", help="also those whose source and library code did not change"

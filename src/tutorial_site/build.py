@@ -1,8 +1,11 @@
 """Builds the site, strictly: one MkDocs build a language, English inside the Chinese site's folder."""
 
 import logging
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mkdocs.commands import build as mkdocs
@@ -13,35 +16,32 @@ from tutorial_site import SiteError, links
 
 LANGUAGES = {"zh": "", "en": "en"}  # language: its folder on the site
 CONFIGS = {"zh": "mkdocs.yml", "en": "mkdocs.en.yml"}
+OFFLINE = {"zh": "mkdocs.offline.yml", "en": "mkdocs.offline.en.yml"}  # for reading from a folder
 
 
-def build(root: Path, site: Path, url: str | None = None) -> list[str]:
+def build(root: Path, site: Path, url: str | None = None, configs: dict[str, str] = CONFIGS) -> list[str]:
     """Builds all languages into ``site``; returns what the builds and the site's own links complain of."""
-    return [line for language in LANGUAGES for line in build_language(root, language, site, url)] or list(
-        links.problems(site)
-    )
+    complaints = [line for language in LANGUAGES for line in build_language(root, language, site, url, configs)]
+    return complaints or list(links.problems(site))
 
 
-def build_language(root: Path, language: str, site: Path, url: str | None = None) -> list[str]:
+def build_language(
+    root: Path, language: str, site: Path, url: str | None = None, configs: dict[str, str] = CONFIGS
+) -> list[str]:
     """Builds one language into its folder of ``site``, whole or not at all; returns the warnings and errors."""
-    heard = _Warnings()
-    log = logging.getLogger("mkdocs")
-    log.addHandler(heard)
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {"site_url": url} if url else {}
+    settings = {"site_url": url} if url else {}
+    with tempfile.TemporaryDirectory() as folder, _inside(root), _warnings() as heard:
         try:
-            config = load_config(str(root / CONFIGS[language]), site_dir=folder, strict=True, **settings)
+            config = load_config(str(root / configs[language]), site_dir=folder, strict=True, **settings)
             config.plugins.on_startup(command="build", dirty=False)
             mkdocs.build(config)
             config.plugins.on_shutdown()
         except SiteError as error:
             return [str(error)]
         except MkDocsException as error:
-            heard.lines.append(str(error))
-        finally:
-            log.removeHandler(heard)
-        if heard.lines:
-            return [f"{CONFIGS[language]}: {line}" for line in dict.fromkeys(heard.lines)]
+            heard += [] if heard else [str(error)]
+        if heard:
+            return [f"{configs[language]}: {line}" for line in dict.fromkeys(heard)]
         _replace(Path(folder), site / LANGUAGES[language])
     return []
 
@@ -55,6 +55,17 @@ def _replace(new: Path, old: Path) -> None:
     shutil.copytree(new, old, dirs_exist_ok=True)
 
 
+@contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """Plugins resolve their caches against the working folder."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
 class _Warnings(logging.Handler):
     """Collects what MkDocs warns of."""
 
@@ -65,3 +76,16 @@ class _Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps a message."""
         self.lines.append(record.getMessage().strip())
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What MkDocs and its plugins warn of meanwhile, instead of on stderr."""
+    log, collector = logging.getLogger("mkdocs"), _Warnings()
+    propagate, log.propagate = log.propagate, False
+    log.addHandler(collector)
+    try:
+        yield collector.lines
+    finally:
+        log.removeHandler(collector)
+        log.propagate = propagate

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mkdocs.livereload import LiveReloadServer
 
-from tutorial_site.languages import CONFIGS, LANGUAGES, build_language
+from tutorial_site.build import CONFIGS, LANGUAGES, build_language
 
 WATCHED = ("docs", "snippets", "src/llm_tutorial", "src/tutorial_site/theme", "src/tutorial_site/locale", *CONFIGS.values())
 IGNORED = {"__pycache__", ".ipynb_checkpoints"}
@@ -50,7 +50,7 @@ class Builder:
     def __call__(self) -> None:
         """Builds what is needed; a mistake is said, and the former pages stay."""
         for language in self.changed():
-            problems = build_language(self.root, language, self.site, url=self.url)
+            problems = build_language(self.root, language, self.site, self.url)
             for problem in problems:
                 log.error(problem)
             if not problems:

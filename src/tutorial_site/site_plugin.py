@@ -22,7 +22,7 @@ from mkdocs.structure.toc import get_toc
 
 from tutorial_site import SiteError, notebooks, shown
 from tutorial_site.cells import Script
-from tutorial_site.languages import LANGUAGES
+from tutorial_site.build import LANGUAGES
 from tutorial_site.recording import read_recording
 from tutorial_site.wheel import build_wheel
 
@@ -185,3 +185,20 @@ def _foot(page: Page, config: MkDocsConfig) -> dict[str, Any] | None:
         "key": re.sub(r"\W", "-", str(PurePosixPath(uri).with_suffix(""))),
         "url": page.canonical_url,
     }
+
+
+# What Material's templates leave to be wished for: a dialog and sections of the menu without names of
+# their own, and links for which its script asks every page for the site maps of both languages.
+MENDED = {
+    r'role="dialog">': 'role="dialog" aria-label="{search}">',
+    r'(<nav class="md-nav" data-md-level="[1-9]") aria-labelledby="[^"]*" aria-expanded="[^"]*"': r'\1 role="presentation"',
+    r'\s*<link rel="alternate"[^>]*>': "",
+}
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Mends what the theme's templates leave to be wished for."""
+    search = {"zh": "搜索", "en": "Search"}[_language(config)]
+    for pattern, replacement in MENDED.items():
+        output = re.sub(pattern, replacement.replace("{search}", search), output)
+    return output

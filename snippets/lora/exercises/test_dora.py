@@ -1,0 +1,33 @@
+import pytest
+import torch
+from torch import nn
+
+from llm_tutorial.lora import LoRALinear
+
+
+def layer_and_answer(answer):
+    torch.manual_seed(0)
+    layer = LoRALinear(nn.Linear(16, 12, bias=False), rank=4, alpha=8, use_dora=True)
+    nn.init.normal_(layer.lora_B)
+    layer.lora_magnitude.data.mul_(1.5)
+    parts = [p.detach().clone().requires_grad_() for p in (layer.lora_A, layer.lora_B, layer.lora_magnitude)]
+    x = torch.randn(5, 16)
+    return layer, parts, layer(x), answer.dora_forward(x, layer.weight.detach(), *parts, layer.scaling)
+
+
+def test_output_is_that_of_dora(answer):
+    layer, _, expected, given = layer_and_answer(answer)
+    assert given.shape == expected.shape, pytest.say("The output has the wrong shape.", "输出的形状不对。")
+    assert torch.allclose(given, expected, atol=1e-4), pytest.say(
+        "The output differs: divide each output feature by its row's norm, then multiply by its magnitude.",
+        "输出不同：先把每个输出特征除以对应行的范数，再乘以它的幅值。",
+    )
+
+
+def test_norm_is_a_constant_for_the_gradient(answer):
+    layer, parts, expected, given = layer_and_answer(answer)
+    expected.square().sum().backward()
+    given.square().sum().backward()
+    assert torch.allclose(parts[1].grad, layer.lora_B.grad, rtol=1e-3, atol=1e-3), pytest.say(
+        "The output is right, the gradient is not: detach() the norm.", "输出正确，但梯度不对：范数要 detach()。"
+    )

@@ -1,0 +1,30 @@
+import pytest
+import torch
+from torch import nn
+
+from llm_tutorial.lora import LoRALinear
+
+
+@pytest.mark.parametrize(("rank", "alpha"), [(1, 1.0), (4, 8.0), (8, 4.0)])
+def test_one_weight_gives_what_layer_and_adapter_give(answer, rank, alpha):
+    torch.manual_seed(0)
+    layer = LoRALinear(nn.Linear(16, 12, bias=False), rank=rank, alpha=alpha)
+    nn.init.normal_(layer.lora_B)
+    weight = layer.weight.detach().clone()
+    merged = answer.merged_weight(weight, layer.lora_A.detach(), layer.lora_B.detach(), alpha)
+    assert not torch.equal(merged, layer.weight), pytest.say(
+        "The weight is the pretrained one: the update alpha/rank * B @ A is still missing.",
+        "这仍是预训练权重：还没有加上更新 alpha/rank * B @ A。",
+    )
+    unscaled = layer.weight + layer.lora_B @ layer.lora_A
+    assert rank == alpha or not torch.allclose(merged, unscaled, atol=1e-5), pytest.say(
+        "The update is there, but not scaled by alpha / rank.", "更新加上了，但漏了系数 alpha / rank。"
+    )
+    assert torch.equal(weight, layer.weight), pytest.say(
+        "The pretrained weight was changed in place; return a new one.", "预训练权重被就地修改了；请返回新的张量。"
+    )
+    x = torch.randn(5, 16)
+    assert torch.allclose(x @ merged.T, layer(x), atol=1e-4), pytest.say(
+        "The merged layer gives other outputs than layer and adapter; look at the order of B and A.",
+        "合并后的输出与「原层加适配器」不同；检查 B 与 A 的次序。",
+    )

@@ -1,0 +1,59 @@
+"""The checkers are checked: a skeleton and a typical mistake fail with a message that helps, the solution passes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "snippets/lora/exercises"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("test_", "conftest")))
+HINTS = {
+    "merge": "alpha/rank",
+    "scaling": "factor squared times the rank",
+    "masking": "must be -100",
+    "dora": "divide each output feature",
+}
+MISTAKES = {
+    "merge": ("alpha / rank * ", "", "not scaled by alpha / rank"),
+    "scaling": ("rank**0.5", "rank**0.1", "falls too slowly"),
+    "masking": ("end + 1 :", "end:", "never learn to stop"),
+    "dora": (".detach()", "", "detach() the norm"),
+}
+
+
+def check(name: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{FOLDER}/test_{name}.py"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_skeleton_fails_with_a_hint_in_both_languages(name):
+    result = check(name)
+    assert result.returncode == 1
+    assert HINTS[name] in result.stdout
+    assert any("\u4e00" <= character <= "\u9fff" for character in result.stdout)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_solution_passes(name):
+    result = check(name, EXERCISE_SOLUTION="1")
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_typical_mistake_is_named(name, tmp_path):
+    right, wrong, hint = MISTAKES[name]
+    solution = (FOLDER / "solutions" / f"{name}.py").read_text(encoding="utf-8")
+    assert right in solution
+    answer = tmp_path / "answer.py"
+    answer.write_text(solution.replace(right, wrong), encoding="utf-8")
+    result = check(name, EXERCISE_ANSWER=str(answer))
+    assert result.returncode == 1
+    assert hint in result.stdout
