@@ -179,11 +179,17 @@ def _output(page: Page, cell: shown.Shown, output: dict[str, Any]) -> str:
     if kind := shown.figure(output):
         return image_html(kind, data[kind], html.unescape(re.sub(r"<[^>]+>", "", _inside(page, cell.alt, ("value",)))))
     if "text/html" in data:
-        table = re.sub(r"<style.*?</style>", "", data["text/html"], flags=re.DOTALL)
-        table = re.sub(r"(<(?:table|thead|tbody|tr|th|td)\b)[^>]*?((?: (?:col|row)span=\"\d+\")*)\s*>", r"\1\2>", table)
-        return f'<div class="output-table"{page.scrolls("-" * 2 * WIDE)}>\n{table.strip()}\n</div>'
+        table = table_html(data["text/html"])
+        return f'<div class="output-table"{page.scrolls("-" * 2 * WIDE)}>\n{table}\n</div>'
     text = ("".join(output["text"]) if output["output_type"] == "stream" else data.get("text/plain", "")).rstrip()
     return f'<pre class="output"{page.scrolls(text)}>{html.escape(text, quote=False)}</pre>' if text else ""
+
+
+def table_html(table: str) -> str:
+    """A recorded table without styles, borders and empty headings of its own."""
+    table = re.sub(r"<style.*?</style>", "", table, flags=re.DOTALL)
+    table = re.sub(r"(<(?:table|thead|tbody|tr|th|td)\b)[^>]*?((?: (?:col|row)span=\"\d+\")*)\s*>", r"\1\2>", table)
+    return table.replace("<th></th>", "<td></td>").strip()
 
 
 def image_html(kind: str, data: str, alt: str) -> str:

@@ -7,6 +7,7 @@ Python-Markdown extension, so that another site generator shows them as well.
 import logging
 import posixpath
 import re
+from html import unescape
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urljoin
@@ -23,11 +24,15 @@ from mkdocs.structure.toc import get_toc
 from tutorial_site import SiteError, notebooks, shown
 from tutorial_site.cells import Script
 from tutorial_site.build import LANGUAGES
+from tutorial_site.extension import image_html, table_html
 from tutorial_site.recording import read_recording
 from tutorial_site.wheel import build_wheel
 
 NOTEBOOKS = "notebooks/"  # where notebook views stand on the site
 HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)(?:<a[^>]*>¶</a>)?</h\1>", re.DOTALL)
+
+TABLE = re.compile(r'(<div class="output-table"[^>]*>)(.*?)</div>', re.DOTALL)
+FIGURE = re.compile(r'<figure data-kind="(?P<kind>[^"]*)" data-alt="(?P<alt>[^"]*)">(?P<data>.*?)</figure>', re.DOTALL)
 
 
 def _root(config: MkDocsConfig) -> Path:
@@ -128,6 +133,8 @@ def _notebook_view(html: str, page: Page, config: MkDocsConfig) -> str:
         return f'<h{level} id="{anchor}">{text}</h{level}>'
 
     html = HEADING.sub(heading, notebooks.with_formulas(html))
+    html = TABLE.sub(lambda match: match[1] + table_html(match[2]) + "</div>", html)
+    html = FIGURE.sub(lambda match: f"<figure>{image_html(match['kind'], match['data'], unescape(match['alt']))}</figure>", html)
     if config.site_url:
         depth = page.url.count("/")
         html = html.replace(f'href="{config.site_url}', 'href="' + "../" * depth)
