@@ -1,0 +1,88 @@
+"""The helper for long runs: interrupted, replayed, on two processes; always the same result."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RUN = '''
+import json, sys
+from pathlib import Path
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+from llm_tutorial.lora import add_lora
+from llm_tutorial.training import Example, fit, linear_decay
+
+torch.manual_seed(0)
+model = LlamaForCausalLM(LlamaConfig(
+    vocab_size=50, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+))
+add_lora(model, rank=4, dropout=0.1)
+optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+
+def batch_at(step):
+    ids = torch.randint(50, (4, 6), generator=torch.Generator().manual_seed(step)).tolist()
+    return [Example(row[: 3 + place % 4 + 1], 2) for place, row in enumerate(ids)]
+
+state = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+losses = fit(model, batch_at, optimizer, 60, linear_decay(optimizer, 60), state=state, save_every=5)
+from accelerate import PartialState
+if PartialState().is_main_process:
+    Path(sys.argv[1]).write_text(json.dumps(losses))
+'''
+
+
+def environment(**extra: str) -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | extra
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("run") / "run.py"
+    path.write_text(RUN)
+    return path
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(script) -> list[float]:
+    result = script.with_name("whole.json")
+    subprocess.run([sys.executable, script, result], env=environment(), check=True, capture_output=True)
+    return json.loads(result.read_text())
+
+
+def test_a_run_killed_and_started_again_gives_the_same_losses(script, uninterrupted, tmp_path):
+    command = [sys.executable, script, tmp_path / "losses.json", tmp_path / "state"]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "state" / "state.json").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "losses.json").exists(), "the run ended before it could be killed"
+    subprocess.run(command, env=environment(), check=True, capture_output=True)
+    assert json.loads((tmp_path / "losses.json").read_text()) == pytest.approx(uninterrupted, rel=1e-6)
+
+
+def test_two_processes_give_the_losses_of_one(script, tmp_path):
+    plain = script.with_name("plain.py")  # dropout draws differ between processes
+    plain.write_text(RUN.replace("dropout=0.1", "dropout=0.0"))
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    subprocess.run([sys.executable, plain, one], env=environment(), check=True, capture_output=True)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
+    launch += ["--mixed_precision=no", "--dynamo_backend=no", "--num_cpu_threads_per_process=1", "--main_process_port=0"]
+    result = subprocess.run([*launch, plain, two], env=environment(), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert json.loads(two.read_text()) == pytest.approx(json.loads(one.read_text()), rel=1e-4)
+
+
+def test_a_replay_stops_after_ten_steps_with_the_same_losses(script, uninterrupted, tmp_path):
+    answer = tmp_path / "replay.json"
+    extra = {"LLM_TUTORIAL_REPLAY": str(answer)}
+    subprocess.run([sys.executable, script, tmp_path / "x.json"], env=environment(**extra), check=True, capture_output=True)
+    assert not (tmp_path / "x.json").exists()
+    assert json.loads(answer.read_text())["losses"]["training"] == pytest.approx(uninterrupted[:10], rel=1e-6)
