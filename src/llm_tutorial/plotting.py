@@ -57,7 +57,7 @@ def use_style() -> None:
         >>> mpl.rcParams["axes.grid"]
         True
     """
-    mpl.rcParams.update(STYLE)
+    mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
 
 
 def panels(columns: int = 1, rows: int = 1, height: float = 3.0, **kwargs: Any) -> tuple[Figure, Sequence[Axes]]:

@@ -80,7 +80,9 @@ def main(words: list[str] | None = None) -> int:
                 "paths", nargs="*", type=Path, metavar="PATH", help="scripts or folders; all when left out"
             )
         if name == "build":
-            command.add_argument("--offline", action="store_true", help="for reading from a folder, into build/archive/")
+            command.add_argument(
+                "--offline", action="store_true", help="for reading from a folder, into build/archive/"
+            )
         if name == "record":
             command.add_argument(
                 "--all", action="store_true", help="also those whose source and library code did not change"

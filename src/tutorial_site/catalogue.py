@@ -27,7 +27,11 @@ def read_catalogue(path: Path = CATALOGUE) -> dict[str, str]:
 @cache
 def _parse(text: str) -> dict[str, str]:
     catalogue = read_po(StringIO(text), locale="zh")
-    return {str(message.id): str(message.string) for message in catalogue if message.id and message.string and not message.fuzzy}
+    return {
+        str(message.id): str(message.string)
+        for message in catalogue
+        if message.id and message.string and not message.fuzzy
+    }
 
 
 class Translated(griffe.Extension):
@@ -46,7 +50,9 @@ class Translated(griffe.Extension):
 
 def parse(obj: griffe.Object) -> list[griffe.DocstringSection]:
     """Sections of a Google docstring; a lone example counts as examples."""
-    docstring = griffe.Docstring(re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE), parent=obj)
+    docstring = griffe.Docstring(
+        re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE), parent=obj
+    )
     return docstring.parse("google", warnings=False)
 
 
@@ -54,21 +60,33 @@ def missing_and_stale(root: Path) -> list[str]:
     """Names every message of the API pages without a translation, and every translation without its message."""
     path = root / "src" / "tutorial_site" / "locale" / "zh" / "docstrings.po"
     translated, messages = read_catalogue(path) if path.is_file() else {}, shown_messages(root)
-    return [f"{place}: no Chinese text for {message!r} in {path.name}" for message, place in messages.items() if message not in translated] + [
-        f"{path.name}: translates {message!r}, which no docstring says" for message in translated if message not in messages
+    return [
+        f"{place}: no Chinese text for {message!r} in {path.name}"
+        for message, place in messages.items()
+        if message not in translated
+    ] + [
+        f"{path.name}: translates {message!r}, which no docstring says"
+        for message in translated
+        if message not in messages
     ]
 
 
 def shown_messages(root: Path) -> dict[str, str]:
     """The messages of all objects that the API pages show, with the place of the first object that says each."""
-    names = [name for page in sorted(root.glob("docs/en/api/*.md")) for name in SHOWN.findall(page.read_text(encoding="utf-8"))]
+    names = [
+        name
+        for page in sorted(root.glob("docs/en/api/*.md"))
+        for name in SHOWN.findall(page.read_text(encoding="utf-8"))
+    ]
     messages: dict[str, str] = {}
     if not names:
         return messages
     package = griffe.load(names[0].split(".")[0], search_paths=[root / "src"], resolve_aliases=True)
 
     def note(text: str, obj: griffe.Object) -> str:
-        messages.setdefault(text, f"{Path(str(obj.filepath)).relative_to(root)}:{obj.docstring.lineno if obj.docstring else 1}")
+        messages.setdefault(
+            text, f"{Path(str(obj.filepath)).relative_to(root)}:{obj.docstring.lineno if obj.docstring else 1}"
+        )
         return text
 
     for name in names:
@@ -95,7 +113,9 @@ def _map(sections: list[griffe.DocstringSection], translate: Callable[[str], str
             case str(text):
                 section.value = "\n\n".join(_words(paragraph, translate) for paragraph in text.split("\n\n"))
             case [(_, str()), *_] as examples:
-                section.value = [(kind, _words(text, translate) if kind.value == "text" else text) for kind, text in examples]
+                section.value = [
+                    (kind, _words(text, translate) if kind.value == "text" else text) for kind, text in examples
+                ]
             case list(elements):
                 for element in elements:
                     element.description = _words(element.description, translate)

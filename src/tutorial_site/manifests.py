@@ -65,10 +65,11 @@ def problems(root: Path) -> Iterator[str]:
             yield f"{manifest}: without {', '.join(missing)}"
         yield from _changed(root, script, manifest, content)
     total = 0
-    for file in sorted(root.glob("src/llm_tutorial/*/weights/*/*")):
-        if file.parent / "manifest.json" not in trained:
-            yield f"{file}: weights without a script snippets/{file.parts[-4]}/train_{file.parent.name}.py"
-        if file.name != "manifest.json" and file.suffix != ".safetensors":
+    for file in sorted(path for path in root.glob("src/llm_tutorial/*/weights/*/**/*") if path.is_file()):
+        chapter, _, name, *_ = file.relative_to(root / "src/llm_tutorial").parts
+        if root / "src/llm_tutorial" / chapter / "weights" / name / "manifest.json" not in trained:
+            yield f"{file}: weights without a script snippets/{chapter}/train_{name}.py"
+        if file.name not in ("manifest.json", "adapter_config.json") and file.suffix != ".safetensors":
             yield f"{file}: weights are safetensors beside a manifest.json, nothing else"
         size = file.stat().st_size
         total += size

@@ -97,7 +97,9 @@ class Notebook:
             case "exercise":
                 exercise, words = read_exercise(self.root, construct.body), WORDS[self.language]
                 check = f"{words['check']}\n\n```bash\n{exercise.command}\n```"
-                answer = f"<details><summary>{words['answer']}</summary>\n\n```python\n{exercise.answer}\n```\n\n</details>"
+                answer = (
+                    f"<details><summary>{words['answer']}</summary>\n\n```python\n{exercise.answer}\n```\n\n</details>"
+                )
                 return f"```python\n{exercise.task}\n```\n\n{check}\n\n{answer}"
             case "comment":
                 return ""

@@ -28,7 +28,9 @@ PATTERNS = {
     "display": r"(?<!\\)\$\$(?P<display>.+?)\$\$",
     "inline": r"(?<![\\$A-Za-z0-9])\$(?![\s$])(?P<inline>(?:[^$\n\\]|\\.)+?)(?<!\s)\$(?![\d$])",
 }
-CONSTRUCT = re.compile("|".join(f"(?P<_{kind}>{pattern})" for kind, pattern in PATTERNS.items()), re.MULTILINE | re.DOTALL)
+CONSTRUCT = re.compile(
+    "|".join(f"(?P<_{kind}>{pattern})" for kind, pattern in PATTERNS.items()), re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)

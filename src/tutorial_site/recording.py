@@ -48,7 +48,9 @@ def read_recording(script: Script, any_source: bool = False) -> Recording:
         raise SiteError(f"{script.path}: no recording; run: python -m tutorial_site record {script.path}")
     recording = _read(path, path.stat().st_mtime_ns)
     if recording.metadata.get("source") != script.digest and not any_source:
-        raise SiteError(f"{script.path}: changed since it was recorded; run: python -m tutorial_site record {script.path}")
+        raise SiteError(
+            f"{script.path}: changed since it was recorded; run: python -m tutorial_site record {script.path}"
+        )
     return recording
 
 

@@ -13,7 +13,14 @@ from mkdocs.livereload import LiveReloadServer
 
 from tutorial_site.build import CONFIGS, LANGUAGES, build_language
 
-WATCHED = ("docs", "snippets", "src/llm_tutorial", "src/tutorial_site/theme", "src/tutorial_site/locale", *CONFIGS.values())
+WATCHED = (
+    "docs",
+    "snippets",
+    "src/llm_tutorial",
+    "src/tutorial_site/theme",
+    "src/tutorial_site/locale",
+    *CONFIGS.values(),
+)
 IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 log = logging.getLogger("tutorial_site.serve")
 

@@ -22,8 +22,8 @@ from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import get_toc
 
 from tutorial_site import SiteError, notebooks, shown
-from tutorial_site.cells import Script
 from tutorial_site.build import LANGUAGES
+from tutorial_site.cells import Script
 from tutorial_site.extension import image_html, table_html
 from tutorial_site.recording import read_recording
 from tutorial_site.wheel import build_wheel
@@ -103,12 +103,20 @@ def _write_notebook(notebook: File, page: Page, config: MkDocsConfig, files: Fil
     top = urljoin(home, "../") if LANGUAGES[language] and config.site_url else home + "../" * bool(LANGUAGES[language])
 
     def resolve(target: str) -> str:
-        uri = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), target)) if target else page.file.src_uri
+        uri = (
+            posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), target))
+            if target
+            else page.file.src_uri
+        )
         file = files.get_file_from_path(uri)
         return home + (file.url.removeprefix("./") if file else uri)
 
     wheel = f"{top}{build_wheel(root).name}"
-    install = [f"llm-tutorial[snippets] @ {wheel}" if config.site_url else f"{wheel}[snippets]", "-c", f"{top}constraints.txt"]
+    install = [
+        f"llm-tutorial[snippets] @ {wheel}" if config.site_url else f"{wheel}[snippets]",
+        "-c",
+        f"{top}constraints.txt",
+    ]
     text = notebooks.page_notebook(root, language, page.markdown or "", resolve, install)
     notebooks.write(Path(str(notebook.abs_src_path)), text)
 
@@ -135,7 +143,9 @@ def _notebook_view(html: str, page: Page, config: MkDocsConfig) -> str:
 
     html = HEADING.sub(heading, notebooks.with_formulas(html))
     html = TABLE.sub(lambda match: match[1] + table_html(match[2]) + "</div>", html)
-    html = FIGURE.sub(lambda match: f"<figure>{image_html(match['kind'], match['data'], unescape(match['alt']))}</figure>", html)
+    html = FIGURE.sub(
+        lambda match: f"<figure>{image_html(match['kind'], match['data'], unescape(match['alt']))}</figure>", html
+    )
     html = PLAIN.sub(r"<pre><span></span><code>\1</code></pre>", html)
     if config.site_url:
         depth = page.url.count("/")
@@ -189,7 +199,9 @@ def _foot(page: Page, config: MkDocsConfig) -> dict[str, Any] | None:
         "notebook": notebook,
         "view": address,
         "wheel": ("../" if LANGUAGES[_language(config)] else "") + build_wheel(root).name,
-        "packages": sorted(packages.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0])),
+        "packages": sorted(
+            packages.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0])
+        ),
         "date": max(dates),
         "key": re.sub(r"\W", "-", str(PurePosixPath(uri).with_suffix(""))),
         "url": page.canonical_url,

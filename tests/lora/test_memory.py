@@ -3,10 +3,21 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from llm_tutorial.lora import add_lora, count_parameters
-from llm_tutorial.lora.memory import linear_shapes, lora_parameters, optimizer_bytes, saved_tensor_bytes, training_memory
+from llm_tutorial.lora.memory import (
+    linear_shapes,
+    lora_parameters,
+    optimizer_bytes,
+    saved_tensor_bytes,
+    training_memory,
+)
 
 CONFIG = LlamaConfig(
-    vocab_size=50, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2
+    vocab_size=50,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
 )
 
 

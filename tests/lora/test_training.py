@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-RUN = '''
+RUN = """
 import json, sys
 from pathlib import Path
 import torch
@@ -34,7 +34,7 @@ losses = fit(model, batch_at, optimizer, 60, linear_decay(optimizer, 60), state=
 from accelerate import PartialState
 if PartialState().is_main_process:
     Path(sys.argv[1]).write_text(json.dumps(losses))
-'''
+"""
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -74,7 +74,12 @@ def test_two_processes_give_the_losses_of_one(script, tmp_path):
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     subprocess.run([sys.executable, plain, one], env=environment(), check=True, capture_output=True)
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
-    launch += ["--mixed_precision=no", "--dynamo_backend=no", "--num_cpu_threads_per_process=1", "--main_process_port=0"]
+    launch += [
+        "--mixed_precision=no",
+        "--dynamo_backend=no",
+        "--num_cpu_threads_per_process=1",
+        "--main_process_port=0",
+    ]
     result = subprocess.run([*launch, plain, two], env=environment(), capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
     assert json.loads(two.read_text()) == pytest.approx(json.loads(one.read_text()), rel=1e-4)
@@ -83,6 +88,8 @@ def test_two_processes_give_the_losses_of_one(script, tmp_path):
 def test_a_replay_stops_after_ten_steps_with_the_same_losses(script, uninterrupted, tmp_path):
     answer = tmp_path / "replay.json"
     extra = {"LLM_TUTORIAL_REPLAY": str(answer)}
-    subprocess.run([sys.executable, script, tmp_path / "x.json"], env=environment(**extra), check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, script, tmp_path / "x.json"], env=environment(**extra), check=True, capture_output=True
+    )
     assert not (tmp_path / "x.json").exists()
     assert json.loads(answer.read_text())["losses"]["training"] == pytest.approx(uninterrupted[:10], rel=1e-6)

@@ -16,7 +16,7 @@ def layer_and_answer(answer):
 
 
 def test_output_is_that_of_dora(answer):
-    layer, _, expected, given = layer_and_answer(answer)
+    _, _, expected, given = layer_and_answer(answer)
     assert given.shape == expected.shape, pytest.say("The output has the wrong shape.", "输出的形状不对。")
     assert torch.allclose(given, expected, atol=1e-4), pytest.say(
         "The output differs: divide each output feature by its row's norm, then multiply by its magnitude.",

@@ -193,7 +193,7 @@ def quantize_model_from_gguf(model: nn.Module, gguf: str | os.PathLike[str]) -> 
             continue
         blocks = torch.tensor(tensor.data).unflatten(-1, (-1, BLOCK_BYTES))  # (out, in / 32, 20)
         if architecture == "llama" and name.endswith(("q_proj", "k_proj")):
-            blocks = _unpermute(blocks, model.get_submodule(name.rpartition(".")[0]).head_dim)
+            blocks = _unpermute(blocks, int(model.get_submodule(name.rpartition(".")[0]).head_dim))
         packed[name] = Q4Linear(blocks, linear.bias)
         weight = packed[name].weight
         if weight.shape != linear.weight.shape or not torch.allclose(weight, linear.weight.float(), atol=1e-2):
@@ -221,7 +221,7 @@ def dequantize_model(model: nn.Module) -> nn.Module:
             with torch.device("meta"):  # no memory and no random numbers for a weight that is replaced
                 linear = nn.Linear(layer.in_features, layer.out_features, bias=False)
             linear.weight = nn.Parameter(layer.weight, requires_grad=False)
-            linear.bias = layer.bias
+            linear.bias = layer.bias  # type: ignore[assignment]
             model.set_submodule(name, linear.train(layer.training))
     return model
 
@@ -248,7 +248,7 @@ def _float_linears(model: nn.Module) -> dict[str, nn.Linear]:
 def _replace(model: nn.Module, layers: dict[str, Q4Linear]) -> nn.Module:
     for name, layer in layers.items():
         layer.requires_grad_(False).train(model.get_submodule(name).training)
-        model.set_submodule(name, layer.to(model.get_submodule(name).weight.device))
+        model.set_submodule(name, layer.to(next(model.get_submodule(name).parameters()).device))
     return model
 
 
