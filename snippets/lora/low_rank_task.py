@@ -45,8 +45,7 @@ assert live_held_out >= 99
 
 # %% results
 lora, full = read_manifest("lora", "low_rank"), read_manifest("lora", "low_rank_full")
-prompting = read_manifest("lora", "low_rank_prompting")
-untrained, few_shot = lora["metrics"]["untrained"], prompting["metrics"]["best"]
+untrained = lora["metrics"]["untrained"]
 seeds = {
     "LoRA, rank 8": [lora["metrics"][f"rank 8, seed {seed}"] for seed in lora["seeds"]],
     "LoRA, rank 2": [lora["metrics"][f"rank 2, seed {seed}"] for seed in lora["seeds"]],
@@ -60,7 +59,6 @@ def mean_and_spread(method: str, metric: str) -> str:
 
 
 print(f"{'untrained':18}{untrained['held_out']:.1f}")
-print(f"{'few-shot':18}{few_shot['held_out']:.1f}   ({prompting['best']})")
 for method in seeds:
     print(f"{method:18}{mean_and_spread(method, 'held_out')}")
 
@@ -71,7 +69,6 @@ for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("ful
     print(f"{name}_worst = {min(values):.1f}")
 print(f"rank8_percent = {seeds['LoRA, rank 8'][0]['percent']:.2f}")
 print(f"rank2_percent = {seeds['LoRA, rank 2'][0]['percent']:.2f}")
-print(f"few_shot = {few_shot['held_out']:.1f}")
 print(f"full_rate = {full['rate']:g}")
 assert all(run["held_out"] >= 99 and run["percent"] <= 2 for run in seeds["LoRA, rank 8"])
 assert all(run["held_out"] >= 95 and run["percent"] <= 0.5 for run in seeds["LoRA, rank 2"])
@@ -232,7 +229,7 @@ for name, run in (
     )
 
 # %% time_spent
-names = ("low_rank", "low_rank_full", "low_rank_data", "low_rank_sweeps", "low_rank_variants", "low_rank_prompting")
+names = ("low_rank", "low_rank_full", "low_rank_data", "low_rank_sweeps", "low_rank_variants")
 hours = sum(read_manifest("lora", name)["seconds"] for name in names) / 3600
 print(f"hours_of_training = {hours:.1f}")
 

@@ -1,4 +1,4 @@
-"""How many examples LoRA needs: 10 to 1,000 pairs, seen again and again for 60 steps."""
+"""How many examples LoRA needs: 10 to 1,000 pairs, seen again and again for 40 steps."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from llm_tutorial.lora.task import batches, exact_match, held_out_loss
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
 
-MODEL, STEPS, RANK, RATE = "smollm2-135m", 60, 8, 2e-3
+MODEL, STEPS, RANK, RATE = "smollm2-135m", 40, 8, 2e-3
 
 long_run = LongRun("low_rank_data", Path(__file__))
 tokenizer = load_tokenizer(MODEL)

@@ -4,6 +4,7 @@ A message is a paragraph, or the description of an argument, a return value or a
 names and types are not translated. MkDocs uses the catalogue through ``Translated``, an extension of Griffe.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -51,7 +52,7 @@ class Translated(griffe.Extension):
 def parse(obj: griffe.Object) -> list[griffe.DocstringSection]:
     """Sections of a Google docstring; a lone example counts as examples."""
     docstring = griffe.Docstring(
-        re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE), parent=obj
+        re.sub(r"^Example:$", "Examples:", obj.docstring.value if obj.docstring else "", flags=re.MULTILINE), parent=obj
     )
     return docstring.parse("google", warnings=False)
 
@@ -92,7 +93,7 @@ def shown_messages(root: Path) -> dict[str, str]:
     for name in names:
         path = name.split(".")[1:]
         for obj in _public(package[path] if path else package):
-            _map(parse(obj), lambda text, obj=obj: note(text, obj))
+            _map(parse(obj), functools.partial(note, obj=obj))
     return messages
 
 

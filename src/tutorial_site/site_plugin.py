@@ -150,7 +150,7 @@ def _notebook_view(html: str, page: Page, config: MkDocsConfig) -> str:
     if config.site_url:
         depth = page.url.count("/")
         html = html.replace(f'href="{config.site_url}', 'href="' + "../" * depth)
-    page.toc = get_toc(_nested(tokens))
+    page.toc = get_toc(_nested(tokens))  # type: ignore[arg-type]
     page.meta["search"] = {"exclude": True}
     page.meta["robots"] = "noindex"
     return re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
