@@ -198,4 +198,5 @@ def _mathml(match: re.Match[str]) -> Any:
     if match["code"]:
         return match[0]
     tex = html.unescape(match["display"] or match["inline"])
-    return formulas.mathml(tex, display=bool(match["display"]))
+    kind = 'math math-display" tabindex="0' if match["display"] else "math"
+    return f'<span class="{kind}">{formulas.mathml(tex, display=bool(match["display"]))}</span>'

@@ -4,6 +4,10 @@ from pathlib import Path
 import pytest
 from fixture import configure, make_site
 
+from tutorial_site import build
+
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="session")
 def recorded_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -18,3 +22,21 @@ def site(recorded_site: Path, tmp_path: Path) -> Path:
     shutil.copytree(recorded_site, root)
     configure(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real site, built once a session."""
+    folder = tmp_path_factory.mktemp("built")
+    problems = build.build(ROOT, folder)
+    assert not problems, "\n".join(problems)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real site for reading from a folder."""
+    folder = tmp_path_factory.mktemp("archive")
+    problems = build.build(ROOT, folder, configs=build.OFFLINE)
+    assert not problems, "\n".join(problems)
+    return folder

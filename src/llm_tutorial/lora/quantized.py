@@ -193,7 +193,8 @@ def quantize_model_from_gguf(model: nn.Module, gguf: str | os.PathLike[str]) -> 
             continue
         blocks = torch.tensor(tensor.data).unflatten(-1, (-1, BLOCK_BYTES))  # (out, in / 32, 20)
         if architecture == "llama" and name.endswith(("q_proj", "k_proj")):
-            blocks = _unpermute(blocks, int(model.get_submodule(name.rpartition(".")[0]).head_dim))
+            attention: Any = model.get_submodule(name.rpartition(".")[0])
+            blocks = _unpermute(blocks, attention.head_dim)
         packed[name] = Q4Linear(blocks, linear.bias)
         weight = packed[name].weight
         if weight.shape != linear.weight.shape or not torch.allclose(weight, linear.weight.float(), atol=1e-2):

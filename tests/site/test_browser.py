@@ -1,0 +1,265 @@
+"""The built site in a real browser: private, light, accessible, readable anywhere."""
+
+import functools
+import gzip
+import http.server
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Response, sync_playwright
+
+from tutorial_site.cells import read_script
+
+ROOT = Path(__file__).parents[2]
+LARGEST = 300_000  # bytes that a page may transfer, compressed as any web host does
+COMPRESSED = ("text/", "application/json", "application/javascript", "image/svg+xml")
+SOURCES = [
+    path.relative_to(ROOT / "docs/zh").with_suffix("").as_posix() for path in sorted(ROOT.glob("docs/zh/**/*.md"))
+]
+PAGES = ["" if name == "index" else name.removesuffix("index").rstrip("/") + "/" for name in SOURCES]
+VIEWS = [f"notebooks/{name}/" for name in SOURCES if "{*" in (ROOT / f"docs/zh/{name}.md").read_text(encoding="utf-8")]
+ADDRESSES = [f"{language}{page}" for page in PAGES + VIEWS for language in ("", "en/")]
+LESSON = "lora/low-rank/"
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(built: Path) -> Iterator[str]:
+    """Where the built site is served."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(built)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not path:
+        pytest.fail("these tests need Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh tab without cache or settings."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+@dataclass
+class Visit:
+    """What one look at a page on a phone, with an empty cache, asked for and showed."""
+
+    requests: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    transferred: int = 0
+    width: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def visit(browser: Browser, address: str):
+    """Visits a page of the site once, whatever the number of tests that ask about it."""
+
+    @functools.cache
+    def look(path: str) -> Visit:
+        context = browser.new_context(viewport={"width": 360, "height": 760})
+        tab, seen = context.new_page(), Visit()
+        responses: list[Response] = []
+        tab.on("request", lambda request: seen.requests.append(request.url))
+        tab.on("response", responses.append)
+        tab.on("pageerror", lambda error: seen.errors.append(str(error)))
+        tab.goto(address + path)
+        tab.wait_for_load_state("networkidle")
+        for response in responses:
+            if response.url.startswith("data:"):
+                continue
+            if not response.ok:
+                seen.failed.append(f"{response.status} {response.url}")
+                continue
+            body, kind = response.body(), response.headers.get("content-type", "")
+            seen.transferred += len(gzip.compress(body, 6)) if kind.startswith(COMPRESSED) else len(body)
+        seen.width = tab.evaluate("document.documentElement.scrollWidth")
+        context.close()
+        return seen
+
+    return look
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_page_asks_nothing_of_other_hosts(path, visit, address):
+    foreign = [url for url in visit(path).requests if not url.startswith((address, "data:", "blob:"))]
+    assert not foreign
+    assert not visit(path).failed
+    assert not visit(path).errors
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_page_transfers_at_most_300_kilobytes(path, visit):
+    assert visit(path).transferred <= LARGEST
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_page_fits_a_phone_without_sideways_scroll(path, visit):
+    assert visit(path).width <= 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_axe_finds_no_violation(path, scheme, browser, address):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    tab = context.new_page()
+    tab.goto(address + path)
+    tab.wait_for_load_state("networkidle")
+    violations = Axe().run(tab).response["violations"]
+    context.close()
+    assert not violations, "\n".join(
+        f"{violation['id']} ({violation['impact']}): {node['html'][:200]}"
+        for violation in violations
+        for node in violation["nodes"][:5]
+    )
+
+
+@pytest.mark.parametrize("language", ["", "en/"])
+def test_page_reads_without_javascript(language, browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(address + language + LESSON)
+    for part in (".cell .highlight code", ".cell pre.output", ".cell figure img", "math", ".page-foot", "a.citation"):
+        assert tab.locator(part).first.is_visible(), part
+    assert tab.locator(".cell figure img").first.get_attribute("alt")
+    tab.locator("a.language").click()
+    assert tab.url == address + ("" if language else "en/") + LESSON
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("language", "word", "found"),
+    [
+        ("", "推导", "推导"),
+        ("", "显卡", "显卡"),
+        ("", "适配器", "适配器"),
+        ("", "PEFT", "PEFT"),
+        ("en/", "adapter", "adapter"),
+    ],
+)
+def test_search_finds_a_word_inside_a_sentence(language, word, found, page, address):
+    page.goto(address + language)
+    _search(page, word)
+    results = page.locator(".md-search-result__item")
+    assert results.count() > 0
+    assert found.lower() in results.first.text_content().lower().replace("\u200b", "")
+    href = results.first.locator("a").first.get_attribute("href")
+    assert ("/en/" in href) == bool(language), "a language searches its own pages"
+
+
+def _search(page: Page, word: str) -> None:
+    page.locator(".md-search__input").click()
+    page.locator(".md-search__input").fill(word)
+    page.locator(".md-search-result__item").first.wait_for(state="attached", timeout=10_000)
+
+
+def test_copy_button_copies_exactly_the_code(browser, address):
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    tab = context.new_page()
+    tab.goto(address + LESSON)
+    cells = tab.locator(".cell[data-cell]:has(> .highlight)")
+    for number in range(min(3, cells.count())):
+        cell = cells.nth(number)
+        cell.scroll_into_view_if_needed()
+        cell.locator("> .highlight").hover()
+        cell.locator("> .highlight button").first.click()
+        path, name = cell.get_attribute("data-cell").split("#")
+        copied = tab.evaluate("navigator.clipboard.readText()")
+        assert copied.rstrip("\n") == read_script(ROOT / "snippets" / path)[name].code
+    context.close()
+
+
+@pytest.mark.parametrize("path", PAGES + VIEWS)
+def test_language_switch_stays_on_the_page(path, page, address):
+    page.goto(address + path)
+    page.locator("a.language").click()
+    assert page.url == f"{address}en/{path}"
+    assert page.locator("html").get_attribute("lang") == "en"
+    page.locator("a.language").click()
+    assert page.url == address + path
+    assert page.locator("html").get_attribute("lang") == "zh"
+
+
+def test_page_is_light_or_dark_as_the_system_says_and_as_the_reader_chooses(browser, address):
+    grounds = {}
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme)
+        tab = context.new_page()
+        tab.goto(address + LESSON)
+        grounds[scheme] = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        context.close()
+    assert _brightness(grounds["dark"]) < 60 < 200 < _brightness(grounds["light"])
+    context = browser.new_context(color_scheme="light", viewport={"width": 1280, "height": 900})
+    tab = context.new_page()
+    tab.goto(address + LESSON)
+    for _ in range(2):  # system, light, dark
+        tab.locator("[data-md-component=palette] label:not([hidden])").click()
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == grounds["dark"]
+    tab.locator("a.language").click()
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == grounds["dark"], "kept across languages"
+    context.close()
+
+
+def _brightness(colour: str) -> float:
+    red, green, blue = (int(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3])
+    return (red + green + blue) / 3
+
+
+def test_printed_page_shows_text_and_code_without_the_site_around_it(page, address):
+    page.goto(address + LESSON)
+    page.emulate_media(media="print")
+    for part in (".md-header", ".md-sidebar--primary", ".md-sidebar--secondary", ".md-footer__link"):
+        assert not page.locator(part).first.is_visible(), part
+    assert page.locator(".cell .highlight code").first.is_visible()
+    assert page.evaluate("getComputedStyle(document.querySelector('.cell pre code')).whiteSpace").startswith("pre-wrap")
+
+
+def test_keyboard_reaches_the_text_first(page, address):
+    page.goto(address + LESSON)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "md-skip"
+
+
+@pytest.mark.parametrize("language", ["", "en/"])
+def test_archive_works_from_a_folder(language, browser, archive):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    tab = context.new_page()
+    requests: list[str] = []
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.goto((archive / language / "lora/low-rank.html").as_uri())
+    assert tab.locator("math").first.is_visible()
+    _search(tab, "适配器" if not language else "adapter")
+    tab.keyboard.press("Escape")
+    tab.locator("a.language").click()
+    assert tab.url == (archive / ("" if language else "en") / "lora/low-rank.html").as_uri()
+    tab.locator(".page-foot a[href$='notebooks/lora/low-rank.html']").click()
+    assert tab.locator(".cell .highlight").first.is_visible()
+    assert not [url for url in requests if not url.startswith(("file:", "data:", "blob:", "about:"))]
+    context.close()
+
+
+def test_notebook_views_are_not_searched(built):
+    for index in (built / "search/search_index.json", built / "en/search/search_index.json"):
+        places = [entry["location"] for entry in json.loads(index.read_text(encoding="utf-8"))["docs"]]
+        assert places
+        assert not [place for place in places if place.startswith("notebooks/")]
