@@ -1,24 +1,48 @@
 # %% ask
 from llm_tutorial.models import load_model, load_tokenizer
 
-tokenizer, model = load_tokenizer("smollm2-135m"), load_model("smollm2-135m")
+model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
 
-question = [{"role": "user", "content": "What is the capital of France?"}]
-prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-answer = model.generate(**prompt, max_new_tokens=20, do_sample=False)
-print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
+talk = [{"role": "user", "content": "What is the capital of France?"}]
+form = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}
+inputs = tokenizer.apply_chat_template(talk, **form)
+answer = model.generate(**inputs, max_new_tokens=20, do_sample=False)
+new_tokens = answer[0, inputs["input_ids"].shape[1] :]
+print(tokenizer.decode(new_tokens, skip_special_tokens=True))
 
 # %% adapt
 import torch
 
 from llm_tutorial.lora import add_lora, count_parameters
 
-print(f"weights_gigabytes = {count_parameters(model).total * 4 / 1e9:.2f}")  # float32: four bytes each
-before = model(**prompt).logits  # (batch, token, vocabulary)
+gigabytes = 4 * count_parameters(model).total / 1e9  # float32: four bytes each
+before = model(**inputs).logits  # (batch, token, vocabulary)
 add_lora(model, rank=8)
-after = model(**prompt).logits
+after = model(**inputs).logits
+assert torch.equal(before, after)  # an untrained adapter adds zero
 
 parameters = count_parameters(model)
+print(f"weights_gigabytes = {gigabytes:.2f}")
 print(f"trained_parameters = {parameters.trained}")
 print(f"trained_percent = {parameters.percent:.3f}")
-assert torch.equal(before, after)  # an untrained adapter changes nothing: B is zero
+
+# %% trained  differs="greedy text of a language model near a tie"
+from pathlib import Path
+
+import llm_tutorial.lora
+from llm_tutorial.lora import load_adapter, remove_lora
+from llm_tutorial.lora.task import answers, prompt
+
+phrases = ["three days ago", "March 5, 2026", "12 kilometers", "in 2 weeks"]
+questions = [prompt(phrase) for phrase in phrases]
+
+untrained = answers(model, tokenizer, questions, max_new_tokens=16)
+
+remove_lora(model)
+weights = Path(llm_tutorial.lora.__file__).parent / "weights"
+load_adapter(model, weights / "low_rank" / "rank-8")
+trained = answers(model, tokenizer, questions)
+
+for row in zip(phrases, untrained, trained, strict=True):
+    print(*row, sep=" | ")
+assert trained[1] == "2026年3月5日"

@@ -15,8 +15,8 @@ BASE = {"rank": 8, "alpha": 32, "rate": 2e-3}
 ATTENTION, MLP = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"]
 SWEEPS = {
     "base": {},
-    **{f"rank {rank}": {"rank": rank, "alpha": 4 * rank} for rank in (1, 2, 16, 64)},
-    **{f"rate {rate:g}": {"rate": rate} for rate in (5e-4, 4e-3, 8e-3, 2e-2)},
+    **{f"rank {rank}": {"rank": rank, "alpha": 4 * rank} for rank in (1, 2, 64)},
+    **{f"rate {rate:g}": {"rate": rate} for rate in (5e-4, 8e-3, 2e-2)},
     **{f"alpha {alpha}": {"alpha": alpha} for alpha in (8, 128)},
     "query and value": {"target_modules": ["q_proj", "v_proj"]},
     "attention": {"target_modules": ATTENTION},

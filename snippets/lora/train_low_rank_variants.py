@@ -14,7 +14,6 @@ MODEL, STEPS = "smollm2-135m", 30
 BASE = {"rank": 8, "alpha": 32, "rate": 2e-3}
 VARIANTS = {
     "rank 64, alpha 32": {"rank": 64, "alpha": 32},
-    "rank 64, rsLoRA": {"rank": 64, "alpha": 32, "use_rslora": True},
     "DoRA": {"use_dora": True},
     "LoRA+": {"ratio": 4},
     "PiSSA": {"pissa": True, "alpha": 8, "rate": 5e-4},

@@ -96,7 +96,7 @@ def choice_scores(
 ) -> Tensor:
     """Mean log-likelihood of each choice's tokens after its prompt and a space.
 
-    A prompt is read once and its keys and values serve all its choices, which takes a third of the time.
+    A prompt is read once; its keys and values serve all its choices.
 
     Args:
         model: a decoder with a language-modelling head.

@@ -45,6 +45,7 @@ ATTRIBUTES = re.compile(r"[ \t]*\{:?[ \t]*[.#][\w.-][^}\n]*\}")
 ADMONITION = re.compile(
     r'^(?:!!!|\?\?\?\+?) \w+(?: +"(?P<title>[^"]*)")?[ ]*\n(?P<body>(?:(?: {4}.*)?\n)*)', re.MULTILINE
 )
+FOOTNOTE = re.compile(r"\[\^(\w+)\]:?")
 LINK = re.compile(r"\]\((?P<target>[^)\s:]+?)(?P<rest>#[^)\s]*)?\)")
 MATH = re.compile(
     r"(?P<code><(?P<tag>pre|code)\b.*?</(?P=tag)>)|\$\$(?P<display>[^$]+)\$\$|(?<!\\)\$(?P<inline>[^$\n]+)\$", re.DOTALL
@@ -132,6 +133,7 @@ class Notebook:
         text, ids = self.prose, HEADING.findall(self.prose)
         text = ADMONITION.sub(_quote, text)
         text = ATTRIBUTES.sub("", HEADING.sub(r"\g<heading>", text))
+        text = FOOTNOTE.sub(r"<sup>\1</sup>", text)
         text = LINK.sub(lambda match: f"]({self._target(match['target'], match['rest'] or '')})", text).strip()
         if text:
             metadata = {"ids": [name for _, name in ids]}

@@ -12,7 +12,7 @@ from pathlib import Path
 from tutorial_site.page import constructs
 
 TYPED = re.compile(
-    r"(?P<percentage>\d+(?:\.\d+)?\s*(?:[%％]|per\s?cent\b)|百分之\s*[\d零一二两三四五六七八九十百点]+)"
+    r"(?P<percentage>\d+(?:\.\d+)? ?(?:[%％]|per\s?cent\b)|百分之\s*[\d零一二两三四五六七八九十百点]+)"
     r"|(?P<factor>\d[\d,]*(?:\.\d+)?\s*(?:倍|[x×](?![\w\d])(?!\s*\d)|(?:times|-?fold)\b))"
     r"|(?P<decimal>(?<![A-Za-z0-9_.-])\d[\d,]*\.\d+(?!\.?\d))"
 )

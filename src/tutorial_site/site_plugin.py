@@ -44,6 +44,12 @@ def _language(config: MkDocsConfig) -> str:
     return str(config.theme["language"])
 
 
+def _home(config: MkDocsConfig, language: str) -> str:
+    """The way from the home of this language to that of another."""
+    here, there = LANGUAGES[_language(config)], LANGUAGES[language]
+    return "" if here == there else "../" * bool(here) + (f"{there}/" if there else "")
+
+
 def _scripts(root: Path, markdown: str) -> list[Script]:
     try:
         return shown.page_scripts(root, markdown)
@@ -52,13 +58,16 @@ def _scripts(root: Path, markdown: str) -> list[Script]:
 
 
 def _notebook_uri(page_uri: str) -> str:
-    return NOTEBOOKS + str(PurePosixPath(page_uri).with_suffix(".ipynb"))
+    path = PurePosixPath(page_uri)
+    return NOTEBOOKS + str(path.with_name(f"{'overview' if path.stem == 'index' else path.stem}.ipynb"))
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Gives each language its address, and notebook views a template without styles and hosts of their own."""
     jieba.setLogLevel(logging.WARNING)
     mkdocs_jupyter.config.settings.templates_dir = str(Path(__file__).parent / "templates")
+    for other in config.extra["alternate"]:
+        other["link"] = _home(config, other["lang"])
     if config.site_url:
         config.site_url = urljoin(config.site_url, f"{LANGUAGES[_language(config)]}/".lstrip("/"))
     return config
@@ -170,12 +179,9 @@ def _nested(tokens: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def on_page_context(context: dict[str, Any], page: Page, config: MkDocsConfig, nav: Navigation) -> dict[str, Any]:
     """Tells the templates the address in each language, and what stands at the foot of the page."""
-    language = _language(config)
-    up = "../" if LANGUAGES[language] else ""
+    address = page.url.removeprefix("./")
     for other in config.extra["alternate"]:
-        folder = LANGUAGES[other["lang"]]
-        home = "" if other["lang"] == language else up + (f"{folder}/" if folder else "")
-        other["link"] = home + page.url.removeprefix("./") or "./"
+        other["link"] = "../" * address.count("/") + _home(config, other["lang"]) + address or "./"
     context["foot"] = _foot(page, config)
     return context
 

@@ -23,7 +23,11 @@ SOURCES = [
     path.relative_to(ROOT / "docs/zh").with_suffix("").as_posix() for path in sorted(ROOT.glob("docs/zh/**/*.md"))
 ]
 PAGES = ["" if name == "index" else name.removesuffix("index").rstrip("/") + "/" for name in SOURCES]
-VIEWS = [f"notebooks/{name}/" for name in SOURCES if "{*" in (ROOT / f"docs/zh/{name}.md").read_text(encoding="utf-8")]
+VIEWS = [
+    f"notebooks/{name.replace('index', 'overview')}/"
+    for name in SOURCES
+    if "{*" in (ROOT / f"docs/zh/{name}.md").read_text(encoding="utf-8")
+]
 ADDRESSES = [f"{language}{page}" for page in PAGES + VIEWS for language in ("", "en/")]
 LESSON = "lora/low-rank/"
 

@@ -46,7 +46,7 @@ def held_out_english() -> list[str]:
 
     >>> passages = held_out_english()
     >>> len(passages), sum(map(len, passages))
-    (23, 26701)
+    (23, 26679)
     >>> passages[0][:49]
     'Every object has an identity, a type and a value.'
     """
