@@ -35,9 +35,9 @@ smaller = train(1e-1, alpha=32 / 50)
 print("rate 1e-1, alpha divided by 50:", " ".join(f"{loss:.2f}" for loss in smaller))
 assert max(smaller[1:]) > smaller[0]
 
-# %% diverging_cure
+# %% diverging_cure differs="training amplifies the rounding of a processor"
 cured = train(5e-3)
-print("rate 5e-3:", " ".join(f"{loss:.2f}" for loss in cured))  # tolerance 5%
+print("rate 5e-3:", " ".join(f"{loss:.2f}" for loss in cured))
 assert cured[-1] < cured[0] / 2
 
 # %% unmasked_prompt

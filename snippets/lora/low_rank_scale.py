@@ -15,7 +15,7 @@ from llm_tutorial.training import fit, linear_decay
 accelerator = Accelerator(cpu=not torch.accelerator.is_available())
 model, tokenizer = load_model(MODEL), load_tokenizer(MODEL)
 
-# %% train
+# %% train differs="training amplifies the rounding of a processor"
 torch.manual_seed(0)
 add_lora(model, rank=RANK, alpha=ALPHA, target_modules="all-linear")
 print(count_parameters(model))

@@ -19,8 +19,10 @@ def find_root() -> Path:
 def _record(root: Path, arguments: argparse.Namespace) -> list[str]:
     from tutorial_site import manifests, record
 
-    problems = manifests.refresh(root) if not arguments.paths else []
-    for path in record.scripts(root, arguments.paths):
+    long = [path for path in arguments.paths if path.name.startswith("train_")]
+    quick = [path for path in arguments.paths if path not in long]
+    problems = manifests.refresh(root, long) if long or not quick else []
+    for path in record.scripts(root, quick) if quick or not long else []:
         if arguments.all or arguments.paths or not record.is_fresh(root, path):
             record.record(root, path)
     return problems

@@ -1,16 +1,10 @@
 """Everything that can be checked without running a script, in one list of problems."""
 
-import importlib.util
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tutorial_site import SiteError, build, manifests, numbers, parity, record, standard
-
-
-def _catalogue(root: Path) -> Iterator[str]:
-    if importlib.util.find_spec("tutorial_site.catalogue"):
-        yield from importlib.import_module("tutorial_site.catalogue").missing_and_stale(root)
+from tutorial_site import SiteError, build, catalogue, manifests, numbers, parity, record, standard
 
 
 def _build(root: Path) -> Iterable[str]:
@@ -24,7 +18,7 @@ CHECKS: tuple[Callable[[Path], Iterable[str]], ...] = (
     parity.problems,
     numbers.problems,
     standard.problems,
-    _catalogue,
+    catalogue.missing_and_stale,
     _build,
 )
 

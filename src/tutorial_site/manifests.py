@@ -30,7 +30,14 @@ LARGEST, ALL = 8_000_000, 60_000_000  # bytes of one weight file, and of all of 
 def training_scripts(root: Path, paths: Iterable[Path] = ()) -> list[Path]:
     """All ``train_*.py``, or those among and below ``paths``."""
     found = sorted(root.glob("snippets/*/train_*.py"))
+    return within(found, paths)
+
+
+def within(found: list[Path], paths: Iterable[Path]) -> list[Path]:
+    """Those of the found scripts that are among or below ``paths``; all of them where no path is given."""
     wanted = [Path(os.path.abspath(path)) for path in paths]
+    if wanted and not all(any(script.is_relative_to(path) for script in found) for path in wanted):
+        raise SiteError(f"{', '.join(map(str, wanted))}: no such script there")
     return [script for script in found if not wanted or any(script.is_relative_to(path) for path in wanted)]
 
 
@@ -66,13 +73,13 @@ def problems(root: Path) -> Iterator[str]:
         yield from _changed(root, script, manifest, content)
     total = 0
     for file in sorted(path for path in root.glob("src/llm_tutorial/*/weights/*/**/*") if path.is_file()):
-        chapter, _, name, *_ = file.relative_to(root / "src/llm_tutorial").parts
-        if root / "src/llm_tutorial" / chapter / "weights" / name / "manifest.json" not in trained:
-            yield f"{file}: weights without a script snippets/{chapter}/train_{name}.py"
-        if file.name not in ("manifest.json", "adapter_config.json") and file.suffix != ".safetensors":
-            yield f"{file}: weights are safetensors beside a manifest.json, nothing else"
+        chapter, _, name = file.relative_to(root / "src/llm_tutorial").parts[:3]
         size = file.stat().st_size
         total += size
+        if root / "src/llm_tutorial" / chapter / "weights" / name / "manifest.json" not in trained:
+            yield f"{file}: weights without a script snippets/{chapter}/train_{name}.py"
+        if file.suffix not in (".safetensors", ".json"):
+            yield f"{file}: weights are safetensors and what describes them is JSON, nothing else"
         if size > LARGEST:
             yield f"{file}: {size:,} bytes; at most {LARGEST:,} belong in the repository"
     if total > ALL:

@@ -25,7 +25,7 @@ NO_PROSE = re.compile(
     re.MULTILINE,
 )
 SENTENCE_END = re.compile(r"[。！？；]|[.!?;](?=[\s)\]”\"]|$)|\n(?=\s*(?:\n|[-*+|#>]|\d+\.\s))")
-CITED = "\0"
+CITED, THERE = "\0", "\1"  # a citation; any other construct
 
 
 def typed(markdown: str) -> Iterator[tuple[int, str, str]]:
@@ -53,11 +53,7 @@ def _blank(markdown: str) -> str:
     for item in constructs(markdown):
         if item.kind == "cell":
             continue  # its caption and alt text are prose
-        blank(
-            item.start,
-            item.end,
-            CITED if item.kind == "citation" else "\t" if item.kind in ("inline", "value", "code") else " ",
-        )
+        blank(item.start, item.end, CITED if item.kind == "citation" else THERE)
     for pattern in (NO_PROSE, NAMES):
         for match in pattern.finditer("".join(text)):
             blank(match.start(), match.end())

@@ -29,6 +29,7 @@ from tutorial_site import SiteError
 from tutorial_site.cells import Cell, Script, read_script
 from tutorial_site.compare import compare, compare_cell
 from tutorial_site.imports import library, packages
+from tutorial_site.manifests import within
 from tutorial_site.recording import read_recording
 
 CLASSES = {10: "10 s", 60: "1 min", 300: "5 min"}
@@ -84,11 +85,7 @@ class Run:
 def scripts(root: Path, paths: Iterable[Path] = ()) -> list[Path]:
     """The scripts that have recordings: all of ``snippets/``, or those among and below ``paths``."""
     found = sorted(path for path in root.glob("snippets/*/*.py") if not path.name.startswith("train_"))
-    wanted = [Path(os.path.abspath(path)) for path in paths]
-    for path in wanted:
-        if not any(script.is_relative_to(path) for script in found):
-            raise SiteError(f"{path}: no script there that has a recording")
-    return [script for script in found if not wanted or any(script.is_relative_to(path) for path in wanted)]
+    return within(found, paths)
 
 
 def run(root: Path, script: Script, quiet: bool = False) -> Run:

@@ -89,10 +89,10 @@ def test_training_script_without_manifest_is_named(site):
 def test_weights_are_small_safetensors_with_a_script(site, monkeypatch):
     monkeypatch.setattr(manifests, "LARGEST", 2000)
     monkeypatch.setattr(manifests, "ALL", 2500)
-    for path, size in (("wave/model.safetensors", 2001), ("wave/model.pt", 5), ("lost/model.safetensors", 5)):
+    for path, size in (("wave/model.safetensors", 2001), ("wave/rank-8/model.pt", 5), ("lost/model.safetensors", 5)):
         write(site, f"src/llm_tutorial/demo/weights/{path}", "x" * size)
     text = "\n".join(problems(site))
     assert "wave/model.safetensors: 2,001 bytes; at most 2,000" in text
-    assert "wave/model.pt: weights are safetensors" in text
+    assert "wave/rank-8/model.pt: weights are safetensors" in text
     assert "lost/model.safetensors: weights without a script snippets/demo/train_lost.py" in text
     assert "bytes of weights; at most 2,500 in all" in text

@@ -31,6 +31,7 @@ def test_typed_number_is_found(text, kind):
     [
         "In 2021 there were 8 experts and 135,000 pairs.",
         "It trains {= lora/low_rank.py#trainable_percent:.1f =} % of the weights.",
+        "Rank 8 {= lora/low_rank.py#share =} % and {= lora/low_rank.py#share =} 3.",
         "With $\\alpha = 0.5$ and `lr=2e-3 0.1`.",
         "```\n0.5\n```",
         "The paper reports 3 times less memory [@hu2021lora].",

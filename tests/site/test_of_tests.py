@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from fixture import change
 
-from tutorial_site import __main__, build, check, numbers, parity, record, standard
+from tutorial_site import __main__, build, check, imports, numbers, parity, record, standard
+from tutorial_site.cells import read_script
 
 REPOSITORY = Path(__file__).parents[2]
 ZH, EN = "docs/zh/demo/wave.md", "docs/en/demo/wave.md"
@@ -200,9 +201,16 @@ def test_real_page_with_a_typed_number(repository):
     assert line.startswith(f"{page}:{text[: text.index('{#goals}')].count(chr(10)) + 3}: a typed percentage")
 
 
-def test_real_library_with_another_scaling(repository):
-    before = list(record.stale(repository))
-    with (repository / "src/llm_tutorial/lora/linear.py").open("a") as file:
-        file.write("\nunused = 1\n")
-    fresh = [line for line in record.stale(repository) if line not in before]
-    assert any("src/llm_tutorial/lora/linear.py" in line for line in fresh)
+def test_real_library_with_other_code(repository):
+    recording = repository / "snippets/lora/first_steps.ipynb"
+    script = recording.with_suffix(".py")
+    notebook = json.loads(recording.read_text(encoding="utf-8"))
+    notebook["metadata"]["tutorial"] |= {
+        "library": imports.library(repository, script),
+        "source": read_script(script).digest,
+    }
+    recording.write_text(json.dumps(notebook), encoding="utf-8")
+    assert not [line for line in record.stale(repository) if "first_steps" in line]
+    change(repository, "src/llm_tutorial/lora/linear.py", "self.scaling = ", "self.scaling = 2 * ")
+    [line] = [line for line in record.stale(repository) if "first_steps" in line]
+    assert "recorded with other code in src/llm_tutorial/lora/linear.py; run: python -m tutorial_site record" in line

@@ -109,7 +109,7 @@ def test_only_what_changed_is_run_again(site, monkeypatch):
 def test_unknown_path_is_named(site, monkeypatch, capsys):
     monkeypatch.chdir(site)
     assert __main__.main(["record", "snippets/nothing.py"]) == 1
-    assert "snippets/nothing.py: no script there" in capsys.readouterr().err
+    assert "snippets/nothing.py: no such script there" in capsys.readouterr().err
 
 
 def test_library_code_counts_transitively_and_without_docstrings(site):
