@@ -18,7 +18,7 @@ from tutorial_site.page import constructs
 from tutorial_site.recording import read_recording
 
 ROOT = Path(__file__).parents[1]
-CHAPTER = os.environ.get("CHAPTER", "*")
+CHAPTER = os.environ.get("CHAPTER") or "*"
 SCRIPTS = [path for path in record.scripts(ROOT) if path.match(f"snippets/{CHAPTER}/*.py")]
 PASTED = "lora/first_steps.py"
 
@@ -86,6 +86,7 @@ sys.path.insert(0, sys.argv[1])
 session = {"__name__": "__main__"}
 for block in json.load(sys.stdin):
     exec(compile(block, "<pasted>", "exec"), session)
+    print(end="\\0")
 import llm_tutorial
 assert llm_tutorial.__file__.startswith(sys.argv[1]), llm_tutorial.__file__
 """
@@ -104,9 +105,8 @@ def test_blocks_pasted_into_a_fresh_session_with_only_the_wheel(wheel_only, tmp_
         input=json.dumps(blocks), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    recorded = read_recording(script)
-    printed = [{"output_type": "stream", "name": "stdout", "text": done.stdout}]
-    text = "".join(recorded.text(cell.name) for cell in script.cells)
-    cell = type(script.cells[0])("pasted", "\n".join(cell.code for cell in script.cells), 1)
-    joined = type(script)(script.path, (cell,), "")
-    assert compare(joined, {"pasted": [printed[0] | {"text": text}]}, {"pasted": printed}) == []
+    got = {
+        cell.name: [{"output_type": "stream", "name": "stdout", "text": text}] if text else []
+        for cell, text in zip(script.cells, done.stdout.split("\0"), strict=False)
+    }
+    assert compare(script, read_recording(script).outputs, got) == []

@@ -1,5 +1,7 @@
 # %% setup
+import tempfile
 import time
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import peft
@@ -71,6 +73,7 @@ layer.load_state_dict({"lora_A": lora.A, "lora_B": lora.B, "base.weight": W.weig
 assert torch.allclose(lora(x), layer(x), atol=1e-5)
 update = layer.delta_weight()
 print(f"rank_of_update = {torch.linalg.matrix_rank(update)}")
+assert torch.allclose(update, 16 / 8 * lora.B @ lora.A)
 assert torch.allclose(layer(x) - W(x), x @ update.T, atol=1e-4)
 
 # %% gradients
@@ -105,7 +108,9 @@ for random_A, random_B in ((True, False), (False, False), (True, True), (False, 
     changed, to_A, to_B = first_step(random_A, random_B)
     words = ["random" if random else "zero  " for random in (random_A, random_B)]
     print(f"{words[0]}  {words[1]}  {changed:14.4f}   {to_A:8.4f}   {to_B:8.4f}")
-assert first_step(False, False)[1:] == (0, 0)
+assert first_step(True, False)[:2] == (0, 0)  # the output as it was; B moves first
+assert first_step(False, False) == (0, 0, 0)  # nothing will ever move
+assert first_step(True, True)[0] > 0.01  # changed before training began
 
 # %% size_of_a_step
 ranks = [1, 2, 4, 8, 16, 32, 64, 128]
@@ -175,21 +180,18 @@ for name, adapter in lora_layers(ours):
 ours_loss, theirs_loss = loss_of(ours), loss_of(theirs)
 assert torch.allclose(ours_loss, theirs_loss, atol=1e-5)
 ours_loss.backward(), theirs_loss.backward()
-furthest = max(
-    (adapter.lora_A.grad - theirs.get_submodule(f"base_model.model.{name}").lora_A["default"].weight.grad)
-    .abs()
-    .max()
-    .item()
-    for name, adapter in lora_layers(ours)
-)
-assert furthest < 1e-4
+for name, adapter in lora_layers(ours):
+    other = theirs.get_submodule(f"base_model.model.{name}")
+    assert torch.allclose(adapter.lora_A.grad, other.lora_A["default"].weight.grad, atol=1e-4)
+    assert torch.allclose(adapter.lora_B.grad, other.lora_B["default"].weight.grad, atol=1e-4)
 
 # %% files
+folder = Path(tempfile.mkdtemp())
 before = loss_of(ours)
-save_adapter(ours, "ours")
-theirs.save_pretrained("theirs")
-in_peft = peft.PeftModel.from_pretrained(load_model("smollm2-135m"), "ours")
-in_ours = load_adapter(load_model("smollm2-135m"), "theirs")
+save_adapter(ours, folder / "ours")
+theirs.save_pretrained(folder / "theirs")
+in_peft = peft.PeftModel.from_pretrained(load_model("smollm2-135m"), folder / "ours")
+in_ours = load_adapter(load_model("smollm2-135m"), folder / "theirs")
 assert torch.allclose(loss_of(in_peft), before, atol=1e-5)
 assert torch.allclose(loss_of(in_ours), before, atol=1e-5)
 
@@ -208,22 +210,29 @@ assert torch.equal(apart, again)
 
 # %% latency
 @torch.no_grad()
-def seconds(model: nn.Module, repeats: int = 12) -> float:
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        model(input_ids=ids)
-        times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2]
+def cost(model: nn.Module) -> float:
+    start = time.process_time()  # of the processor, so that what else the machine does hardly counts
+    model(input_ids=ids)
+    return time.process_time() - start
 
 
-unmerged_time = seconds(ours)
-merge_lora(ours)
-print(f"unmerged_over_merged = {unmerged_time / seconds(ours):.1f}")  # tolerance 60%
-ours = unmerge_lora(ours)
+unmerged, merged = [], []
+for _ in range(15):  # in turn, so that a slow moment hits both
+    unmerged.append(cost(ours))
+    merged.append(cost(merge_lora(ours)))
+    unmerge_lora(ours)
+print(f"unmerged_over_merged = {min(unmerged) / min(merged):.1f}")  # tolerance 60%
 
 # %% many_adapters
-one_model = 4 * count_parameters(load_model("smollm2-135m")).total / 2**20
+add_lora(model, rank=2)
+for _, adapter in lora_layers(model):
+    nn.init.normal_(adapter.lora_B, std=0.02)
+save_adapter(model, folder / "another")
+first, second, third = (loss_of(load_adapter(model, folder / name)) for name in ("ours", "another", "ours"))
+assert first == third != second  # one base, two adapters in turn
+remove_lora(model)
+
+one_model = 4 * count_parameters(model).total / 2**20
 one_adapter = 4 * sum(p.numel() for p in ours.parameters() if p.requires_grad) / 2**20
 print(f"model_MiB = {one_model:.0f}")
 print(f"adapter_MiB = {one_adapter:.1f}")
@@ -232,6 +241,7 @@ print(f"hundred_models_over_hundred_adapters = {100 * one_model / (one_model + 1
 # %% tied_embeddings
 assert model.lm_head.weight is model.model.embed_tokens.weight  # one matrix, two uses
 tied = add_lora(model, rank=8, modules_to_save=["embed_tokens"])
+assert tied.lm_head.weight is not tied.model.embed_tokens.weight  # a copy is trained, the head keeps the old one
 print(count_parameters(tied))
 wrapped = peft.get_peft_model(
     load_model("smollm2-135m"), peft.LoraConfig(r=8, target_modules="all-linear", modules_to_save=["embed_tokens"])

@@ -125,6 +125,6 @@ def _map(sections: list[griffe.DocstringSection], translate: Callable[[str], str
 
 
 def _words(text: str, translate: Callable[[str], str]) -> str:
-    if not text.strip() or text.lstrip().startswith(">>>"):
+    if not text.strip() or text.startswith("    ") or text.lstrip().startswith(">>>"):  # code
         return text
     return translate(text.strip() if LAID_OUT.search(text) else " ".join(text.split()))

@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -43,6 +45,19 @@ def test_lora_parameters_by_shape_are_those_of_the_model(rank):
     model = add_lora(LlamaForCausalLM(CONFIG), rank=rank)
     shapes = linear_shapes(32, 64, heads=4, key_value_heads=2, head_dim=8)
     assert lora_parameters(shapes, layers=3, rank=rank) == count_parameters(model).trained
+
+
+def test_counting_keeps_no_activation_alive():
+    layer, x = torch.nn.Linear(4, 4), torch.ones(2, 4)
+    outputs = []
+
+    def forward():
+        output = layer(x).softmax(-1)  # saves its own output
+        outputs.append(weakref.ref(output.grad_fn))
+        return output.sum()
+
+    assert saved_tensor_bytes(layer, forward) == x.nbytes + 2 * 4 * 4
+    assert outputs[0]() is None
 
 
 def test_activations_grow_with_the_tokens():

@@ -82,7 +82,7 @@ def saved_tensor_bytes(model: nn.Module, forward: Callable[[], Any]) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in owned:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # the tensor itself would hold its own graph, and neither would ever be freed
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         result = forward()  # its graph keeps every storage alive, so no address is used twice
