@@ -175,7 +175,6 @@ by_rate = {
     5e-4: "rate 0.0005",
     2e-3: "base",
     8e-3: "rate 0.008",
-    2e-2: "rate 0.02",
 }
 figure, axes = panels(2, height=2.7, sharey=True)
 for panel, title, points in ((axes[0], "rank", by_rank), (axes[1], "learning rate", by_rate)):
@@ -209,7 +208,7 @@ base = sweeps["base"]["validation_loss"]
 loss = {name: run["validation_loss"] for name, run in sweeps.items()}
 swept = {
     "rank (alpha = 4 rank)": {1: loss["rank 1"], 2: loss["rank 2"], 8: base, 64: loss["rank 64"]},
-    "learning rate": {5e-4: loss["rate 0.0005"], 2e-3: base, 8e-3: loss["rate 0.008"], 2e-2: loss["rate 0.02"]},
+    "learning rate": {5e-4: loss["rate 0.0005"], 2e-3: base, 8e-3: loss["rate 0.008"]},
     "alpha (rank 8)": {8: loss["alpha 8"], 32: base, 128: loss["alpha 128"]},
 }  # fmt: skip
 figure, axes = panels(3, height=2.6, sharey=True)

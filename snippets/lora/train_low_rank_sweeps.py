@@ -12,15 +12,14 @@ from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
 
 MODEL, STEPS = "smollm2-135m", 30
 BASE = {"rank": 8, "alpha": 32, "rate": 2e-3}
-ATTENTION, MLP = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"]
 SWEEPS = {
     "base": {},
     **{f"rank {rank}": {"rank": rank, "alpha": 4 * rank} for rank in (1, 2, 64)},
-    **{f"rate {rate:g}": {"rate": rate} for rate in (5e-4, 8e-3, 2e-2)},
-    **{f"alpha {alpha}": {"alpha": alpha} for alpha in (8, 128)},
+    **{f"rate {rate:g}": {"rate": rate} for rate in (5e-4, 8e-3)},
     "query and value": {"target_modules": ["q_proj", "v_proj"]},
-    "attention": {"target_modules": ATTENTION},
-    "mlp": {"target_modules": MLP},
+    "mlp": {"target_modules": ["gate_proj", "up_proj", "down_proj"]},
+    **{f"alpha {alpha}": {"alpha": alpha} for alpha in (128, 8)},
+    "attention": {"target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
 }
 
 long_run = LongRun("low_rank_sweeps", Path(__file__))

@@ -13,11 +13,11 @@ from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
 MODEL, STEPS = "smollm2-135m", 30
 BASE = {"rank": 8, "alpha": 32, "rate": 2e-3}
 VARIANTS = {
-    "rank 64, alpha 32": {"rank": 64, "alpha": 32},
-    "DoRA": {"use_dora": True},
+    "no begin token": {"begin": False},
     "LoRA+": {"ratio": 4},
     "PiSSA": {"pissa": True, "alpha": 8, "rate": 5e-4},
-    "no begin token": {"begin": False},
+    "DoRA": {"use_dora": True},
+    "rank 64, alpha 32": {"rank": 64, "alpha": 32},
 }
 
 long_run = LongRun("low_rank_variants", Path(__file__))

@@ -1,8 +1,8 @@
 """The wheel of the package, which the site carries, built again only when what goes into it changed."""
 
 import hashlib
-import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from hatchling.builders.wheel import WheelBuilder
@@ -13,15 +13,13 @@ SOURCES = ("pyproject.toml", "README.md", "LICENSE", "LICENSE-text", "NOTICE", "
 def build_wheel(root: Path) -> Path:
     """Builds the wheel into ``build/wheel/DIGEST/`` (or finds it there) and returns its path."""
     folder = root / "build" / "wheel" / _digest(root)
-    if not (wheels := sorted(folder.glob("*.whl"))):
-        shutil.rmtree(folder.parent, ignore_errors=True)
-        folder.parent.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
-            list(WheelBuilder(str(root)).build(directory=fresh, versions=["standard"]))
-            Path(fresh).rename(folder)
-            Path(fresh).mkdir()  # for the context manager to remove
-        wheels = sorted(folder.glob("*.whl"))
-    return wheels[0]
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+            list(WheelBuilder(str(root)).build(directory=f"{made}/wheel", versions=["standard"]))
+            with suppress(OSError):  # another build was faster
+                Path(made, "wheel").rename(folder)
+    return next(folder.glob("*.whl"))
 
 
 def _digest(root: Path) -> str:
