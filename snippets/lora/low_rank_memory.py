@@ -31,19 +31,19 @@ def measure(model: torch.nn.Module) -> dict:
     activations = saved_tensor_bytes(model, lambda: answer_loss(model, batch))
     times = []
     for _ in range(4):
-        start = time.perf_counter()
+        start = time.process_time()  # of the processor: what else the machine does hardly counts
         (answer_loss(model, batch) / answer_tokens(batch)).backward()
         optimizer.step()
         gradients = sum(p.grad.nbytes for p in trained)
         optimizer.zero_grad()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return {
         "trained": count_parameters(model).trained,
         "total": count_parameters(model).total,
         "gradients": gradients,
         "optimizer": optimizer_bytes(optimizer),
         "activations": activations,
-        "step": sorted(times)[1],
+        "step": min(times[1:]),
     }
 
 

@@ -1,8 +1,8 @@
 """One quiet style for every figure: readable on a light and on a dark page, and without seeing colours.
 
 Figures are SVG on a transparent ground. Text and axes are of a grey that contrasts with white and with
-slate alike; lines take Okabe and Ito's colours in an order that also differs in lightness, each with a
-marker of its own.
+slate alike; lines take Okabe and Ito's colours, the orange and the sky blue darkened until they read on
+white, each with a marker of its own.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-GREY = "#7d8590"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+GREY = "#757d88"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#bd8300", "#2f97d6")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 STYLE: dict[str, Any] = {
