@@ -8,9 +8,9 @@ import pytest
 
 mpl.use("svg")
 
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
-from llm_tutorial.plotting import COLOURS, GREY, MARKERS, STYLE, panels, spread, use_style  # noqa: E402
+from llm_tutorial.plotting import COLOURS, GREY, MARKERS, STYLE, panels, spread, use_style
 
 PAGES = {"white": "#ffffff", "slate": "#16191e"}
 

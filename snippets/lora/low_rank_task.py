@@ -189,7 +189,7 @@ plt.show()
 # %% variants
 same_scaling = 256 / 64  # alpha 256 at rank 64 is 32 under rsLoRA: one run for both
 assert same_scaling == 32 / 64**0.5
-variants = {"LoRA": sweeps["base"], "rank 64, rsLoRA": sweeps["rank 64"]} | read_manifest("lora", "low_rank_variants")[
+variants = {"LoRA": sweeps["base"], "rsLoRA": sweeps["rank 64"]} | read_manifest("lora", "low_rank_variants")[
     "metrics"
 ]
 for name, run in variants.items():

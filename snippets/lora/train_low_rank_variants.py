@@ -17,7 +17,6 @@ VARIANTS = {
     "LoRA+": {"ratio": 4},
     "PiSSA": {"pissa": True, "alpha": 8, "rate": 5e-4},
     "DoRA": {"use_dora": True},
-    "rank 64, alpha 32": {"rank": 64, "alpha": 32},
 }
 
 long_run = LongRun("low_rank_variants", Path(__file__))

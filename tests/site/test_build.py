@@ -31,7 +31,9 @@ print(time.monotonic() - start)
 
 
 def test_both_languages_build_strictly_in_30_seconds_without_torch(tmp_path):
-    done = subprocess.run([sys.executable, "-c", BUILD, str(ROOT), str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(ROOT), str(tmp_path)], capture_output=True, text=True, check=True
+    )
     assert not done.stderr.strip(), done.stderr
     assert float(done.stdout) < 30
     assert (tmp_path / "index.html").is_file()
@@ -48,7 +50,9 @@ def test_every_internal_link_and_anchor_of_the_archive_resolves(archive):
 
 def test_site_names_no_other_host_as_a_source(built):
     """What a browser would fetch by itself; links that a reader may follow are another thing."""
-    fetched = re.compile(r"""<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//(?!127\.0\.0\.1)[^>]*>""")
+    fetched = re.compile(
+        r"""<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//(?!127\.0\.0\.1)[^>]*>"""
+    )
     for path in built.rglob("*.html"):
         found = [tag for tag in fetched.findall(path.read_text(encoding="utf-8")) if 'rel="canonical"' not in tag]
         assert not found, path
@@ -146,7 +150,9 @@ def test_a_changed_docstring_is_missing_and_its_translation_stale(tmp_path):
     (tmp_path / "docs/en/api/demo.md").write_text("::: demo\n")
     (tmp_path / "src/demo").mkdir(parents=True)
     code = tmp_path / "src/demo/__init__.py"
-    code.write_text('"""Waves."""\n\n\ndef peak(wave):\n    """Largest value.\n\n    Args:\n        wave: Samples.\n    """\n')
+    code.write_text(
+        '"""Waves."""\n\n\ndef peak(wave):\n    """Largest value.\n\n    Args:\n        wave: Samples.\n    """\n'
+    )
     assert len(catalogue.missing_and_stale(tmp_path)) == 3
     po = tmp_path / "src/tutorial_site/locale/zh/docstrings.po"
     po.parent.mkdir(parents=True)
