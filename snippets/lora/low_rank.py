@@ -1,4 +1,5 @@
 # %% setup
+import copy
 import tempfile
 import time
 from pathlib import Path
@@ -116,14 +117,15 @@ assert first_step(True, True)[0] > 0.01  # changed before training began
 ranks = [1, 2, 4, 8, 16, 32, 64, 128]
 
 
-def progress(rank: int, use_rslora: bool, make_optimizer, steps: int) -> float:
-    torch.manual_seed(2)
-    layer = LoRALinear(W, rank=rank, alpha=16, use_rslora=use_rslora)
+def progress(rank: int, use_rslora: bool, make_optimizer, steps: int, seed: int) -> float:
+    torch.manual_seed(seed)
+    # in float64, since the loss changes in its last digits only
+    layer = LoRALinear(copy.deepcopy(W), rank=rank, alpha=16, use_rslora=use_rslora).double()
     optimizer = make_optimizer([layer.lora_A, layer.lora_B], lr=1e-3)
     losses = []
     for _ in range(steps + 1):
         optimizer.zero_grad()
-        loss = F.mse_loss(layer(x), target)
+        loss = F.mse_loss(layer(x.double()), target.double())
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -134,12 +136,12 @@ figure, axes = panels(2, height=2.6)
 runs = ((axes[0], "SGD, first step", torch.optim.SGD, 1), (axes[1], "Adam, 10 steps", torch.optim.Adam, 10))
 for panel, title, make_optimizer, steps in runs:
     for label, name, flag in ((r"$\alpha/r$", "lora", False), (r"$\alpha/\sqrt{r}$", "rslora", True)):
-        gained = [progress(rank, flag, make_optimizer, steps) for rank in ranks]
+        gained = [sum(progress(rank, flag, make_optimizer, steps, seed) for seed in range(8)) for rank in ranks]
         panel.plot(ranks, gained, label=label)
         print(f"{make_optimizer.__name__.lower()}_{name}_8_over_128 = {gained[3] / gained[-1]:.2f}")  # tolerance 5%
     panel.set(xscale="log", yscale="log", xlabel="rank r", title=title)
     panel.set_xticks(ranks, ranks)
-axes[0].set_ylabel("loss decrease")
+axes[0].set_ylabel("loss decrease, 8 seeds")
 axes[0].legend()
 plt.show()
 
@@ -211,15 +213,16 @@ assert torch.equal(apart, again)
 # %% latency
 @torch.no_grad()
 def cost(model: nn.Module) -> float:
-    start = time.process_time()  # of the processor, so that what else the machine does hardly counts
+    start = time.process_time()
     model(input_ids=ids)
     return time.process_time() - start
 
 
-unmerged = min(cost(ours) for _ in range(8))
+torch.set_num_threads(1)  # the processor's time is then the time of the work, on a busy machine as well
+unmerged_cost = min(cost(ours) for _ in range(8))
 merge_lora(ours)
-print(f"unmerged_over_merged = {unmerged / min(cost(ours) for _ in range(8)):.1f}")  # tolerance 60%
-unmerge_lora(ours)
+print(f"unmerged_over_merged = {unmerged_cost / min(cost(ours) for _ in range(8)):.2f}")  # tolerance 40%
+ours = unmerge_lora(ours)
 
 # %% many_adapters
 add_lora(model, rank=2)
@@ -228,7 +231,7 @@ for _, adapter in lora_layers(model):
 save_adapter(model, folder / "another")
 first, second, third = (loss_of(load_adapter(model, folder / name)) for name in ("ours", "another", "ours"))
 assert first == third != second  # one base, two adapters in turn
-remove_lora(model)
+model = remove_lora(model)
 
 one_model = 4 * count_parameters(model).total / 2**20
 one_adapter = 4 * sum(p.numel() for p in ours.parameters() if p.requires_grad) / 2**20

@@ -19,6 +19,7 @@ from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.training import answer_loss, answer_tokens
 
 MiB = 2**20
+torch.set_num_threads(1)  # the processor's time is then the time of the work, on a busy machine as well
 tokenizer = load_tokenizer("smollm2-135m")
 batch = batches(tokenizer, cldr_pairs(4))(0)
 print(f"tokens_in_the_batch = {sum(len(example.input_ids) for example in batch)}")
@@ -31,7 +32,7 @@ def measure(model: torch.nn.Module) -> dict:
     activations = saved_tensor_bytes(model, lambda: answer_loss(model, batch))
     times = []
     for _ in range(4):
-        start = time.process_time()  # of the processor: what else the machine does hardly counts
+        start = time.process_time()
         (answer_loss(model, batch) / answer_tokens(batch)).backward()
         optimizer.step()
         gradients = sum(p.grad.nbytes for p in trained)

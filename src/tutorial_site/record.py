@@ -122,7 +122,8 @@ def run(root: Path, script: Script, quiet: bool = False) -> Run:
             client.execute_cell(notebook.cells[-1], len(cells) + 1)
         outputs = {cell.id: list(_clean(cell.outputs)) for cell in cells}
         _refuse_machine(script, outputs, [folder, str(root), sys.prefix, str(Path.home())])
-    spent = json.loads(notebook.cells[-1].outputs[-1].text)
+    printed = "".join(output.text for output in notebook.cells[-1].outputs if output.get("name") == "stdout")
+    spent = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
     versions = _versions(packages(root, script.path) & set(spent["modules"]))
     return Run(outputs, versions, min(seconds, spent["seconds"]))
 

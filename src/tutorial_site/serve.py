@@ -32,7 +32,7 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
     with tempfile.TemporaryDirectory(prefix="tutorial-serve-") as folder:
         site = Path(folder)
         builder = Builder(root, site, f"http://{host}:{port}/")
-        server = LiveReloadServer(builder, host, port, str(site))
+        server = LiveReloadServer(builder, host, port, str(site), polling_interval=0.2)
         server.error_handler = lambda code: (site / "404.html").read_bytes() if code == 404 else None
         builder()
         for path in WATCHED:
