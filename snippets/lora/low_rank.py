@@ -30,18 +30,18 @@ model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
 
 # %% idea
 def block(axes, x, y, width, height, name, shape, colour):
-    axes.add_patch(plt.Rectangle((x, y - height / 2), width, height, facecolor=colour, alpha=0.3, edgecolor=colour))
+    axes.add_patch(plt.Rectangle((x, y - height / 2), width, height, facecolor=(colour, 0.12), edgecolor=colour))
     axes.text(x + width / 2, y, f"{name}\n{shape}", ha="center", va="center", fontsize=9)
 
 
 figure, (axes,) = panels(height=2.5)
 block(axes, 0.0, 0, 2.4, 2.0, "$W$  frozen", "576 × 576", GREY)
 axes.text(2.75, 0, r"$+\;\frac{\alpha}{r}$", ha="center", va="center", fontsize=14)
-block(axes, 3.2, 0, 0.5, 2.0, "$B$", "576 × 8", COLOURS[1])
-block(axes, 3.9, 0, 2.4, 0.5, "$A$", "8 × 576", COLOURS[0])
-axes.text(6.65, 0, "$=$", ha="center", va="center", fontsize=14)
-block(axes, 7.0, 0, 2.4, 2.0, "$W'$  merged", "576 × 576", COLOURS[2])
-axes.set(xlim=(-0.1, 9.5), ylim=(-1.2, 1.2))
+block(axes, 3.1, 0, 0.9, 2.0, "$B$", "576 × 8", COLOURS[1])
+block(axes, 4.2, 0, 2.4, 0.5, "$A$", "8 × 576", COLOURS[0])
+axes.text(6.85, 0, "$=$", ha="center", va="center", fontsize=14)
+block(axes, 7.1, 0, 2.4, 2.0, "W′  merged", "576 × 576", COLOURS[2])
+axes.set(xlim=(-0.1, 9.6), ylim=(-1.2, 1.2))
 axes.axis("off")
 plt.show()
 print(f"weights_of_W = {576 * 576}")
@@ -136,12 +136,12 @@ figure, axes = panels(2, height=2.6)
 runs = ((axes[0], "SGD, first step", torch.optim.SGD, 1), (axes[1], "Adam, 10 steps", torch.optim.Adam, 10))
 for panel, title, make_optimizer, steps in runs:
     for label, name, flag in ((r"$\alpha/r$", "lora", False), (r"$\alpha/\sqrt{r}$", "rslora", True)):
-        gained = [sum(progress(rank, flag, make_optimizer, steps, seed) for seed in range(8)) for rank in ranks]
+        gained = [sum(progress(rank, flag, make_optimizer, steps, seed) for seed in range(8)) / 8 for rank in ranks]
         panel.plot(ranks, gained, label=label)
         print(f"{make_optimizer.__name__.lower()}_{name}_8_over_128 = {gained[3] / gained[-1]:.2f}")  # tolerance 5%
     panel.set(xscale="log", yscale="log", xlabel="rank r", title=title)
     panel.set_xticks(ranks, ranks)
-axes[0].set_ylabel("loss decrease, 8 seeds")
+axes[0].set_ylabel("loss decrease")
 axes[0].legend()
 plt.show()
 
