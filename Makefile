@@ -8,7 +8,7 @@ VENV    := .venv
 BIN     := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUN     := $(BIN)/python
 PIP     := $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-PATHS   := $(if $(CHAPTER),tests/$(CHAPTER) tests/test_snippets.py src/llm_tutorial/$(CHAPTER),)
+PATHS   := $(if $(CHAPTER),tests/$(CHAPTER) tests/test_snippets.py,)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve build archive test record retrain lint check clean
@@ -27,6 +27,7 @@ archive: $(VENV)/site  ## both languages for reading from a folder, into build/a
 
 test: $(VENV)/all  ## everything, snippets run again; CHAPTER=lora for one chapter
 	$(RUN) -m llm_tutorial.models
+	$(RUN) -m pytest --doctest-modules src$(if $(CHAPTER),/llm_tutorial/$(CHAPTER))
 	$(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(RUN) -m pytest $(PATHS)
 
 record: $(VENV)/all  ## run the snippets that changed and write down what they print

@@ -180,18 +180,16 @@ figure, axes = panels(2, height=2.7, sharey=True)
 for panel, title, points in ((axes[0], "rank", by_rank), (axes[1], "learning rate", by_rate)):
     panel.plot(points.keys(), [sweeps[run]["perplexity"] for run in points.values()])
     panel.axhline(untrained["perplexity"], color="#7d8590", ls="--", lw=1)
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    panel.set_title(title)
+    panel.set(xscale="log", yscale="log", title=title)
+    panel.set_xticks(list(points), [f"{point:g}" for point in points])
+    panel.minorticks_off()
 axes[0].set_ylabel("perplexity of English")
 plt.show()
 
 # %% variants
 same_scaling = 256 / 64  # alpha 256 at rank 64 is 32 under rsLoRA: one run for both
 assert same_scaling == 32 / 64**0.5
-variants = {"LoRA": sweeps["base"], "rsLoRA": sweeps["rank 64"]} | read_manifest("lora", "low_rank_variants")[
-    "metrics"
-]
+variants = {"LoRA": sweeps["base"], "rsLoRA": sweeps["rank 64"]} | read_manifest("lora", "low_rank_variants")["metrics"]
 for name, run in variants.items():
     print(f"{name:19}validation loss {run['validation_loss']:.3f}, exact match {run['validation']:5.1f}")
 
@@ -214,9 +212,9 @@ swept = {
 figure, axes = panels(3, height=2.6, sharey=True)
 for panel, (title, points) in zip(axes, swept.items(), strict=True):
     panel.plot(points.keys(), points.values())
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    panel.set_title(title)
+    panel.set(xscale="log", yscale="log", title=title)
+    panel.set_xticks(list(points), [f"{point:g}" for point in points])
+    panel.minorticks_off()
 axes[0].set_ylabel("validation loss (nats)")
 plt.show()
 
