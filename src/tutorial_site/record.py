@@ -43,6 +43,7 @@ ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "OMP_NUM_THREADS": "2",
     "MKL_NUM_THREADS": "2",
+    "OMP_WAIT_POLICY": "passive",  # two threads that wait for a busy machine do not spin
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONHASHSEED": "0",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
