@@ -116,7 +116,14 @@ class Notebook:
         for before in cell.script.cells[: names.index(cell.cell.name) + 1]:
             self._code(cell.script, before, cell.alt if before is cell.cell else "")
         if cell.caption:
-            self.prose += f"*{cell.caption}*"
+            self.prose += f"*{self._caption(cell.caption)}*"
+
+    def _caption(self, caption: str) -> str:
+        pieces, at = [], 0
+        for construct in constructs(caption):
+            pieces += [caption[at : construct.start], self._words(construct, caption)]
+            at = construct.end
+        return "".join(pieces) + caption[at:]
 
     def _code(self, script: Script, cell: Cell, alt: str) -> None:
         if (script.path, cell.name) in self.done:

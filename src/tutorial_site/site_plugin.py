@@ -33,7 +33,7 @@ HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)(?:<a[^>]*>¶</a>)?</h\1>", re.DOTALL
 
 PLAIN = re.compile(r"<pre><span></span>(?!<code)(.*?)</pre>", re.DOTALL)
 TABLE = re.compile(r'(<div class="output-table"[^>]*>)(.*?)</div>', re.DOTALL)
-FIGURE = re.compile(r'<figure data-kind="(?P<kind>[^"]*)" data-alt="(?P<alt>[^"]*)">(?P<data>.*?)</figure>', re.DOTALL)
+FIGURE = re.compile(r'<figure data-alt="(?P<alt>[^"]*)" data-kind="(?P<kind>[^"]*)">(?P<data>.*?)</figure>', re.DOTALL)
 
 
 def _root(config: MkDocsConfig) -> Path:
@@ -153,7 +153,8 @@ def _notebook_view(html: str, page: Page, config: MkDocsConfig) -> str:
     html = HEADING.sub(heading, notebooks.with_formulas(html))
     html = TABLE.sub(lambda match: match[1] + table_html(match[2]) + "</div>", html)
     html = FIGURE.sub(
-        lambda match: f"<figure>{image_html(match['kind'], match['data'], unescape(match['alt']))}</figure>", html
+        lambda match: f"<figure>{image_html(match['kind'], unescape(match['data']), unescape(match['alt']))}</figure>",
+        html,
     )
     html = PLAIN.sub(r"<pre><span></span><code>\1</code></pre>", html)
     if config.site_url:
