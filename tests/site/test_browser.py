@@ -143,7 +143,7 @@ def test_page_reads_without_javascript(language, browser, address):
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
     tab.goto(address + language + LESSON)
-    for part in (".cell .highlight code", ".cell pre.output", ".cell figure img", "math", ".page-foot", "a.citation"):
+    for part in (".cell > .highlight code", ".cell pre.output", ".cell figure img", "math", ".page-foot", "a.citation"):
         assert tab.locator(part).first.is_visible(), part
     assert tab.locator(".cell figure img").first.get_attribute("alt")
     tab.locator("a.language").click()
@@ -236,7 +236,7 @@ def test_printed_page_shows_text_and_code_without_the_site_around_it(page, addre
     page.emulate_media(media="print")
     for part in (".md-header", ".md-sidebar--primary", ".md-sidebar--secondary", ".md-footer__link"):
         assert not page.locator(part).first.is_visible(), part
-    assert page.locator(".cell .highlight code").first.is_visible()
+    assert page.locator(".cell > .highlight code").first.is_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.cell pre code')).whiteSpace").startswith("pre-wrap")
 
 
