@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -128,7 +129,7 @@ def test_a_second_use_needs_no_network(index: Index) -> None:
         ("500", "does not have it, or did not answer"),
         ("404", "does not have it, or did not answer"),
         ("hangs", "timed out"),
-        ("truncates", "not enough bytes"),
+        ("truncates", "not enough bytes|is invalid"),  # as newer and older versions of pip say it
     ],
 )
 def test_a_broken_server_leaves_no_entry_and_says_what_to_do(index: Index, mode: str, reason: str) -> None:
@@ -136,7 +137,7 @@ def test_a_broken_server_leaves_no_entry_and_says_what_to_do(index: Index, mode:
     with pytest.raises(FetchError, match="PIP_INDEX_URL") as caught:
         fetch(SOURCE)
     english, chinese = str(caught.value).splitlines()
-    assert reason in english
+    assert re.search(reason, english)
     assert "tutorial-broken==1.0" in english
     assert "镜像" in chinese
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
