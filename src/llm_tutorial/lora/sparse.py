@@ -87,6 +87,7 @@ class _Plan:
         self.real = matrix.is_real.expand(batch, -1)
         self.local = (matrix.is_real & ~matrix.is_entity).expand(batch, -1)  # keys that the window reads
         self.has_entities, self.has_pairs = self.entities.shape[1] > 0, bool((self.pairs >= 0).any())
+        self.has_padding = matrix.real is not None
 
     def pack(self, x: Tensor) -> Tensor:
         """(batch, heads, length, size) to (batch, whole blocks, heads, size); a view where it can be one."""
@@ -134,23 +135,22 @@ class _Plan:
         """Scores of tokens that read entities: the given bias, and NEVER where a pair is dropped."""
         if not self.has_entities:
             return None
-        kept = (self.entities >= 0) & self.real.gather(1, self.places)
-        dropped = ~kept[:, None]  # (batch, 1, entities)
+        dropped = ~((self.entities >= 0) & self.real.gather(1, self.places))[:, None]  # (batch, 1, entities)
         if self.matrix.causal:
             dropped = dropped | (self._places() < self.entities[:, None])
-        dropped = dropped[:, None].expand(-1, -1, self.matrix.length, -1)
-        bias = torch.where(dropped, NEVER, 0.0 if bias is None else bias)
-        return F.pad(bias, (0, 0, 0, self.pad), value=NEVER) if self.pad else bias
+        elif bias is None and not dropped.any():
+            return None
+        bias = torch.where(dropped[:, None], NEVER, 0.0 if bias is None else bias)
+        return F.pad(bias, (0, 0, 0, self.pad)) if self.pad and bias.shape[2] > 1 else bias
 
     def row_bias(self, bias: Tensor | None) -> Tensor | None:
         """Scores of entities that read tokens: the given bias, and NEVER where a pair is dropped."""
-        if not self.has_entities:
+        if not self.has_entities or (bias is None and not (self.pad or self.has_padding or self.matrix.causal)):
             return None
         dropped = ~self.real[:, None]  # (batch, 1, length)
         if self.matrix.causal:
             dropped = dropped | (self._places()[..., 0] > self.entities[:, :, None])
-        dropped = dropped[:, None].expand(-1, -1, self.entities.shape[1], -1)
-        bias = torch.where(dropped, NEVER, 0.0 if bias is None else bias)
+        bias = torch.where(dropped[:, None], NEVER, 0.0 if bias is None else bias)
         return F.pad(bias, (0, self.pad), value=NEVER) if self.pad else bias
 
     def _places(self) -> Tensor:
@@ -173,17 +173,20 @@ class _Attention(torch.autograd.Function):
     ) -> Tensor:
         scale = query.shape[-1] ** -0.5
         out, lse = _window(plan, query, key, value, scale)  # (batch, length, heads, size), (batch, length, heads)
-        rows = None
         if plan.has_entities:
-            read_keys, read_values = (_take(x, plan.places) for x in (key, value))
-            out, lse = _merge(out, lse, *_part(query, read_keys, read_values, entity_bias, scale))
+            scores = _scores(query, _take(key, plan.places), entity_bias, scale)
+            lse = _merge(out, lse, scores, _take(value, plan.places))
         if plan.has_pairs:
-            out, lse = _merge(out, lse, *_related(plan, query, key, value, pair_bias, scale))
+            related, related_lse = _related(plan, query, key, value, pair_bias, scale)
+            both = torch.logaddexp(lse, related_lse)
+            out.mul_((lse - both).exp_()[..., None]).addcmul_(related, (related_lse - both).exp_()[..., None])
+            lse = both
         if plan.has_entities:  # last, since an entity reads everything, whatever its window
             rows, row_lse = _part(_take(query, plan.places), key, value, row_bias, scale)
             _put(out, plan, rows)
             ctx.row_lse = row_lse
-        out.mul_(F.pad(plan.real, (0, plan.pad))[:, :, None, None])
+        if plan.has_padding:
+            out.mul_(F.pad(plan.real, (0, plan.pad))[:, :, None, None])
         ctx.plan, ctx.scale = plan, scale
         ctx.save_for_backward(query, key, value, entity_bias, row_bias, pair_bias, out, lse)
         return out
@@ -192,7 +195,9 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         plan, scale = ctx.plan, ctx.scale
         query, key, value, entity_bias, row_bias, pair_bias, out, lse = ctx.saved_tensors
-        grad = (grads[0] * F.pad(plan.real, (0, plan.pad))[:, :, None, None]).contiguous()
+        grad = grads[0].contiguous()
+        if plan.has_padding:
+            grad = grad * F.pad(plan.real, (0, plan.pad))[:, :, None, None]
         row_grad = entity_grad = pair_grad = None
         if plan.has_entities:
             rows, rows_grad = _take(out, plan.places), _take(grad, plan.places)
@@ -224,18 +229,25 @@ class _Attention(torch.autograd.Function):
         )
 
 
-def _merge(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[Tensor, Tensor]:
-    """Two parts of the same rows as one."""
-    both = torch.logaddexp(lse, other_lse)
-    return out * (lse - both).exp()[..., None] + other * (other_lse - both).exp()[..., None], both
+def _scores(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    """Scores (batch, heads, query, key) of queries and keys (batch, length, heads, size)."""
+    scores = (query.transpose(1, 2) @ key.permute(0, 2, 3, 1)).mul_(scale)
+    return scores if bias is None else scores.add_(bias)
+
+
+def _merge(out: Tensor, lse: Tensor, scores: Tensor, value: Tensor) -> Tensor:
+    """Adds a part to the output of the same rows, in place, and returns the log-sum-exp of both."""
+    both = torch.logaddexp(lse, scores.logsumexp(-1).transpose(1, 2))
+    weights = scores.sub_(both.transpose(1, 2)[..., None]).exp_()  # (batch, heads, query, key)
+    out.mul_((lse - both).exp_()[..., None]).add_((weights @ value.transpose(1, 2)).transpose(1, 2))
+    return both
 
 
 def _part(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
     """Attention of all queries to all keys, (batch, length, heads, size) each, and its log-sum-exp."""
-    scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)  # (batch, heads, query, key)
-    scores = scores.mul_(scale) if bias is None else scores.mul_(scale).add_(bias)
+    scores = _scores(query, key, bias, scale)
     lse = scores.logsumexp(-1)
-    out = (scores - lse[..., None]).exp_() @ value.transpose(1, 2)
+    out = scores.sub_(lse[..., None]).exp_() @ value.transpose(1, 2)
     return out.transpose(1, 2), lse.transpose(1, 2)
 
 
