@@ -20,7 +20,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
 )
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.relations import RELATIONS, related_kinds

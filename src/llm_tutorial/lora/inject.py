@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -110,6 +110,13 @@ def add_lora(
     for name in names:
         if within := [saved for saved in to_save if name.startswith(f"{saved}.")]:
             raise ValueError(f"{name!r} cannot have an adapter inside {within[0]!r}, which is trained in full")
+    for name in names:  # all of them before the first is frozen; layers without memory stand in for the real ones
+        layer: Any = model.get_submodule(name)
+        stand_in = nn.Linear(layer.in_features, layer.out_features, device="meta")
+        try:
+            LoRALinear(stand_in, rank, alpha, dropout)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     adapters = {
         name: LoRALinear(model.get_submodule(name), rank, alpha, dropout, use_rslora, use_dora) for name in names
     }

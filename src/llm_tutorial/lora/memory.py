@@ -1,6 +1,6 @@
 """What training keeps in memory: computed from a model's shape, and counted while it trains."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,3 +118,111 @@ def lora_parameters(shapes: dict[str, tuple[int, int]], layers: int, rank: int) 
         2442240
     """
     return layers * rank * sum(out_features + in_features for out_features, in_features in shapes.values())
+
+
+def block_activations(
+    hidden: int,
+    intermediate: int,
+    heads: int,
+    key_value_heads: int,
+    head_dim: int,
+    rank: int | None = None,
+    value_bytes: int = 4,
+    adapter_bytes: int = 4,
+    repeated: bool = False,
+) -> int:
+    """Bytes that one block of Llama, Qwen or SmolLM keeps for the backward pass, for each token.
+
+    An operation keeps what its gradients need. A norm keeps its input and one over its root mean square, both in
+    float32, and where its gain is trained the normalised values. A linear layer keeps its input only if its weight is
+    trained: the gradient of the input needs the weight alone. An adapter keeps its own input for ``A`` and ``rank``
+    numbers for ``B``. Attention keeps queries, keys, values, its output (which is the input of ``o_proj``) and the
+    logarithm of each softmax's sum; SwiGLU keeps gate, SiLU(gate) and up. RoPE and residual sums keep nothing.
+
+    Args:
+        hidden: Width of the residual stream.
+        intermediate: Width of the feed-forward layer.
+        heads: Query heads.
+        key_value_heads: Heads of keys and values.
+        head_dim: Width of a head.
+        rank: Of an adapter on every linear layer of a frozen block; ``None`` if every weight is trained instead,
+            0 if none is and gradients only pass through.
+        value_bytes: Of an activation.
+        adapter_bytes: Of an adapter's number. Where it is not ``value_bytes``, each of the seven adapters keeps a
+            converted copy of its input, even where three of them share it.
+        repeated: Whether keys and values are repeated to all heads, as Transformers does where there is a mask.
+
+    Example:
+        >>> smollm2 = dict(hidden=576, intermediate=1536, heads=9, key_value_heads=3, head_dim=64)
+        >>> [block_activations(**smollm2, rank=rank) // 4 for rank in (None, 8, 0)]  # numbers: full, LoRA, frozen
+        [11147, 10051, 7307]
+    """
+    attended = heads * head_dim
+    norms = 2 * (4 * hidden + 4)
+    keys = attended if repeated else key_value_heads * head_dim
+    attention = 2 * value_bytes * (attended + keys) + 4 * heads
+    kept = norms + attention + 3 * value_bytes * intermediate
+    inputs = 2 * hidden + intermediate  # of q, k and v; of gate and up; of down (that of o is attention's output)
+    if rank is None:
+        return kept + value_bytes * (2 * hidden + inputs)  # with the normalised values of both norms
+    if rank == 0:
+        return kept
+    if adapter_bytes != value_bytes:
+        inputs = 5 * hidden + attended + intermediate
+    return kept + adapter_bytes * (inputs + 7 * rank)
+
+
+def activation_memory(
+    shape: Mapping[str, int],
+    layers: int,
+    vocabulary: int,
+    tokens: int,
+    answers: int,
+    rank: int | None = None,
+    value_bytes: int = 4,
+    adapter_bytes: int = 4,
+    repeated: bool = False,
+    checkpointing: bool = False,
+) -> int:
+    """Bytes that a Llama, Qwen or SmolLM keeps for the backward pass.
+
+    Beside the blocks, the last norm and the loss: the cross-entropy keeps the logarithm of each softmax, ``vocabulary``
+    numbers for every token that is predicted. Left out, since small: the attention mask, the tables of RoPE, and that
+    the first norm of a frozen model keeps nothing. Not kept but passing, and so not counted: logits, gradients of
+    activations, a packed weight while it is unpacked.
+
+    Args:
+        shape: ``hidden``, ``intermediate``, ``heads``, ``key_value_heads`` and ``head_dim``, as ``linear_shapes`` and
+            ``block_activations`` take them.
+        layers: Blocks that the gradient passes.
+        vocabulary: Rows of the output head.
+        tokens: In the batch, without padding.
+        answers: Tokens that are predicted; ``tokens`` unless the prompt is masked.
+        rank: See ``block_activations``. ``LoRALinear`` keeps ``scaling * B`` of each layer as well.
+        value_bytes: Of an activation.
+        adapter_bytes: Of an adapter's number.
+        repeated: See ``block_activations``.
+        checkpointing: Keep the input of each block alone, and recompute the rest block by block. What is recomputed
+            for one block is counted, since it is the most that is there at a time.
+
+    Example:
+        >>> smollm2 = dict(hidden=576, intermediate=1536, heads=9, key_value_heads=3, head_dim=64)
+        >>> for checkpointing in (False, True):
+        ...     kept = activation_memory(smollm2, 30, 49152, 512, 128, rank=8, checkpointing=checkpointing)
+        ...     print(f"{kept / 2**20:.0f} MiB")
+        619 MiB
+        79 MiB
+    """
+    hidden = shape["hidden"]
+    a_token = block_activations(
+        **shape, rank=rank, value_bytes=value_bytes, adapter_bytes=adapter_bytes, repeated=repeated
+    )
+    block = tokens * a_token
+    if rank:
+        block += adapter_bytes * rank * sum(out_features for out_features, _ in linear_shapes(**shape).values())
+    end = tokens * (4 * hidden + 4) + answers * vocabulary * value_bytes
+    if rank is None:
+        end += (tokens + answers) * hidden * value_bytes  # for the gradients of the norm and of the head
+    if checkpointing:
+        return layers * tokens * hidden * value_bytes + block + end
+    return layers * block + end

@@ -180,6 +180,11 @@ def quantize_model_from_gguf(model: nn.Module, gguf: str | os.PathLike[str]) -> 
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise ValueError(f"{os.fspath(gguf)} cannot be read as a GGUF model ({error}); download it again") from None
     kinds = {name: kind for kind, name in library.MODEL_ARCH_NAMES.items()}
+    if architecture not in kinds:
+        raise ValueError(
+            f"{os.fspath(gguf)} is of the architecture {architecture!r}, which the installed gguf package does not "
+            "know; update gguf, or quantize_model() the float model"
+        )
     names = library.get_tensor_name_map(kinds[architecture], layers)
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     packed: dict[str, Q4Linear] = {}

@@ -4,6 +4,7 @@ The prompt is bare, ``two kilograms →``, because prompt tokens are what traini
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +13,21 @@ from torch import nn
 from llm_tutorial.data.cldr import SPLITS, Pair, cldr_pairs
 from llm_tutorial.data.text import english_questions, held_out_english
 from llm_tutorial.evaluation import perplexity, score_questions
-from llm_tutorial.training import Example, answer_loss, answer_tokens, encode, pack, with_begin_token
+from llm_tutorial.lora.inject import add_lora
+from llm_tutorial.lora.variants import lora_plus_groups, pissa_init
+from llm_tutorial.models import load_model
+from llm_tutorial.training import (
+    Example,
+    answer_loss,
+    answer_tokens,
+    encode,
+    fit,
+    linear_decay,
+    pack,
+    with_begin_token,
+)
 
+MODEL = "smollm2-135m"
 TEST_PAIRS = 200
 
 
@@ -43,6 +57,47 @@ def batches(
         return [examples[i] for i in order[place * size : (place + 1) * size]]
 
     return batch_at
+
+
+def train_adapter(
+    tokenizer: Any,
+    pairs: Sequence[Pair],
+    steps: int,
+    learning_rate: float,
+    seed: int = 0,
+    ratio: float = 1,
+    pissa: bool = False,
+    state: Path | None = None,
+    description: str = "training",
+    **options: Any,
+) -> tuple[nn.Module, list[float]]:
+    """Trains an adapter on SmolLM2-135M; the learning rate rises over the first fifteenth, then falls linearly to 0.
+
+    Args:
+        tokenizer: SmolLM2's tokenizer.
+        pairs: The training pairs.
+        steps: Of 16 pairs each.
+        learning_rate: Of ``A``, and of ``B`` where ``ratio`` is 1.
+        seed: Of ``A``, of the order of the pairs and of dropout.
+        ratio: Learning rate of ``B`` over that of ``A`` (LoRA+).
+        pissa: Start at the strongest directions of each weight (PiSSA).
+        state: Folder for the state of an unfinished run.
+        description: Shown beside the progress bar.
+        options: Of ``add_lora``: rank, alpha, target_modules and so on.
+
+    Returns:
+        The model with its adapter, and the mean loss of each step.
+    """
+    torch.manual_seed(seed)
+    model = add_lora(load_model(MODEL), **options)
+    if pissa:
+        pissa_init(model, niter=16)
+    optimizer = torch.optim.AdamW(lora_plus_groups(model, learning_rate, ratio), weight_decay=0)
+    scheduler = linear_decay(optimizer, steps, warmup=steps // 15)
+    losses = fit(
+        model, batches(tokenizer, pairs, seed=seed), optimizer, steps, scheduler, state, seed, description=description
+    )
+    return model, losses
 
 
 @torch.no_grad()
