@@ -1,0 +1,138 @@
+"""How fast sparse attention is beside dense attention, as ratios measured in one run on this machine.
+
+    python -m llm_tutorial.lora.bench --lengths 256 1024 4096 --threads 1
+
+Each row interleaves the two, and takes the median of the ratios of neighbours: what slows the machine down slows both.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from llm_tutorial.lora.interaction import InteractionMatrix
+from llm_tutorial.lora.sparse import sparse_attention
+
+LENGTHS = (256, 512, 1024, 2048, 4096, 8192, 16384)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is measured: the attention of one layer of the encoder that page ``practice`` uses."""
+
+    heads: int = 4
+    head_size: int = 64
+    block_size: int = 64
+    window: int = 1
+    entities: int = 32
+
+    def matrix(self, length: int) -> InteractionMatrix:
+        """The interaction matrix at a length; its entities lie evenly spread."""
+        count = min(self.entities, length)
+        places = (torch.arange(count) * length // count)[None] if count else None
+        return InteractionMatrix(length, self.block_size, self.window, places)
+
+    def inputs(self, length: int, grad: bool = False) -> list[Tensor]:
+        """Queries, keys and values (1, heads, length, head_size), laid out as a projection leaves them."""
+        generator = torch.Generator().manual_seed(0)
+        shape = (1, length, self.heads, self.head_size)
+        made = [torch.randn(shape, generator=generator).transpose(1, 2) for _ in range(3)]
+        return [each.requires_grad_(grad) for each in made]
+
+
+def ratio(slow: Callable[[], object], fast: Callable[[], object], seconds: float = 2.0) -> float:
+    """How many times as long ``slow`` takes: the median over neighbouring pairs of runs.
+
+    Args:
+        slow: Called in turn with ``fast``, each once to warm up.
+        fast: The other.
+        seconds: To spend; at least five pairs are run.
+
+    Example:
+        >>> ratio(lambda: time.sleep(0.02), lambda: time.sleep(0.005), seconds=0) > 2
+        True
+    """
+    slow(), fast()
+    ratios: list[float] = []
+    start = time.perf_counter()
+    while len(ratios) < 5 or time.perf_counter() - start < seconds:
+        times = []
+        for run in (slow, fast):
+            before = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - before)
+        ratios.append(times[0] / times[1])
+    return statistics.median(ratios)
+
+
+def forward(configuration: Configuration, length: int, seconds: float = 2.0) -> float:
+    """Time of dense over sparse attention, forward."""
+    inputs, matrix = configuration.inputs(length), configuration.matrix(length)
+    dense = [each.contiguous() for each in inputs]
+    with torch.inference_mode():
+        return ratio(lambda: F.scaled_dot_product_attention(*dense), lambda: sparse_attention(*inputs, matrix), seconds)
+
+
+def training(configuration: Configuration, length: int, seconds: float = 2.0) -> float:
+    """Time of dense over sparse attention, forward and backward."""
+    inputs, matrix = configuration.inputs(length, grad=True), configuration.matrix(length)
+    dense = [each.detach().contiguous().requires_grad_() for each in inputs]
+    grad = torch.ones(inputs[0].shape)
+    return ratio(
+        lambda: torch.autograd.grad(F.scaled_dot_product_attention(*dense), dense, grad),
+        lambda: torch.autograd.grad(sparse_attention(*inputs, matrix), inputs, grad),
+        seconds,
+    )
+
+
+def table(
+    lengths: Sequence[int] = LENGTHS, configuration: Configuration | None = None, seconds: float = 2.0
+) -> list[dict[str, float]]:
+    """Ratios at each length: of pairs, of the time forward, and of the time forward and backward.
+
+    Args:
+        lengths: Tokens.
+        configuration: What is measured.
+        seconds: For each ratio.
+    """
+    configuration = configuration or Configuration()
+    rows = []
+    for length in (bar := tqdm(lengths, desc="attention")):
+        bar.set_postfix_str(f"{length} tokens")
+        rows.append(
+            {
+                "length": length,
+                "pairs": 1 / configuration.matrix(length).share,
+                "forward": forward(configuration, length, seconds),
+                "training": training(configuration, length, seconds),
+            }
+        )
+    return rows
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(prog="python -m llm_tutorial.lora.bench", description=__doc__)
+    parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), help="tokens")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the processor")
+    parser.add_argument("--heads", type=int, default=4, help="each of 64")
+    parser.add_argument("--entities", type=int, default=32)
+    parser.add_argument("--window", type=int, default=1, help="blocks of 64 seen to each side")
+    arguments = parser.parse_args(words)
+    if min(arguments.lengths) < 1 or arguments.threads < 1:
+        parser.error("lengths and threads are positive numbers")
+    torch.set_num_threads(arguments.threads)
+    configuration = Configuration(heads=arguments.heads, window=arguments.window, entities=arguments.entities)
+    print(f"{'length':>7}{'pairs':>9}{'forward':>9}{'training':>10}   (dense over sparse, {arguments.threads} threads)")
+    for row in table(arguments.lengths, configuration):
+        print(f"{row['length']:7}{row['pairs']:8.1f}x{row['forward']:8.1f}x{row['training']:9.1f}x")
+
+
+if __name__ == "__main__":
+    main()
