@@ -91,9 +91,18 @@ def test_a_second_adapter_is_refused(llama):
 
 def test_a_rank_too_high_for_one_layer_leaves_the_model_as_it_was(llama):
     model = llama()
-    with pytest.raises(ValueError, match="rank must be a whole number from 1 to 16"):
-        add_lora(model, 17)
+    with pytest.raises(ValueError, match=r"layers\.0\.self_attn\.k_proj: rank must be a whole number from 1 to 16"):
+        add_lora(model, 17)  # q_proj, which comes first, is large enough
     assert not list(lora_layers(model))
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_checking_draws_no_random_numbers():
+    layer = nn.Linear(8, 8)
+    torch.manual_seed(5)
+    alone = LoRALinear(layer, rank=2).lora_A
+    torch.manual_seed(5)
+    assert torch.equal(add_lora(nn.Sequential(layer), rank=2)[0].lora_A, alone)
 
 
 def test_merging_and_unmerging_a_model(llama, ids, randomise):

@@ -1,10 +1,14 @@
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from llm_tutorial.lora import add_lora, count_parameters
+from llm_tutorial.lora import add_lora, count_parameters, quantize_model
 from llm_tutorial.lora.memory import (
+    activation_memory,
+    block_activations,
     linear_shapes,
     lora_parameters,
     optimizer_bytes,
@@ -66,3 +70,87 @@ def test_activations_grow_with_the_tokens():
         for n in (16, 32)
     )
     assert 1.8 < long / short < 2.6
+
+
+SHAPE = {"hidden": 64, "intermediate": 160, "heads": 4, "key_value_heads": 2, "head_dim": 16}
+IDS = torch.arange(80).view(2, 40) % 50
+
+
+def wide(layers: int, dtype: torch.dtype) -> LlamaForCausalLM:
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=50,
+            hidden_size=64,
+            intermediate_size=160,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+        )
+    ).to(dtype)
+
+
+def kept(model: nn.Module, mask: torch.Tensor | None = None) -> int:
+    def loss() -> torch.Tensor:
+        logits = model(input_ids=IDS, attention_mask=mask, use_cache=False).logits
+        return nn.functional.cross_entropy(logits.flatten(0, 1), IDS.flatten())
+
+    return saved_tensor_bytes(model, loss)
+
+
+def embedding_only(model: nn.Module) -> nn.Module:
+    model.requires_grad_(False)
+    model.get_input_embeddings().requires_grad_(True)
+    return model
+
+
+METHODS = {
+    "full": (None, lambda model: model),
+    "LoRA": (4, lambda model: add_lora(model, rank=4)),
+    "LoRA on 4-bit weights": (4, lambda model: add_lora(quantize_model(model), rank=4)),
+    "gradient passes through": (0, embedding_only),
+    "LoRA of PEFT": (4, lambda model: get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))),
+}
+
+
+@pytest.mark.parametrize(("dtype", "value_bytes"), [(torch.float32, 4), (torch.bfloat16, 2)])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_block_keeps_what_the_formula_says_to_the_byte(method, dtype, value_bytes):
+    rank, change = METHODS[method]
+    two, three = (kept(change(wide(layers, dtype))) for layers in (2, 3))
+    expected = IDS.numel() * block_activations(**SHAPE, rank=rank, value_bytes=value_bytes)
+    if rank and "PEFT" not in method:  # LoRALinear's scaling * B
+        expected += 4 * rank * sum(out for out, _ in linear_shapes(**SHAPE).values())
+    assert three - two == expected
+
+
+@pytest.mark.parametrize(("dtype", "value_bytes"), [(torch.float32, 4), (torch.bfloat16, 2)])
+@pytest.mark.parametrize("method", ["full", "LoRA", "LoRA on 4-bit weights"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_model_keeps_nearly_what_the_formula_says(checkpointing, method, dtype, value_bytes):
+    rank, change = METHODS[method]
+    model = change(wide(8, dtype)).train()
+    expected = activation_memory(
+        SHAPE, 8, 50, IDS.numel(), IDS.numel(), rank=rank, value_bytes=value_bytes, checkpointing=checkpointing
+    )
+    counted = kept(model)
+    if checkpointing:
+        counted -= kept(change(wide(7, dtype)))  # one block, as it is when recomputed
+        model.activation_checkpointing_enable()
+        counted += kept(model)
+    assert counted == pytest.approx(expected, rel=0.1 if checkpointing else 0.05)
+
+
+def test_a_mask_has_keys_and_values_repeated_to_all_heads():
+    mask = torch.ones_like(IDS)
+    mask[0, :5] = 0  # padding
+    two, three = (kept(wide(layers, torch.float32), mask) for layers in (2, 3))
+    in_float = 4 * IDS.numel() * IDS.shape[1]  # (batch, 1, query, key), made anew in each block
+    assert three - two == IDS.numel() * block_activations(**SHAPE, repeated=True) + in_float
+
+
+def test_float32_adapters_on_a_16_bit_base_keep_more_than_full_fine_tuning_does():
+    full, mixed, same = (
+        block_activations(**SHAPE, rank=rank, value_bytes=2, adapter_bytes=adapter_bytes)
+        for rank, adapter_bytes in ((None, 2), (8, 4), (8, 2))
+    )
+    assert same < full < mixed

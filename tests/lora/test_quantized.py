@@ -306,6 +306,18 @@ def test_a_file_that_is_no_gguf_is_named(content, dequantised, tmp_path):
         quantize_model_from_gguf(dequantised, path)
 
 
+def test_a_file_of_an_unknown_architecture_is_refused(dequantised, tmp_path):
+    path = tmp_path / "model.gguf"
+    writer = GGUFWriter(str(path), "nonesuch")
+    writer.add_block_count(2)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(ValueError, match=r"model\.gguf is of the architecture 'nonesuch'.*update gguf"):
+        quantize_model_from_gguf(dequantised, path)
+    assert not any(isinstance(module, Q4Linear) for module in dequantised.modules())
+
+
 def test_the_permutation_of_the_converter_is_undone():
     weight = torch.randn(64, 32)
     for heads in (1, 2, 4):
