@@ -38,12 +38,14 @@ class Configuration:
         places = (torch.arange(count) * length // count)[None] if count else None
         return InteractionMatrix(length, self.block_size, self.window, places)
 
-    def inputs(self, length: int, grad: bool = False) -> list[Tensor]:
+    def inputs(self, length: int, grad: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values (1, heads, length, head_size), laid out as a projection leaves them."""
         generator = torch.Generator().manual_seed(0)
         shape = (1, length, self.heads, self.head_size)
-        made = [torch.randn(shape, generator=generator).transpose(1, 2) for _ in range(3)]
-        return [each.requires_grad_(grad) for each in made]
+        query, key, value = (
+            torch.randn(shape, generator=generator).transpose(1, 2).requires_grad_(grad) for _ in range(3)
+        )
+        return query, key, value
 
 
 def ratio(slow: Callable[[], object], fast: Callable[[], object], seconds: float = 2.0) -> float:
@@ -74,19 +76,23 @@ def ratio(slow: Callable[[], object], fast: Callable[[], object], seconds: float
 def forward(configuration: Configuration, length: int, seconds: float = 2.0) -> float:
     """Time of dense over sparse attention, forward."""
     inputs, matrix = configuration.inputs(length), configuration.matrix(length)
-    dense = [each.contiguous() for each in inputs]
+    query, key, value = (each.contiguous() for each in inputs)
     with torch.inference_mode():
-        return ratio(lambda: F.scaled_dot_product_attention(*dense), lambda: sparse_attention(*inputs, matrix), seconds)
+        return ratio(
+            lambda: F.scaled_dot_product_attention(query, key, value),
+            lambda: sparse_attention(*inputs, matrix=matrix),
+            seconds,
+        )
 
 
 def training(configuration: Configuration, length: int, seconds: float = 2.0) -> float:
     """Time of dense over sparse attention, forward and backward."""
     inputs, matrix = configuration.inputs(length, grad=True), configuration.matrix(length)
-    dense = [each.detach().contiguous().requires_grad_() for each in inputs]
+    query, key, value = dense = tuple(each.detach().contiguous().requires_grad_() for each in inputs)
     grad = torch.ones(inputs[0].shape)
     return ratio(
-        lambda: torch.autograd.grad(F.scaled_dot_product_attention(*dense), dense, grad),
-        lambda: torch.autograd.grad(sparse_attention(*inputs, matrix), inputs, grad),
+        lambda: torch.autograd.grad(F.scaled_dot_product_attention(query, key, value), dense, grad),
+        lambda: torch.autograd.grad(sparse_attention(*inputs, matrix=matrix), inputs, grad),
         seconds,
     )
 
