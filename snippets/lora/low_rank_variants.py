@@ -1,6 +1,9 @@
 # %% setup
+import copy
+
 import peft
 import torch
+from peft.optimizers import create_loraplus_optimizer
 from torch import nn
 from torch.nn import functional as F
 
@@ -42,6 +45,26 @@ groups = lora_plus_groups(pair, lr=2e-3, ratio=16)
 for group in groups:
     print(f"{sum(p.numel() for p in group['params']):6} parameters at {group['lr']:g}")
 
+# %% lora_plus_equals_peft
+config = peft.LoraConfig(r=8, lora_alpha=8, target_modules=["0"])
+theirs = peft.get_peft_model(nn.Sequential(copy.deepcopy(pair[0].base)), config)
+theirs.base_model.model[0].lora_A["default"].weight.data.copy_(pair[0].lora_A)  # B is zero in both
+optimizer = torch.optim.AdamW(groups, weight_decay=0)
+other = create_loraplus_optimizer(theirs, torch.optim.AdamW, lr=2e-3, loraplus_lr_ratio=16)
+
+
+def rates(optimizer: torch.optim.Optimizer) -> list:
+    return sorted((tuple(p.shape), group["lr"]) for group in optimizer.param_groups for p in group["params"])
+
+
+assert rates(optimizer) == rates(other)
+for _ in range(3):
+    for layers, updates in ((pair, optimizer), (theirs, other)):
+        updates.zero_grad()
+        F.mse_loss(layers(x), target).backward()
+        updates.step()
+assert torch.allclose(pair(x), theirs(x), atol=1e-4)
+
 
 # %% pissa
 def after_one_step(initialise) -> float:
@@ -70,3 +93,14 @@ assert torch.allclose(model(x), before, atol=1e-3)
 residual = model[0].base.weight
 share = 1 - (residual.norm() / W.weight.norm()) ** 2
 print(f"percent_of_energy_in_the_adapter = {100 * share:.1f}")
+
+# %% pissa_equals_peft
+start = nn.Sequential(nn.Linear(576, 1536, bias=False))
+start[0].weight.data.copy_(W.weight)
+config = peft.LoraConfig(r=8, lora_alpha=8, target_modules=["0"], init_lora_weights="pissa")
+theirs = peft.get_peft_model(start, config).base_model.model[0]
+A, B = theirs.lora_A["default"].weight, theirs.lora_B["default"].weight
+assert torch.allclose(model[0].lora_A.abs(), A.abs(), atol=1e-4)  # singular vectors have no sign of their own
+assert torch.allclose(model[0].lora_B @ model[0].lora_A, B @ A, atol=1e-4)  # their product has
+assert torch.allclose(residual, theirs.base_layer.weight, atol=1e-4)
+assert torch.allclose(model(x), theirs(x), atol=1e-3)
