@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from llm_tutorial.data import bio_labels, joined_reviews, messages, neighbours, people_daily, reviews
-from llm_tutorial.data.messages import CHINESE, PLACEHOLDER
-from llm_tutorial.data.people_daily import LABELS, TWO_CHARACTER_SURNAMES
+from llm_tutorial.data.messages import CHINESE, PLACEHOLDER, messages, neighbours
+from llm_tutorial.data.people_daily import LABELS, TWO_CHARACTER_SURNAMES, bio_labels, people_daily
+from llm_tutorial.data.reviews import joined_reviews, reviews
 from llm_tutorial.data.splits import SPLITS, key_of, split_of
 
 LOADERS = pytest.mark.parametrize("load", [people_daily, reviews, joined_reviews, messages])
@@ -185,7 +185,9 @@ def test_nothing_needs_the_network_after_the_first_use() -> None:
         "import socket\n"
         "def refuse(*_): raise SystemExit('a connection was tried')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from llm_tutorial.data import *\n"
+        "from llm_tutorial.data.messages import messages\n"
+        "from llm_tutorial.data.people_daily import people_daily\n"
+        "from llm_tutorial.data.reviews import reviews\n"
         "print(len(people_daily('test')), len(reviews('test')), len(messages('test')))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

@@ -19,8 +19,8 @@ def test_output_is_that_of_dora(answer):
     _, _, expected, given = layer_and_answer(answer)
     assert given.shape == expected.shape, pytest.say("The output has the wrong shape.", "输出的形状不对。")
     assert torch.allclose(given, expected, atol=1e-4), pytest.say(
-        "The output differs: divide each output feature by its row's norm, then multiply by its magnitude.",
-        "输出不同：先把每个输出特征除以对应行的范数，再乘以它的幅值。",
+        "The output differs: divide each output feature by the norm of its row of weight + scaling * B @ A (dim=1), then multiply by its magnitude.",
+        "输出不同：先把每个输出特征除以 weight + scaling * B @ A 对应行的范数（dim=1），再乘以它的幅值。",
     )
 
 
