@@ -1,13 +1,17 @@
 # %% setup
+import copy
 import tempfile
 import time
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from llm_tutorial.data.cldr import cldr_pairs
 from llm_tutorial.lora import add_lora, count_parameters, save_adapter
 from llm_tutorial.lora.memory import (
+    activation_memory,
+    block_activations,
     linear_shapes,
     lora_parameters,
     optimizer_bytes,
@@ -18,22 +22,57 @@ from llm_tutorial.lora.task import batches
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.training import answer_loss, answer_tokens
 
-MiB = 2**20
+MiB, GiB = 2**20, 2**30
 torch.set_num_threads(1)  # the processor's time is then the time of the work, on a busy machine as well
 tokenizer = load_tokenizer("smollm2-135m")
 batch = batches(tokenizer, cldr_pairs(4))(0)
-print(f"tokens_in_the_batch = {sum(len(example.input_ids) for example in batch)}")
+tokens, answers = sum(len(example.input_ids) for example in batch), answer_tokens(batch)
+print(f"tokens_in_the_batch = {tokens}")
+print(f"answer_tokens = {answers}")
+
+
+# %% methods
+def adapted(rank: int) -> nn.Module:
+    torch.manual_seed(0)
+    return add_lora(load_model("smollm2-135m"), rank=rank)
+
+
+def only(part: str, tied: bool = True) -> nn.Module:
+    model = load_model("smollm2-135m").requires_grad_(False)
+    if not tied:
+        model.lm_head = copy.deepcopy(model.lm_head)  # a matrix of its own; the embedding stays frozen
+    model.get_submodule(part).requires_grad_(True)
+    return model
+
+
+def checkpointed(rank: int) -> nn.Module:
+    model = adapted(rank).train()  # there is no dropout in it
+    model.activation_checkpointing_enable()
+    return model
+
+
+methods = {
+    "full": lambda: load_model("smollm2-135m"),
+    "rank 2": lambda: adapted(2),
+    "rank 8": lambda: adapted(8),
+    "rank 64": lambda: adapted(64),
+    "rank 8, checkpointed": lambda: checkpointed(8),
+    "tied embedding": lambda: only("model.embed_tokens"),
+    "last block": lambda: only("model.layers.29"),
+    "untied head": lambda: only("lm_head", tied=False),
+    "last norm": lambda: only("model.norm"),
+}
 
 
 # %% count
-def measure(model: torch.nn.Module) -> dict:
+def measure(model: nn.Module) -> dict:
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     activations = saved_tensor_bytes(model, lambda: answer_loss(model, batch))
     times = []
     for _ in range(4):
         start = time.process_time()
-        (answer_loss(model, batch) / answer_tokens(batch)).backward()
+        (answer_loss(model, batch) / answers).backward()
         optimizer.step()
         gradients = sum(p.grad.nbytes for p in trained)
         optimizer.zero_grad()
@@ -48,34 +87,56 @@ def measure(model: torch.nn.Module) -> dict:
     }
 
 
-counted = {"full": measure(load_model("smollm2-135m"))}
-for rank in (2, 8, 64):
-    torch.manual_seed(0)
-    counted[f"rank {rank}"] = measure(add_lora(load_model("smollm2-135m"), rank=rank))
-
-print(f"{'':9}{'trained':>12}{'gradients':>11}{'optimizer':>11}{'activations':>13}   (MiB)")
+counted = {name: measure(make()) for name, make in methods.items()}
+print(f"{'':21}{'trained':>12}{'gradients':>11}{'optimizer':>11}{'activations':>13}   (MiB)")
 for name, row in counted.items():
     sizes = [row[key] / MiB for key in ("gradients", "optimizer", "activations")]
-    print(f"{name:9}{row['trained']:>12,}{sizes[0]:>11.1f}{sizes[1]:>11.1f}{sizes[2]:>13.1f}")
+    print(f"{name:21}{row['trained']:>12,}{sizes[0]:>11.1f}{sizes[1]:>11.1f}{sizes[2]:>13.1f}")
+
+# %% step_time tolerance="60%"
+full, lora = counted["full"], counted["rank 8"]
+for name, row in counted.items():
+    print(f"{name:21}a step takes {row['step'] / full['step']:.2f} of the time of a full one")
 
 # %% ratios
-full, lora = counted["full"], counted["rank 8"]
 print(f"optimizer_full_over_lora = {full['optimizer'] / lora['optimizer']:.0f}")
 print(f"activations_lora_over_full = {lora['activations'] / full['activations']:.2f}")
+print(f"activations_last_block_over_full = {counted['last block']['activations'] / full['activations']:.2f}")
 print(f"step_full_over_lora = {full['step'] / lora['step']:.1f}")  # tolerance 60%
+print(f"step_full_over_last_block = {full['step'] / counted['last block']['step']:.1f}")  # tolerance 60%
+print(f"step_checkpointed_over_plain = {counted['rank 8, checkpointed']['step'] / lora['step']:.1f}")  # tolerance 60%
 
 # %% formula
 for name, row in counted.items():
     memory = training_memory(row["total"], row["trained"])
     assert memory.gradients == row["gradients"]
     assert memory.optimizer == row["optimizer"]
-    print(f"{name:9}weights, gradients and optimizer: {memory.total / MiB:7.0f} MiB")
+    print(f"{name:21}weights, gradients and optimizer: {memory.total / MiB:7.0f} MiB")
+
+# %% activation_formula
+smollm2 = {"hidden": 576, "intermediate": 1536, "heads": 9, "key_value_heads": 3, "head_dim": 64}
+for name, layers, rank in (
+    ("full", 30, None),
+    ("rank 2", 30, 2),
+    ("rank 8", 30, 8),
+    ("rank 64", 30, 64),
+    ("tied embedding", 30, 0),
+):
+    # a batch packed into one row has a mask, with which Transformers repeats keys and values to all heads
+    computed = activation_memory(smollm2, layers, 49152, tokens, answers, rank, repeated=True)
+    share = computed / counted[name]["activations"]
+    print(f"{name:15}{computed / MiB:7.1f} MiB computed, {100 * share:.1f} % of what was counted")
+    assert abs(share - 1) < 0.01
+
+# %% activation_parts
+of_a_block = tokens * block_activations(**smollm2, repeated=True)
+print(f"MiB_of_a_block = {of_a_block / MiB:.1f}")
+print(f"MiB_of_the_loss = {answers * 49152 * 4 / MiB:.1f}")
 
 # %% file_size
-adapted = add_lora(load_model("smollm2-135m"), rank=8)
 with tempfile.TemporaryDirectory() as folder:
     files = {
-        dtype: sum(f.stat().st_size for f in Path(save_adapter(adapted, folder, dtype)).iterdir())
+        dtype: sum(f.stat().st_size for f in Path(save_adapter(adapted(8), folder, dtype)).iterdir())
         for dtype in (torch.float32, torch.float16)
     }
 print(f"adapter_MiB = {files[torch.float32] / MiB:.1f}")
@@ -83,18 +144,39 @@ print(f"adapter_half_MiB = {files[torch.float16] / MiB:.1f}")
 print(f"model_over_adapter = {4 * full['total'] / files[torch.float32]:.0f}")
 
 # %% seven_billion
-shapes = linear_shapes(hidden=3584, intermediate=18944, heads=28, key_value_heads=4, head_dim=128)  # Qwen2.5-7B
-weights = 28 * sum(out * into for out, into in shapes.values()) + 2 * 152064 * 3584  # 28 blocks, embedding and head
-added = lora_parameters(shapes, layers=28, rank=8)
+qwen = {"hidden": 3584, "intermediate": 18944, "heads": 28, "key_value_heads": 4, "head_dim": 128}  # Qwen2.5-7B
+linear = 28 * sum(out * into for out, into in linear_shapes(**qwen).values())  # 28 blocks
+weights = linear + 2 * 152064 * 3584  # with the embedding and the head
+added = lora_parameters(linear_shapes(**qwen), layers=28, rank=8)
+packed = (0.625 * linear + 2 * (weights - linear)) / weights  # bytes of a weight: embedding and head stay at 16 bits
 settings = {
-    "full, float32": training_memory(weights, weights),
-    "full, bfloat16": training_memory(weights, weights, 2, 2),
-    "LoRA, bfloat16": training_memory(weights + added, added, 2, 4),
-    "LoRA, 4-bit": training_memory(weights + added, added, 0.625, 4),
+    "full, float32": (training_memory(weights, weights), {}),
+    "full, bfloat16": (training_memory(weights, weights, 2, 2), {"value_bytes": 2}),
+    "LoRA, bfloat16": (training_memory(weights + added, added, 2, 4), {"value_bytes": 2, "rank": 8}),
+    "QLoRA, 4-bit": (training_memory(weights + added, added, packed, 4), {"value_bytes": 2, "rank": 8}),
 }
 print(f"billions_of_weights = {weights / 1e9:.2f}")
 print(f"percent_trained = {100 * added / (weights + added):.2f}")
-for name, memory in settings.items():
-    print(
-        f"{name:15} {memory.total / 2**30:6.1f} GiB  (weights {memory.weights / 2**30:5.1f}, gradients {memory.gradients / 2**30:5.2f}, optimizer {memory.optimizer / 2**30:5.2f})"
+parts = ("weights", "gradients", "optimizer", "activations", "total", "checkpointed")
+print(f"{'GiB':15}" + "".join(f"{part:>13}" for part in parts))
+totals = {}
+for name, (memory, options) in settings.items():
+    kept, recomputed = (
+        activation_memory(qwen, 28, 152064, 4096, 4096, checkpointing=checkpointing, **options)  # 4 x 1024 tokens
+        for checkpointing in (False, True)
     )
+    totals[name] = (memory.total + kept, memory.total + recomputed)
+    row = (memory.weights, memory.gradients, memory.optimizer, kept, *totals[name])
+    print(f"{name:15}" + "".join(f"{size / GiB:13.1f}" for size in row))
+
+# %% seven_billion_figures
+for name, setting in (("full", "full, bfloat16"), ("lora", "LoRA, bfloat16"), ("qlora", "QLoRA, 4-bit")):
+    plain, recomputed = totals[setting]
+    print(f"{name}_GiB = {plain / GiB:.1f}")
+    print(f"{name}_checkpointed_GiB = {recomputed / GiB:.1f}")
+of_full, of_lora, of_half = (
+    activation_memory(qwen, 28, 152064, 4096, 4096, rank, value_bytes=2, adapter_bytes=adapter_bytes)
+    for rank, adapter_bytes in ((None, 2), (8, 4), (8, 2))
+)
+print(f"activations_lora_over_full_at_16_bits = {of_lora / of_full:.2f}")
+print(f"activations_16_bit_adapter_over_full = {of_half / of_full:.2f}")
