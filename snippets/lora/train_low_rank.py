@@ -1,40 +1,49 @@
-"""LoRA on SmolLM2-135M: two ranks, three seeds each, 100 steps of 16 pairs; the adapters of seed 0 are kept."""
+"""LoRA on SmolLM2-135M: two ranks, three seeds each, 150 steps of 16 pairs; the adapters of seed 0 are kept."""
 
 from pathlib import Path
 
 import torch
 
 from llm_tutorial.data.cldr import cldr_pairs
-from llm_tutorial.lora import add_lora, count_parameters, save_adapter
-from llm_tutorial.lora.task import batches, forgetting, quality
+from llm_tutorial.lora import count_parameters, save_adapter
+from llm_tutorial.lora.task import MODEL, forgetting, held_out_loss, quality, train_adapter, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
+from llm_tutorial.training import LongRun, data_digest
 
-MODEL, STEPS, SEEDS = "smollm2-135m", 100, range(3)
-SETTINGS = {8: 2e-3, 2: 4e-3}  # learning rate of each rank; alpha is four times the rank
+STEPS, SEEDS = 150, range(3)
+CHOICES = {  # alpha and learning rate that each rank is tried with
+    8: [(32, 1e-3), (128, 5e-4)],
+    2: [(8, 2e-3), (32, 1e-3)],
+}
 
 long_run = LongRun("low_rank", Path(__file__))
 tokenizer = load_tokenizer(MODEL)
 pairs = cldr_pairs(STEPS * 16)
-test = cldr_pairs(200, "held_out")
-assert not {pair.english for pair in pairs} & {pair.english for pair in test}
+test, validation = cldr_pairs(200, "held_out"), validation_pairs()
+assert not {pair.english for pair in pairs} & {pair.english for pair in test + validation}
 long_run.data = {"train": data_digest(pairs), "held_out": data_digest(test)}
 
 
-def train(rank: int, seed: int) -> dict:
-    run = f"rank {rank}, seed {seed}"
-    torch.manual_seed(seed)
-    model = add_lora(load_model(MODEL), rank=rank, alpha=4 * rank)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=SETTINGS[rank], weight_decay=0)
-    losses = fit(
-        model, batches(tokenizer, pairs, seed=seed), optimizer, STEPS, linear_decay(optimizer, STEPS),
-        state=long_run.state_of(run), seed=seed, description=run,
+def train(run: str, rank: int, alpha: int, rate: float, seed: int) -> tuple[torch.nn.Module, dict]:
+    model, losses = train_adapter(
+        tokenizer, pairs, STEPS, rate, seed,
+        state=long_run.state_of(run), description=run, rank=rank, alpha=alpha,
     )  # fmt: skip
+    return model, {"losses": losses, "alpha": alpha, "rate": rate}
+
+
+def tune(run: str, rank: int, alpha: int, rate: float) -> dict:
+    model, facts = train(run, rank, alpha, rate, seed=len(SEEDS))
+    return facts | {"validation_loss": held_out_loss(model, tokenizer, validation)}
+
+
+def measure(run: str, rank: int, alpha: int, rate: float, seed: int) -> dict:
+    model, facts = train(run, rank, alpha, rate, seed)
     if seed == 0:
         save_adapter(model, long_run.folder / f"rank-{rank}", dtype=torch.float16)
     count = count_parameters(model)
-    return {
-        "losses": losses, "trained": count.trained, "percent": count.percent,
+    return facts | {
+        "trained": count.trained, "percent": count.percent,
         **quality(model, tokenizer), **forgetting(model, tokenizer),
     }  # fmt: skip
 
@@ -44,8 +53,14 @@ def untrained() -> dict:
     return {**quality(model, tokenizer), **forgetting(model, tokenizer)}
 
 
-for seed in SEEDS:
-    for rank in SETTINGS:
-        long_run.measure(f"rank {rank}, seed {seed}", lambda rank=rank, seed=seed: train(rank, seed))
+for rank, choices in CHOICES.items():
+    tuned = {}
+    for alpha, rate in choices:
+        run = f"rank {rank}, alpha {alpha}, rate {rate:g}"
+        tuned[alpha, rate] = long_run.measure(run, lambda run=run, rank=rank, a=alpha, r=rate: tune(run, rank, a, r))
+    alpha, rate = min(tuned, key=lambda choice: tuned[choice]["validation_loss"])
+    for seed in SEEDS:
+        run = f"rank {rank}, seed {seed}"
+        long_run.measure(run, lambda run=run, rank=rank, a=alpha, r=rate, seed=seed: measure(run, rank, a, r, seed))
 long_run.measure("untrained", untrained)
 long_run.finish(seeds=list(SEEDS), steps=STEPS)

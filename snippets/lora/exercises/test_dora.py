@@ -15,6 +15,10 @@ def layer_and_answer(answer):
     return layer, parts, layer(x), answer.dora_forward(x, layer.weight.detach(), *parts, layer.scaling)
 
 
+def layer_parameters(layer):
+    return layer.lora_A, layer.lora_B, layer.lora_magnitude
+
+
 def test_output_is_that_of_dora(answer):
     _, _, expected, given = layer_and_answer(answer)
     assert given.shape == expected.shape, pytest.say("The output has the wrong shape.", "输出的形状不对。")
@@ -26,8 +30,14 @@ def test_output_is_that_of_dora(answer):
 
 def test_norm_is_a_constant_for_the_gradient(answer):
     layer, parts, expected, given = layer_and_answer(answer)
+    assert torch.allclose(given, expected, atol=1e-4), pytest.say("First make the output right.", "先让输出正确。")
     expected.square().sum().backward()
     given.square().sum().backward()
-    assert torch.allclose(parts[1].grad, layer.lora_B.grad, rtol=1e-3, atol=1e-3), pytest.say(
-        "The output is right, the gradient is not: detach() the norm.", "输出正确，但梯度不对：范数要 detach()。"
-    )
+    for name, part, trained in zip(["A", "B", "magnitude"], parts, layer_parameters(layer), strict=True):
+        assert part.grad is not None, pytest.say(
+            f"{name} gets no gradient: detach() the norm alone.", f"{name} 得不到梯度：只有范数要 detach()。"
+        )
+        assert torch.allclose(part.grad, trained.grad, rtol=1e-3, atol=1e-3), pytest.say(
+            f"The output is right, the gradient of {name} is not: detach() the norm, and nothing else.",
+            f"输出正确，但 {name} 的梯度不对：范数要 detach()，别的都不要。",
+        )
