@@ -28,8 +28,7 @@ def attention(
         scale: Of the scores; one over the root of head_size if not given.
 
     Returns:
-        The output (batch, heads, queries, value_size), zero for a query that may read nothing, and the log-sum-exp of
-        the scores (batch, heads, queries), -1e30 for such a query.
+        Output (batch, heads, queries, value_size) and log-sum-exp (batch, heads, queries); 0 and -1e30 for empty rows.
 
     Raises:
         ValueError: The number of query heads is no multiple of that of the keys and values.
@@ -137,8 +136,8 @@ def peak_bytes(call: Callable[[], Any]) -> int:
 
     Example:
         >>> x = torch.ones(1000)
-        >>> peak_bytes(lambda: (x + 1) * 2)  # the sum and the product, of 4000 bytes each
-        8000
+        >>> peak_bytes(lambda: (x + 1) * 2) // 1000  # the sum and the product, of 4000 bytes each
+        8
     """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         result = call()
