@@ -10,12 +10,24 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "snippets/lora/exercises"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("test_", "conftest")))
 HINTS = {
+    "attention_gradient": "each row of dS must sum to zero",
+    "attention_groups": "read the wrong keys and values",
+    "attention_mask": "its padding is read",
+    "attention_merge": "add the sums of the parts",
     "merge": "alpha/rank",
     "scaling": "factor squared times the rank",
     "masking": "must be -100",
     "dora": "divide each output feature",
 }
 MISTAKES = {
+    "attention_gradient": (" - (P * dP).sum(-1, keepdim=True)", "", "must sum to zero"),
+    "attention_groups": (
+        "repeat_interleave(heads // groups, dim=1)",
+        "repeat(1, heads // groups, 1, 1)",
+        "groups alternate",
+    ),
+    "attention_mask": ("place[:, None] >= place", "place[:, None] > place", "read itself"),
+    "attention_merge": ("(lses - total).exp()", "lses.exp() / lses.exp().sum(0)", "take the difference before exp"),
     "merge": ("alpha / rank * ", "", "not scaled by alpha / rank"),
     "scaling": ("rank**0.5", "rank**0.1", "falls too slowly"),
     "masking": ("end + 1 :", "end:", "never learn to stop"),
