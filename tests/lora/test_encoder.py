@@ -53,7 +53,7 @@ def test_padding_changes_nothing(texts: dict[str, torch.Tensor]) -> None:
 
 def test_far_away_tokens_meet_through_entities_alone(texts: dict[str, torch.Tensor]) -> None:
     def moved(entities: torch.Tensor | None) -> bool:
-        model, ids = make(use_relations=False, entities="none", window=1), texts["input_ids"][:1].clone()
+        model, ids = make(relations=(), entities="none", window=1), texts["input_ids"][:1].clone()
         before = model(ids, entities=entities).logits[0, 85]
         ids[0, 0] = ids[0, 0] % 49 + 1
         return not torch.equal(before, model(ids, entities=entities).logits[0, 85])
@@ -130,6 +130,42 @@ def test_the_causal_form_reads_no_future(texts: dict[str, torch.Tensor]) -> None
         assert not torch.allclose(after[:, 60:], before[:, 60:])
 
 
+def test_the_causal_form_reads_no_relation_off_the_future() -> None:
+    model = make(RelationSparseForCausalLM, num_entities=40)
+    nn.init.constant_(model.encoder.gate.bias[1:], 5.0)  # every token is an entity
+    for ids, following in (
+        ([5, 6, 9, 9, 5, 6], 7),  # a name that comes back, or does not
+        ([7, 4, 5, 8, 9, 4, 5], 9),  # a title that comes back, or does not
+    ):
+        whole = torch.tensor([ids * 4])  # beyond the window, too
+        other = whole.clone()
+        other[0, -1] = following
+        torch.testing.assert_close(model(whole).logits[0, :-1], model(other).logits[0, :-1], atol=1e-6, rtol=1e-6)
+
+
+def test_a_relation_left_out_changes_nothing_else(texts: dict[str, torch.Tensor]) -> None:
+    every, ids = make(), torch.tensor([[5, 6, 3, 9, 5, 6, 8, 3] * 11])
+    fewer = RelationSparseForTokenClassification(RelationSparseConfig(**SIZES, relations=("title", "same type"))).eval()
+    fewer.load_state_dict(every.state_dict())
+    assert not torch.allclose(every(ids).logits, fewer(ids).logits)
+    every.encoder.layers.apply(lambda part: _silence(part, [0, 3]))
+    torch.testing.assert_close(every(ids).logits, fewer(ids).logits)
+
+
+def _silence(part: nn.Module, kinds: list[int]) -> None:
+    if hasattr(part, "relation_key"):
+        part.relation_key.data[:, kinds] = 0
+
+
+def test_without_a_window_tokens_meet_through_entities_alone(texts: dict[str, torch.Tensor]) -> None:
+    model, ids = make(window=None, num_hidden_layers=2), texts["input_ids"][:1]
+    before = model(ids, entities=torch.tensor([[40]])).logits[0]
+    ids[0, 0] = ids[0, 0] % 49 + 1
+    after = model(ids, entities=torch.tensor([[40]])).logits[0]
+    assert not torch.equal(before[40], after[40])  # the entity has read it
+    torch.testing.assert_close(before[41:], after[41:])  # the others would in a layer more
+
+
 def test_the_causal_form_generates() -> None:
     model = make(RelationSparseForCausalLM)
     said = model.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=4, do_sample=False, use_cache=False)
@@ -143,6 +179,7 @@ def test_the_causal_form_generates() -> None:
         ({"hidden_size": 30}, "no head of even size"),
         ({"attention": "spares"}, "attention must be one of"),
         ({"entities": "gold"}, "entities must be one of"),
+        ({"relations": ("same colour",)}, "relations must be among"),
         ({"gate_layer": 3}, "gate_layer must be in 0 … 2"),
     ],
 )

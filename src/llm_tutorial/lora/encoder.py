@@ -38,10 +38,10 @@ class RelationSparseConfig(PretrainedConfig):
         intermediate_size: Of the feed-forward part.
         attention: ``"sparse"``, or ``"dense"``: every pair attends; entities and relations stay as they are.
         block_size: Tokens in a block of the window.
-        window: Blocks seen to each side.
+        window: Blocks seen to each side; ``None`` for no window.
         entities: ``"learned"``, ``"random"`` or ``"none"``.
         num_entities: At most so many for each text.
-        use_relations: Give each kind of relation an embedding.
+        relations: Kinds of relation that have an embedding, any of ``RELATIONS``; none for attention that knows of none.
         gate_layer: The first layer that reads entities.
         num_types: Types of entity that the gate tells apart.
         gate_loss_weight: Of the gate's own loss, where types are given.
@@ -52,7 +52,8 @@ class RelationSparseConfig(PretrainedConfig):
         pad_token_id: Padding.
 
     Raises:
-        ValueError: A head that is not of even size, an unknown kind of attention or entities, a gate beyond the last layer.
+        ValueError: A head that is not of even size, an unknown kind of attention, entities or relation, a gate beyond the
+            last layer.
     """
 
     model_type = "relation_sparse"
@@ -66,10 +67,10 @@ class RelationSparseConfig(PretrainedConfig):
         intermediate_size: int = 512,
         attention: str = "sparse",
         block_size: int = 64,
-        window: int = 1,
+        window: int | None = 1,
         entities: str = "learned",
         num_entities: int = 32,
-        use_relations: bool = True,
+        relations: tuple[str, ...] = RELATIONS,
         gate_layer: int = 1,
         num_types: int = 3,
         gate_loss_weight: float = 0.5,
@@ -88,12 +89,14 @@ class RelationSparseConfig(PretrainedConfig):
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {known}; got {value!r}")
+        if unknown := set(relations) - set(RELATIONS):
+            raise ValueError(f"relations must be among {RELATIONS}; got {sorted(unknown)}")
         if not 0 <= gate_layer < num_hidden_layers:
             raise ValueError(f"gate_layer must be in 0 … {num_hidden_layers - 1}; got {gate_layer}")
         self.vocab_size, self.hidden_size, self.num_hidden_layers = vocab_size, hidden_size, num_hidden_layers
         self.num_attention_heads, self.intermediate_size = num_attention_heads, intermediate_size
         self.attention, self.block_size, self.window = attention, block_size, window
-        self.entities, self.num_entities, self.use_relations = entities, num_entities, use_relations
+        self.entities, self.num_entities, self.relations = entities, num_entities, list(relations)
         self.gate_layer, self.num_types, self.gate_loss_weight = gate_layer, num_types, gate_loss_weight
         self.sentence_ends, self.titles = list(sentence_ends), [list(title) for title in titles]
         self.rope_theta, self.dropout, self.pad_token_id = rope_theta, dropout, pad_token_id
@@ -138,7 +141,7 @@ class RelationSparseAttention(nn.Module):
         self.dense = config.attention == "dense"
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-        if config.use_relations and config.entities != "none":
+        if config.relations and config.entities != "none":
             # added to the entity's key where a token reads it, and to the token's key where the entity reads
             self.relation_key = nn.Parameter(torch.zeros(2, len(RELATIONS), self.heads, self.size))
 
@@ -323,7 +326,8 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
                 if config.entities == "learned" and not given:
                     bias = F.logsigmoid(score.gather(1, entities.clamp(min=0)))  # (batch, entities)
                 types = gate_logits.argmax(-1) if config.entities == "learned" else None
-                kinds = related_kinds(input_ids, entities, config.sentence_ends, config.titles, types)
+                kinds = related_kinds(input_ids, entities, config.sentence_ends, config.titles, types, self.causal)
+                kinds &= sum(1 << bit for bit, name in enumerate(RELATIONS) if name in config.relations)
                 matrix = InteractionMatrix(
                     length, config.block_size, config.window, entities, real=real, causal=self.causal
                 )

@@ -19,6 +19,7 @@ def related_kinds(
     sentence_ends: Sequence[int] = (),
     titles: Sequence[tuple[int, int]] = (),
     types: Tensor | None = None,
+    causal: bool = False,
 ) -> Tensor:
     """How each token is related to each entity.
 
@@ -27,12 +28,16 @@ def related_kinds(
     * title: the token begins a title, and that title stands right before the entity ("the chairman" and his name);
     * same sentence: no sentence ends between them.
 
+    Where nobody may look ahead, a surface is a token and the one before it, a token ends a title instead of beginning
+    one, and the title ends one or two places before the entity: nothing depends on what follows either place.
+
     Args:
         input_ids: (batch, length).
         entities: Positions (batch, entities), -1 where there is none.
         sentence_ends: Ids of the tokens that end a sentence.
         titles: Titles of two tokens each.
         types: Predicted type of each token (batch, length), 0 for none.
+        causal: Look back only.
 
     Returns:
         (batch, length, entities), a sum of SAME_SURFACE, SAME_TYPE, TITLE and SAME_SENTENCE; 0 where there is no
@@ -44,15 +49,19 @@ def related_kinds(
         [9, 8, 8, 0, 1, 0]
     """
     at = entities.clamp(min=0)
-    following = F.pad(input_ids[:, 1:], (0, 1), value=-1)  # (batch, length)
-    kinds = SAME_SURFACE * ((_each(input_ids, at)) & _each(following, at))
+    beside = F.pad(input_ids[:, :-1], (1, 0), value=-1) if causal else F.pad(input_ids[:, 1:], (0, 1), value=-1)
+    kinds = SAME_SURFACE * (_each(input_ids, at) & _each(beside, at))
     if types is not None:
         kinds = kinds | SAME_TYPE * (_each(types, at) & (types > 0)[..., None])
     if len(titles):
         named = torch.zeros_like(input_ids)
-        for number, (first, second) in enumerate(titles, 1):
-            named = torch.where((input_ids == first) & (following == second), number, named)
+        for number, title in enumerate(titles, 1):
+            near, far = reversed(title) if causal else title
+            named = torch.where((input_ids == near) & (beside == far), number, named)
         before = F.pad(named, (2, 0))[:, :-2]  # the title that ends right before each place
+        if causal:
+            nearer = F.pad(named, (1, 0))[:, :-1]
+            before = torch.where(nearer > 0, nearer, before)
         owned = before.gather(1, at)[:, None]  # (batch, 1, entities)
         kinds = kinds | TITLE * ((named[..., None] == owned) & (owned > 0))
     if len(sentence_ends):
