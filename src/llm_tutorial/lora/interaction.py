@@ -140,8 +140,9 @@ class InteractionMatrix:
             blocks = places // self.block_size
             window = (blocks[:, None] - blocks).abs() <= self.window
         kinds = (window * WINDOW).expand(self.batch, -1, -1).clone()
-        for sequence, query, key in _entries(self.extra_pairs):
-            kinds[sequence, query, key] = RELATED
+        sequence, pair = (self.extra_pairs[..., 0] >= 0).nonzero(as_tuple=True)
+        query, key = self.extra_pairs[sequence, pair].unbind(-1)
+        kinds[sequence, query, key] = RELATED
         entity = self.is_entity[:, :, None] | self.is_entity[:, None, :]
         kinds[entity] = ENTITY
         allowed = self.is_real[:, :, None] & self.is_real[:, None, :]
@@ -242,8 +243,3 @@ class InteractionMatrix:
         axes.set(xlabel="key", ylabel="query")
         axes.grid(visible=False)
         return image
-
-
-def _entries(pairs: Tensor) -> list[tuple[int, int, int]]:
-    found = (pairs[..., 0] >= 0).nonzero()
-    return [(int(b), *(int(x) for x in pairs[b, p])) for b, p in found.tolist()]  # type: ignore[misc]

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from llm_tutorial.lora.attention import NEVER, merge
 from llm_tutorial.lora.interaction import InteractionMatrix
 
-NEVER = -1e30  # finite, so that a row with nothing to read gives no NaN
 FUSED_ON = ("cpu",)  # devices whose fused kernel tells its log-sum-exp; elsewhere plain matrix products
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -175,12 +175,9 @@ class _Attention(torch.autograd.Function):
         out, lse = _window(plan, query, key, value, scale)  # (batch, length, heads, size), (batch, length, heads)
         if plan.has_entities:
             scores = _scores(query, _take(key, plan.places), entity_bias, scale)
-            lse = _merge(out, lse, scores, _take(value, plan.places))
+            lse = _merge_in_place(out, lse, scores, _take(value, plan.places))
         if plan.has_pairs:
-            related, related_lse = _related(plan, query, key, value, pair_bias, scale)
-            both = torch.logaddexp(lse, related_lse)
-            out.mul_((lse - both).exp_()[..., None]).addcmul_(related, (related_lse - both).exp_()[..., None])
-            lse = both
+            out, lse = merge(out, lse, *_related(plan, query, key, value, pair_bias, scale))
         if plan.has_entities:  # last, since an entity reads everything, whatever its window
             rows, row_lse = _part(_take(query, plan.places), key, value, row_bias, scale)
             _put(out, plan, rows)
@@ -235,8 +232,8 @@ def _scores(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> Te
     return scores if bias is None else scores.add_(bias)
 
 
-def _merge(out: Tensor, lse: Tensor, scores: Tensor, value: Tensor) -> Tensor:
-    """Adds a part to the output of the same rows, in place, and returns the log-sum-exp of both."""
+def _merge_in_place(out: Tensor, lse: Tensor, scores: Tensor, value: Tensor) -> Tensor:
+    """As ``merge``, but adds the part to ``out`` itself: one pass over it less. Returns the log-sum-exp of both."""
     both = torch.logaddexp(lse, scores.logsumexp(-1).transpose(1, 2))
     weights = scores.sub_(both.transpose(1, 2)[..., None]).exp_()  # (batch, heads, query, key)
     out.mul_((lse - both).exp_()[..., None]).add_((weights @ value.transpose(1, 2)).transpose(1, 2))
