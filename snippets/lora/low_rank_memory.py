@@ -80,6 +80,7 @@ def measure(model: nn.Module) -> dict:
     return {
         "trained": count_parameters(model).trained,
         "total": count_parameters(model).total,
+        "weights": sum(p.nbytes for p in model.parameters()),
         "gradients": gradients,
         "optimizer": optimizer_bytes(optimizer),
         "activations": activations,
@@ -109,6 +110,7 @@ print(f"step_checkpointed_over_plain = {counted['rank 8, checkpointed']['step'] 
 # %% formula
 for name, row in counted.items():
     memory = training_memory(row["total"], row["trained"])
+    assert memory.weights == row["weights"]
     assert memory.gradients == row["gradients"]
     assert memory.optimizer == row["optimizer"]
     print(f"{name:21}weights, gradients and optimizer: {memory.total / MiB:7.0f} MiB")
@@ -158,7 +160,7 @@ settings = {
 print(f"billions_of_weights = {weights / 1e9:.2f}")
 print(f"percent_trained = {100 * added / (weights + added):.2f}")
 parts = ("weights", "gradients", "optimizer", "activations", "total", "checkpointed")
-print(f"{'GiB':15}" + "".join(f"{part:>13}" for part in parts))
+print(f"{'GiB':15}" + "".join(f"{part:>{len(part) + 2}}" for part in parts))
 totals = {}
 for name, (memory, options) in settings.items():
     kept, recomputed = (
@@ -167,7 +169,7 @@ for name, (memory, options) in settings.items():
     )
     totals[name] = (memory.total + kept, memory.total + recomputed)
     row = (memory.weights, memory.gradients, memory.optimizer, kept, *totals[name])
-    print(f"{name:15}" + "".join(f"{size / GiB:13.1f}" for size in row))
+    print(f"{name:15}" + "".join(f"{size / GiB:{len(part) + 2}.1f}" for part, size in zip(parts, row, strict=True)))
 
 # %% seven_billion_figures
 for name, setting in (("full", "full, bfloat16"), ("lora", "LoRA, bfloat16"), ("qlora", "QLoRA, 4-bit")):

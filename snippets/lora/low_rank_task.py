@@ -46,9 +46,10 @@ assert live_held_out >= 99
 
 # %% tuned
 lora, full = read_manifest("lora", "low_rank"), read_manifest("lora", "low_rank_full")
-for name, run in [*lora["metrics"].items(), *full["metrics"].items()]:
-    if "validation_loss" in run:
-        print(f"{name:30}validation loss {run['validation_loss']:.4f}")
+for manifest, method in ((lora, "LoRA, "), (full, "full fine-tuning, ")):
+    for name, run in manifest["metrics"].items():
+        if "validation_loss" in run:
+            print(f"{method + name:38}validation loss {run['validation_loss']:.4f}")
 
 # %% results
 untrained = lora["metrics"]["untrained"]
