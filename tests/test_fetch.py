@@ -323,7 +323,8 @@ def python(code: str) -> subprocess.Popen:
     )
 
 
-def test_two_processes_at_once_download_once(index: Index) -> None:
+def test_two_processes_at_once_download_once(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_TIMEOUT", "30")  # the delay shall not count as a broken server
     index.delay = 1  # time for the second to come in between
     both = [python("print(fetch(SOURCE))") for _ in range(2)]
     folders = {process.communicate(timeout=60)[0].strip() for process in both}

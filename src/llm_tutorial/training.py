@@ -317,7 +317,7 @@ def read_manifest(chapter: str, name: str) -> dict[str, Any]:
 
     Example:
         >>> read_manifest("lora", "low_rank")["steps"]
-        100
+        150
     """
     weights = Path(__file__).parent / chapter / "weights"
     path = weights / name / "manifest.json"
