@@ -118,7 +118,7 @@ def linear_decay(optimizer: torch.optim.Optimizer, steps: int, warmup: int = 0) 
 
 def fit(
     model: nn.Module,
-    batch_at: Callable[[int], Sequence[Example]],
+    batch_at: Callable[[int], Sequence[Any]],
     optimizer: torch.optim.Optimizer,
     steps: int,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
@@ -128,12 +128,14 @@ def fit(
     max_grad_norm: float | None = 1.0,
     description: str = "training",
     accelerator: Accelerator | None = None,
+    loss_of: Callable[[nn.Module, Sequence[Any], Any], Tensor] = answer_loss,
+    count: Callable[[Sequence[Any]], int] = answer_tokens,
 ) -> list[float]:
     """Trains a model's free parameters on batches that depend on the step's number alone.
 
     Every step seeds itself, so step 57 is the same whether or not the run was interrupted before it.
-    On several devices each takes its share of every batch, and the loss is divided by the answer tokens
-    of the whole batch: the result is that of one device.
+    On several devices each takes its share of every batch, and the loss is divided by what the whole batch
+    counts (its answer tokens): the result is that of one device.
 
     Args:
         model: The model; parameters with ``requires_grad`` are trained.
@@ -147,6 +149,8 @@ def fit(
         max_grad_norm: Gradients are clipped to this norm.
         description: Shown beside the progress bar.
         accelerator: From Accelerate; one that finds the devices itself if not given.
+        loss_of: Summed loss of examples, given the model, the examples and the device.
+        count: What the sum is divided by.
 
     Returns:
         The mean loss of each step, in nats per answer token.
@@ -162,8 +166,8 @@ def fit(
     for step in bar:
         torch.manual_seed(1_000_003 * seed + step)
         batch = batch_at(step)
-        tokens = answer_tokens(batch)
-        loss = answer_loss(wrapped, batch[rank::world], accelerator.device) / tokens
+        tokens = count(batch)
+        loss = loss_of(wrapped, batch[rank::world], accelerator.device) / tokens
         accelerator.backward(loss * world)  # the devices' gradients are averaged, and shall be summed
         if max_grad_norm is not None:
             accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from llm_tutorial.lora.linear import LoRALinear
+from llm_tutorial.lora.linear import LoRALinear, check_adapter
 
 ALL_LINEAR = "all-linear"
 
@@ -110,11 +110,10 @@ def add_lora(
     for name in names:
         if within := [saved for saved in to_save if name.startswith(f"{saved}.")]:
             raise ValueError(f"{name!r} cannot have an adapter inside {within[0]!r}, which is trained in full")
-    for name in names:  # all of them before the first is frozen; layers without memory stand in for the real ones
+    for name in names:  # all of them before the first is frozen
         layer: Any = model.get_submodule(name)
-        stand_in = nn.Linear(layer.in_features, layer.out_features, device="meta")
         try:
-            LoRALinear(stand_in, rank, alpha, dropout)
+            check_adapter(layer.in_features, layer.out_features, rank, alpha, dropout)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     adapters = {

@@ -12,6 +12,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def check_adapter(in_features: int, out_features: int, rank: int, alpha: float | None, dropout: float) -> None:
+    """Raises an error that says what is wrong with an adapter for a weight (out_features, in_features).
+
+    Raises:
+        ValueError: A rank, alpha or dropout out of range.
+
+    Example:
+        >>> check_adapter(6, 4, rank=5, alpha=None, dropout=0)
+        Traceback (most recent call last):
+        ValueError: rank must be a whole number from 1 to 4, the smaller side of this 4x6 weight; got 5
+    """
+    largest = min(in_features, out_features)
+    if not (isinstance(rank, int) and 1 <= rank <= largest):
+        raise ValueError(
+            f"rank must be a whole number from 1 to {largest}, the smaller side of this "
+            f"{out_features}x{in_features} weight; got {rank!r}"
+        )
+    if alpha is not None and not (math.isfinite(alpha) and alpha > 0):
+        raise ValueError(f"alpha must be a positive number; got {alpha!r}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and below 1; got {dropout!r}")
+
+
 class LoRALinear(nn.Module):
     r"""Computes ``x W^T + b + scaling * x A^T B^T`` and trains only ``A`` and ``B``.
 
@@ -50,16 +73,8 @@ class LoRALinear(nn.Module):
     ) -> None:
         super().__init__()
         in_features, out_features = int(base.in_features), int(base.out_features)
-        if not (isinstance(rank, int) and 1 <= rank <= min(in_features, out_features)):
-            raise ValueError(
-                f"rank must be a whole number from 1 to {min(in_features, out_features)}, the smaller side of this "
-                f"{out_features}x{in_features} weight; got {rank!r}"
-            )
+        check_adapter(in_features, out_features, rank, alpha, dropout)
         alpha = rank if alpha is None else alpha
-        if not (math.isfinite(alpha) and alpha > 0):
-            raise ValueError(f"alpha must be a positive number; got {alpha!r}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1; got {dropout!r}")
         self.base: Any = base.requires_grad_(False)
         self.in_features, self.out_features = in_features, out_features
         self.rank, self.alpha, self.use_rslora = rank, alpha, use_rslora
