@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from llm_tutorial.data.people_daily import LABELS, TYPES, Document, Entity, bio_labels
-from llm_tutorial.lora.encoder import RelationSparseForTokenClassification
+from llm_tutorial.lora.encoder import BigramEmbedding, RelationSparseConfig, TaskOutput
 
 ENTITY_TYPES = tuple(TYPES.values())
 SENTENCE_ENDS = "。！？\n"
@@ -37,15 +37,15 @@ class Tagged(NamedTuple):
 
 
 def character_tokenizer(documents: Iterable[Document], at_least: int = 2) -> PreTrainedTokenizerFast:
-    """A tokenizer whose tokens are the characters of the documents, the frequent ones first.
+    r"""A tokenizer whose tokens are the characters of the documents, the frequent ones first.
 
     Args:
         documents: The training split.
         at_least: Characters that occur less often become ``[UNK]``, which is trained that way, too.
 
     Example:
-        >>> tokenizer = character_tokenizer([Document("北京，北京。\\n北", ())])
-        >>> tokenizer("北京\\n。").input_ids
+        >>> tokenizer = character_tokenizer([Document("北京，北京。\n北", ())])
+        >>> tokenizer("北京\n。").input_ids
         [2, 3, 1, 1]
     """
     counts = Counter(character for document in documents for character in document.text)
@@ -131,8 +131,15 @@ def count(batch: Sequence[Tagged]) -> int:
     return sum(len(example.labels) for example in batch)
 
 
+class Reading(NamedTuple):
+    """What a model makes of a document: a label for each character, and the places that its gate chose."""
+
+    labels: list[str]
+    chosen: list[int]
+
+
 @torch.no_grad()
-def predict(model: nn.Module, examples: Sequence[Tagged], gold_entities: bool = False) -> list[list[str]]:
+def read(model: Any, examples: Iterable[Tagged], gold_entities: bool = False) -> list[Reading]:
     """The likeliest label of each character.
 
     Args:
@@ -142,18 +149,24 @@ def predict(model: nn.Module, examples: Sequence[Tagged], gold_entities: bool = 
     """
     model.eval()
     device = next(model.parameters()).device
-    predicted = []
+    readings = []
     for example in examples:
-        options = {"entities": first_entities(model, example).to(device)} if gold_entities else {}
-        logits = model(input_ids=example.input_ids[None].to(device), **options).logits[0]
-        predicted.append([LABELS[number] for number in logits.argmax(-1).tolist()])
-    return predicted
+        options = {"entities": gold_places(example, model.config.num_entities).to(device)} if gold_entities else {}
+        output = model(input_ids=example.input_ids[None].to(device), **options)
+        labels = [LABELS[number] for number in output.logits[0].argmax(-1).tolist()]
+        readings.append(Reading(labels, [] if output.entities is None else output.entities[0].tolist()))
+    return readings
 
 
-def first_entities(model: Any, example: Tagged) -> Tensor:
-    """Where the annotated entities of a document begin, as many as the model reads, evenly spread; (1, entities)."""
+def gold_places(example: Tagged, limit: int) -> Tensor:
+    """Where the annotated entities of a document begin, (1, entities): at most so many, evenly spread.
+
+    Example:
+        >>> types = torch.tensor([0, 1, 0, 2, 0, 0, 1])
+        >>> gold_places(Tagged(types, types, types), limit=2)
+        tensor([[1, 6]])
+    """
     places = example.types.nonzero()[:, 0]
-    limit = model.config.num_entities
     if len(places) > limit:
         places = places[torch.linspace(0, len(places) - 1, limit).round().long()]
     return places[None]
@@ -207,8 +220,41 @@ def score(found: Sequence[Iterable[Entity]], gold: Sequence[Iterable[Entity]]) -
 
 
 def evaluate(
-    model: nn.Module, examples: Sequence[Tagged], documents: Sequence[Document], gold_entities: bool = False
+    model: Any, examples: Sequence[Tagged], documents: Sequence[Document], gold_entities: bool = False
 ) -> dict[str, float]:
-    """``score`` of a model's predictions on whole documents."""
-    predicted = predict(model, examples, gold_entities)
-    return score([spans(labels) for labels in predicted], [document.entities for document in documents])
+    """``score`` of a model on whole documents; ``gate`` is the share of the places it chose where an entity begins."""
+    readings = read(model, examples, gold_entities)
+    metrics = score([spans(reading.labels) for reading in readings], [document.entities for document in documents])
+    chosen = [
+        int(example.types[place] > 0)
+        for example, reading in zip(examples, readings, strict=True)
+        for place in reading.chosen
+        if place >= 0
+    ]
+    return metrics | ({"gate": sum(chosen) / len(chosen)} if chosen else {})
+
+
+class LSTMTagger(nn.Module):
+    """A bidirectional LSTM on the encoder's embeddings, as large as two of its layers: a baseline.
+
+    Args:
+        config: Of the encoder; vocabulary, hidden size, pairs of tokens, labels and dropout are used.
+    """
+
+    def __init__(self, config: RelationSparseConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.bigram = BigramEmbedding(config)
+        for embedding in (self.embedding, self.bigram.pair):
+            nn.init.normal_(embedding.weight, std=0.02)
+        self.dropout = nn.Dropout(config.dropout)
+        self.lstm = nn.LSTM(config.hidden_size, config.hidden_size, batch_first=True, bidirectional=True)
+        self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels or 2)
+
+    def forward(self, input_ids: Tensor, labels: Tensor | None = None, **_: Any) -> TaskOutput:
+        """Labels each token: ids and labels (batch, length)."""
+        hidden = self.dropout(self.embedding(input_ids) + self.bigram(input_ids))
+        logits = self.classifier(self.dropout(self.lstm(hidden)[0]))
+        loss = None if labels is None else nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        return TaskOutput(loss, logits)
