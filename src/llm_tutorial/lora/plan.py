@@ -83,6 +83,11 @@ class Plan:
         elif matrix.real is not None:
             self.dropped_rows = ~real[:, None, None]
 
+    @property
+    def computed(self) -> int:
+        """Pairs that the blocks of a sequence compute, kept or not; what entities read is counted."""
+        return self.padded * (self.width + self.entities) + self.entities * self.length
+
     def _dropped(self, matrix: InteractionMatrix, ordinary: Tensor, entities: Tensor, there: Tensor) -> Tensor:
         """Keys that the queries of a block do not read, (batch * blocks, 1, block or 1, width + entities)."""
         window = ~F.pad(ordinary, (self.before, self.after)).unfold(1, self.width, self.block)[:, :, None]

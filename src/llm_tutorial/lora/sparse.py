@@ -16,6 +16,7 @@ from llm_tutorial.lora.attention import NEVER, merge
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.plan import Plan, once
 
+SHORT = 1024  # from here on the n × n mask of a dense fall-back would be too large
 FUSED_ON = ("cpu",)  # devices whose fused kernel tells its log-sum-exp; elsewhere plain matrix products
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -30,7 +31,7 @@ def sparse_attention(
     entity_bias: Tensor | None = None,
     row_bias: Tensor | None = None,
     pair_bias: Tensor | None = None,
-    dense_below: int = 0,
+    dense_below: int | None = None,
 ) -> Tensor:
     """Attention over the kept pairs of an interaction matrix, equal to dense attention under its mask.
 
@@ -42,7 +43,8 @@ def sparse_attention(
         entity_bias: Added to the scores of tokens that read entities, (batch, heads or 1, length, entities).
         row_bias: Added to the scores of entities that read tokens, (batch, heads or 1, entities, length).
         pair_bias: Added to the scores of related pairs, (batch, heads or 1, pairs).
-        dense_below: Shorter sequences go to `masked_attention`, which has less to prepare.
+        dense_below: Shorter sequences go to `masked_attention`; 0 for never. If not given, those where nothing is added to
+            the scores and the blocks would compute no fewer pairs than there are.
 
     Returns:
         (batch, heads, length, head_size); zero at padding.
@@ -60,9 +62,12 @@ def sparse_attention(
         True
     """
     _check(query, key, value, matrix)
-    if query.shape[2] < dense_below:
-        return masked_attention(query, key, value, matrix, entity_bias, row_bias, pair_bias)
     plan = once(Plan, matrix, len(query))
+    if dense_below is None:
+        plain = entity_bias is row_bias is pair_bias is None
+        dense_below = SHORT if plain and plan.computed >= matrix.length**2 else 0
+    if matrix.length < dense_below:
+        return masked_attention(query, key, value, matrix, entity_bias, row_bias, pair_bias)
     rows = (plan.pack(each) for each in (query, key, value))  # (batch * padded length, heads, head_size)
     return plan.unpack(_Attention.apply(plan, *rows, entity_bias, row_bias, pair_bias))
 
@@ -180,8 +185,8 @@ class _Attention(torch.autograd.Function):
             out[at], lse[at, :, 0] = both
         row_lse = None
         if plan.entities:  # last, since an entity reads everything, whatever its window
-            bias = plan.row_bias(row_bias, query.dtype)
-            rows, row_lse = _part(plan.at_entities(query), plan.unpack(key), plan.unpack(value), bias, scale)
+            added = plan.row_bias(row_bias, query.dtype)
+            rows, row_lse = _part(plan.at_entities(query), plan.unpack(key), plan.unpack(value), added, scale)
             rows = rows.transpose(1, 2).flatten(0, 1)  # (batch * entities, heads, size)
             out[plan.entity_rows[plan.present]] = rows[plan.present]
         if plan.real is not None:
@@ -199,16 +204,19 @@ class _Attention(torch.autograd.Function):
         totals = [query.new_zeros(plan.before + len(query) + plan.after, *query.shape[1:]) for _ in range(2)]
         sources = [(x, plan.at_entities(x), plan.buffer(x)) for x in (key, value)]
         read = [torch.zeros_like(entities) for _, entities, _ in sources]
-        d_scores, row_grad, pair_grad = [], None, None
+        d_scores: list[Any] = []
+        row_grad: Tensor | None = None
+        pair_grad: Tensor | None = None
         for chunk in plan.chunks(query.device):
             keys, values = (plan.keys(x, entities, chunk, buffer) for x, entities, buffer in sources)
             bias = plan.bias(entity_bias, chunk, query.dtype)
             own = torch.where(plan.ordinary[chunk.rows], grad[chunk.rows], 0)
-            rows = (plan.split(x) for x in (query[chunk.rows], own, out[chunk.rows], lse[chunk.rows]))
-            part = _part_backward(*rows, keys, values, bias, scale, plan.entities if wants_entity else 0)
+            some = [plan.split(x) for x in (query[chunk.rows], own, out[chunk.rows], lse[chunk.rows])]
+            wanted = plan.entities if wants_entity else 0
+            part = _part_backward(some[0], some[1], some[2], some[3], keys, values, bias, scale, wanted)
             plan.split(d_query[chunk.rows]).copy_(part[0])
-            for total, entities, some in zip(totals, read, part[1:3], strict=True):
-                plan.fold(total, entities, some, chunk)
+            for total, entities, each in zip(totals, read, part[1:3], strict=True):
+                plan.fold(total, entities, each, chunk)
             d_scores.append(part[3])
         d_key, d_value = (total[plan.before : plan.before + len(query)] for total in totals)
         if len(plan.related):
@@ -216,16 +224,15 @@ class _Attention(torch.autograd.Function):
             pair_grad = _related_backward(plan, d_rows, query, key, value, pair_bias, grad, out, lse, scale)
         if plan.entities:
             own = plan.at_entities(grad).masked_fill(~plan.there, 0)
-            rows = (plan.at_entities(query), own, plan.at_entities(out), row_lse)
-            bias = plan.row_bias(row_bias, query.dtype)
-            wanted = plan.length if wants_row else 0
-            d_reader, all_keys, all_values, row_grad = _part_backward(
-                *rows, plan.unpack(key), plan.unpack(value), bias, scale, wanted
-            )
-            plan.unpack(d_key).add_(all_keys)
-            plan.unpack(d_value).add_(all_values)
-            for total, some in ((d_query, d_reader), (d_key, read[0]), (d_value, read[1])):
-                total.index_add_(0, plan.entity_rows, some.transpose(1, 2).flatten(0, 1))
+            added, wanted = plan.row_bias(row_bias, query.dtype), plan.length if wants_row else 0
+            all_keys, all_values = plan.unpack(key), plan.unpack(value)
+            at = plan.at_entities(query), own, plan.at_entities(out), row_lse
+            part = _part_backward(at[0], at[1], at[2], at[3], all_keys, all_values, added, scale, wanted)
+            row_grad = part[3]
+            for total, each in zip((d_key, d_value), part[1:3], strict=True):
+                plan.unpack(total).add_(each)
+            for total, each in ((d_query, part[0]), (d_key, read[0]), (d_value, read[1])):
+                total.index_add_(0, plan.entity_rows, each.transpose(1, 2).flatten(0, 1))
         entity_grad = plan.bias_grad(d_scores) if wants_entity else None
         biases = ((entity_bias, entity_grad), (row_bias, row_grad), (pair_bias, pair_grad))
         return None, d_query, d_key, d_value, *(_like(bias, each) for bias, each in biases)
@@ -255,7 +262,7 @@ def _part_backward(
     wanted: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Gradients of one part, given the output and the log-sum-exp of whole rows; of its last ``wanted`` scores, too."""
-    fused: tuple[Tensor, ...] = ()
+    fused: tuple[Tensor, Tensor, Tensor] | None = None
     if query.device.type in FUSED_ON:
         rest = (key, value, out, lse[..., 0], 0.0, False)
         fused = _flash_backward(grad, query, *rest, attn_mask=bias, scale=scale)
