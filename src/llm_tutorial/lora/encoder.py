@@ -47,6 +47,9 @@ class RelationSparseConfig(PretrainedConfig):
         gate_loss_weight: Of the gate's own loss, where types are given.
         sentence_ends: Tokens that end a sentence.
         titles: Titles of two tokens each.
+        bigram_buckets: Buckets that pairs of neighbouring tokens are hashed into, each with an embedding that is added
+            to the tokens'; 0 for none. Pairs of characters help to find Chinese names (Zhang & Yang 2018,
+            arXiv:1805.02023).
         rope_theta: Base of the rotary positions.
         dropout: After attention and feed-forward.
         pad_token_id: Padding.
@@ -76,6 +79,7 @@ class RelationSparseConfig(PretrainedConfig):
         gate_loss_weight: float = 0.5,
         sentence_ends: tuple[int, ...] = (),
         titles: tuple[tuple[int, int], ...] = (),
+        bigram_buckets: int = 0,
         rope_theta: float = 10000.0,
         dropout: float = 0.1,
         pad_token_id: int = 0,
@@ -99,6 +103,7 @@ class RelationSparseConfig(PretrainedConfig):
         self.entities, self.num_entities, self.relations = entities, num_entities, list(relations)
         self.gate_layer, self.num_types, self.gate_loss_weight = gate_layer, num_types, gate_loss_weight
         self.sentence_ends, self.titles = list(sentence_ends), [list(title) for title in titles]
+        self.bigram_buckets = bigram_buckets
         self.rope_theta, self.dropout, self.pad_token_id = rope_theta, dropout, pad_token_id
         super().__init__(**{"tie_word_embeddings": True, **kwargs})
 
@@ -224,6 +229,28 @@ def _dense(
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
+class BigramEmbedding(nn.Module):
+    """Vectors of each token's pair with the token before it and of that with the token after it, projected.
+
+    Args:
+        config: Buckets, and the hidden size; a pair has a vector of a quarter of it.
+        causal: Take the pair with the token before it twice.
+    """
+
+    def __init__(self, config: RelationSparseConfig, causal: bool = False) -> None:
+        super().__init__()
+        self.buckets, self.causal = config.bigram_buckets, causal
+        self.pair = nn.Embedding(config.bigram_buckets, config.hidden_size // 4)
+        self.out = nn.Linear(config.hidden_size // 4 * 2, config.hidden_size, bias=False)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """(batch, length) to (batch, length, hidden_size)."""
+        beside = F.pad(input_ids, (1, 1))
+        bucket = (beside[:, :-1] * 73_856_093 ^ beside[:, 1:] * 19_349_663) % self.buckets  # (batch, length + 1)
+        pairs = self.pair(bucket)
+        return self.out(torch.cat([pairs[:, :-1], pairs[:, :-1] if self.causal else pairs[:, 1:]], -1))
+
+
 def _rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Rotary positions, Su et al. 2021 (arXiv:2104.09864), on (batch, heads, length, size)."""
     one, other = x.chunk(2, -1)
@@ -286,6 +313,8 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
         super().__init__(config)
         self.causal = causal
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        if config.bigram_buckets:
+            self.bigram = BigramEmbedding(config, causal)
         self.layers = nn.ModuleList(RelationSparseLayer(config) for _ in range(config.num_hidden_layers))
         self.gate = nn.Linear(config.hidden_size, 1 + config.num_types)
         self.norm = nn.RMSNorm(config.hidden_size, eps=1e-6)
@@ -315,6 +344,8 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
         matrix = InteractionMatrix(length, config.block_size, config.window, real=real, causal=self.causal)
         rotation = self._rotation(length, input_ids.device)
         hidden = self.embedding(input_ids)
+        if config.bigram_buckets:
+            hidden = hidden + self.bigram(input_ids if real is None else input_ids.where(real, config.pad_token_id))
         gate_logits = bias = kinds = None
         for index, layer in enumerate(self.layers):
             if index == config.gate_layer and (config.entities != "none" or entities is not None):
