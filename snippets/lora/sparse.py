@@ -10,7 +10,7 @@ from llm_tutorial.data.people_daily import people_daily
 from llm_tutorial.lora.attention import NEVER, attention, merge
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.sparse import sparse_attention
-from llm_tutorial.plotting import COLOURS, panels, use_style
+from llm_tutorial.plotting import panels, use_style
 
 use_style()
 torch.manual_seed(0)
@@ -47,7 +47,9 @@ for panel, matrix, name in zip(axes, (window, entities, related, causal), names,
     panel.set_title(f"{name}: {100 * matrix.share:.0f} %")
 colours = ("#7d8590", "#e69f00", "#0072b2")
 kinds = ("window", "entity", "related pair")
-figure.legend(handles=[Patch(color=c, label=k) for c, k in zip(colours, kinds, strict=True)], ncols=3, loc="outside lower center")
+figure.legend(
+    handles=[Patch(color=c, label=k) for c, k in zip(colours, kinds, strict=True)], ncols=3, loc="outside lower center"
+)
 plt.show()
 
 # %% counted
@@ -69,7 +71,9 @@ for length in lengths:
     matrix = InteractionMatrix(length, block_size=64, window=1, entities=torch.arange(32)[None] * length // 32)
     counts.append(matrix.count())
     assert counts[-1] <= bound(length)
-    print(f"{length:6} tokens: {counts[-1]:10,} pairs, {counts[-1] / bound(length):.3f} of the bound, {matrix.share:8.4%} of all")
+    print(
+        f"{length:6} tokens: {counts[-1]:10,} pairs, {counts[-1] / bound(length):.3f} of the bound, {matrix.share:8.4%} of all"
+    )
 print(f"pairs_16384_over_8192 = {counts[-1] / counts[-2]:.3f}")
 print(f"share_16384 = {100 * matrix.share:.2f}")
 
@@ -186,3 +190,17 @@ for part in (slice(0, 25), slice(25, 40)):  # keys of each part
     totals[1][:, :, part] = dS.mT @ Q / 4
     totals[2][:, :, part] = P.mT @ dO
 assert all(torch.allclose(x, y) for x, y in zip(totals, expected, strict=True))
+
+# %% counted_twice
+Q, K, V = torch.randn(3, 4, 256, 32)
+places = torch.tensor([7, 60, 61, 200])
+out, lse = window_part(Q, K, V, torch.zeros(256, dtype=torch.bool), b=32, w=1)  # entities left in the window
+column, column_lse = attention(Q[None], K[None, :, places], V[None, :, places])
+out, _ = merge(out, lse, column[0], column_lse[0])
+matrix = InteractionMatrix(256, block_size=32, window=1, entities=places[None])
+dense = F.scaled_dot_product_attention(Q[None], K[None], V[None], attn_mask=matrix.mask()[:, None])[0]
+ordinary = ~matrix.is_entity[0]
+wrong = ((out - dense).abs().amax((0, 2)) > 1e-3) & ordinary  # (n,)
+near = (torch.arange(256)[:, None] // 32 - places // 32).abs().amin(1) <= 1  # an entity in the window
+assert torch.equal(wrong, near & ordinary)
+print(f"rows that count an entity twice: {int(wrong.sum())} of {int(ordinary.sum())}")

@@ -4,15 +4,28 @@ import torch
 from matplotlib.colors import ListedColormap
 
 from llm_tutorial.data.people_daily import people_daily
-from llm_tutorial.lora.encoder import RelationSparseAttention, RelationSparseConfig
-from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.relations import RELATIONS, related_kinds
 from llm_tutorial.plotting import COLOURS, panels, use_style
 
 use_style()
 torch.manual_seed(0)
 paragraph = next(line for line in people_daily("test", characters=1) if "本·阿里总统的会谈" in line.text)
-TITLES = ["总统", "主席", "总理", "书记", "部长", "省长", "市长", "委员", "主任", "经理", "教授", "记者", "大使", "同志"]
+TITLES = [
+    "总统",
+    "主席",
+    "总理",
+    "书记",
+    "部长",
+    "省长",
+    "市长",
+    "委员",
+    "主任",
+    "经理",
+    "教授",
+    "记者",
+    "大使",
+    "同志",
+]
 TYPES = ["PER", "LOC", "ORG"]
 
 
@@ -88,7 +101,9 @@ print(f"documents = {len(documents)}")
 print(f"mentions_a_document = {sum(len(d.entities) for d in documents) / len(documents):.0f}")
 print(f"{'':14}{'links a document':>18}{'between two mentions':>23}{'of one name':>14}")
 for bit, name in enumerate(RELATIONS):
-    print(f"{name:14}{links[bit] / len(documents):18,.0f}{at_mentions[bit] / links[bit]:23.1%}{right[bit] / max(at_mentions[bit], 1):14.1%}")
+    print(
+        f"{name:14}{links[bit] / len(documents):18,.0f}{at_mentions[bit] / links[bit]:23.1%}{right[bit] / max(at_mentions[bit], 1):14.1%}"
+    )
 print(f"{'any two':14}{'':41}{chance / possible:14.1%}")
 
 # %% titles
