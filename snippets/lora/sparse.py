@@ -12,8 +12,8 @@ from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.sparse import sparse_attention
 from llm_tutorial.plotting import panels, use_style
 
-use_style()
 torch.manual_seed(0)
+use_style()
 
 # %% paragraph
 paragraph = next(line for line in people_daily("test", characters=1) if "本·阿里总统的会谈" in line.text)

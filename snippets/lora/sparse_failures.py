@@ -6,7 +6,7 @@ from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.relations import SAME_SURFACE, TITLE, related_kinds
 from llm_tutorial.lora.sparse import sparse_attention
 
-torch.manual_seed(0)
+_ = torch.manual_seed(0)
 
 # %% empty_row
 real = torch.ones(1, 8, dtype=torch.bool)

@@ -6,8 +6,8 @@ from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseEncode
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.plotting import panels, use_style
 
-use_style()
 torch.manual_seed(0)
+use_style()
 
 
 # %% powers

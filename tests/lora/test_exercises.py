@@ -18,6 +18,9 @@ HINTS = {
     "scaling": "factor squared times the rank",
     "masking": "must be -100",
     "dora": "divide each output feature",
+    "sparse_bigbird": "No random block was added",
+    "sparse_choice": "looks ahead",
+    "sparse_layers": "too many",
 }
 MISTAKES = {
     "attention_gradient": (" - (P * dP).sum(-1, keepdim=True)", "", "must sum to zero"),
@@ -32,6 +35,9 @@ MISTAKES = {
     "scaling": ("rank**0.5", "rank**0.1", "falls too slowly"),
     "masking": ("end + 1 :", "end:", "never learn to stop"),
     "dora": (".detach()", "", "detach() the norm"),
+    "sparse_bigbird": (".masked_fill(blocks, -1)", "", "from outside the window"),
+    "sparse_choice": ("above & (above.cumsum(1) <= limit)", "above", "At most 2 places"),
+    "sparse_layers": ("-(-n // b)", "n // b", "a block begun counts as one"),
 }
 
 
