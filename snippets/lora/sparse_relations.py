@@ -4,6 +4,8 @@ import torch
 from matplotlib.colors import ListedColormap
 
 from llm_tutorial.data.people_daily import people_daily
+from llm_tutorial.lora.encoder import RelationSparseAttention, RelationSparseConfig
+from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.relations import RELATIONS, related_kinds
 from llm_tutorial.plotting import COLOURS, panels, use_style
 
@@ -75,6 +77,29 @@ for bit, entity in ((0, 5), (1, 18), (2, 7), (3, 13)):
     tokens = ((kinds[:, entity] >> bit) & 1).nonzero()[:, 0].tolist()
     shown = tokens if len(tokens) < 9 else [*tokens[:2], *tokens[-2:]]
     print(f"{RELATIONS[bit]:14} {named}@{mentions[entity].start} ← {len(tokens)}: {'  '.join(map(around, shown))}")
+
+
+# %% embeddings
+n, heads, d = kinds.shape[0], 2, 32
+at = torch.tensor([entity.start for entity in mentions])
+config = RelationSparseConfig(hidden_size=heads * d, num_attention_heads=heads, block_size=16, window=1)
+layer = RelationSparseAttention(config)
+torch.nn.init.normal_(layer.relation_key)  # (2, relations, heads, d): zero before training
+matrix = InteractionMatrix(n, 16, 1, entities=at[None])
+hidden, still = torch.randn(1, n, heads * d), (torch.ones(n, d), torch.zeros(n, d))  # no rotation of positions
+with torch.no_grad():
+    ours = layer(hidden, still, matrix, kinds=kinds[None])[0]
+
+    Q, K, V = layer.qkv(hidden[0]).view(n, 3, heads, d).permute(1, 2, 0, 3)  # (heads, n, d) each
+    has = ((kinds[..., None] >> torch.arange(4)) & 1).float()  # (n, entities, relations)
+    read, back = torch.einsum("nek,dkhs->dhnes", has, layer.relation_key)  # (heads, n, entities, d) each
+    scores = Q @ K.mT
+    scores[:, :, at] += torch.einsum("hns,hnes->hne", Q, read)  # a token reads an entity
+    scores[:, at] = Q[:, at] @ K.mT + torch.einsum("hes,hnes->hen", Q[:, at], back)  # an entity reads a token
+    weights = (scores / d**0.5).masked_fill(~matrix.mask(), -torch.inf).softmax(-1)
+    by_hand = layer.out((weights @ V).permute(1, 0, 2).reshape(n, -1))
+assert torch.allclose(ours, by_hand, atol=1e-5)
+print(f"parameters_of_the_relations = {layer.relation_key.numel()}")
 
 
 # %% corpus
