@@ -20,6 +20,7 @@ NUMBER = re.compile(r"[ ]*(?<![\w.])([-+−]?(?:\d[\d,]*)(?:\.\d+)?(?:[eE][-+]?\
 NAMED = re.compile(r"^(\w+) = ")
 TAG = re.compile(r"<(style|script).*?</\1>|<[^>]*>", re.DOTALL)
 
+
 def compare(script: Script, recorded: dict[str, list[Output]], got: dict[str, list[Output]]) -> list[str]:
     """Every difference between a recording and a new run, as lines that name script, cell and value."""
     return [

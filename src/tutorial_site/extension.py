@@ -70,7 +70,11 @@ class Page:
 
         unfinished = UNFINISHED.search(blank(self.markdown))
         if unfinished and self.path:
-            hint = "write \\$ for a dollar sign" if unfinished[0] == "$" else "cells and exercises stand on a line of their own"
+            hint = (
+                "write \\$ for a dollar sign"
+                if unfinished[0] == "$"
+                else "cells and exercises stand on a line of their own"
+            )
             rest = self.markdown[unfinished.start() :].splitlines()[0][:40]
             raise SiteError(f"{self.place(line_of(self.markdown, unfinished.start()))}: cannot read {rest!r}; {hint}")
         return replace(self.markdown, placed)
@@ -92,7 +96,11 @@ class Page:
                 return citations.label(self.root, body, self.language, self.link)
             case "list":
                 everywhere = body == "references"
-                works = citations.cited_in(self.root, self.language) if everywhere else citations.cited(self.root, self.markdown)
+                works = (
+                    citations.cited_in(self.root, self.language)
+                    if everywhere
+                    else citations.cited(self.root, self.markdown)
+                )
                 items = "\n".join(f'<li id="source-{work.key}">{work.html(self.language)}</li>' for work in works)
                 return f'<ul class="sources">\n{items}\n</ul>'
             case "cell":

@@ -40,7 +40,9 @@ class Recording:
 
 def text_of(output: Output) -> str:
     """What an output printed, or its plain text."""
-    return "".join(output["text"] if output["output_type"] == "stream" else output.get("data", {}).get("text/plain", ""))
+    return "".join(
+        output["text"] if output["output_type"] == "stream" else output.get("data", {}).get("text/plain", "")
+    )
 
 
 def read_recording(script: Script, any_source: bool = False) -> Recording:
