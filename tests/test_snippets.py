@@ -50,7 +50,7 @@ def test_snippet_gives_what_was_recorded(path, runs):
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
 def test_recording_is_of_this_source_and_library(path):
-    assert record.is_fresh(ROOT, path), f"run: python -m tutorial_site record {path.relative_to(ROOT)}"
+    assert not (problem := record.staleness(ROOT, path)), problem
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

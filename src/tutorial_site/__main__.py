@@ -13,7 +13,7 @@ def record(root: Path, paths: list[Path]) -> list[str]:
 
     problems = manifests.refresh(root, paths)
     for path in repository.scripts(root, paths):
-        if paths or not record.is_fresh(root, path):
+        if paths or record.staleness(root, path):
             record.record(root, path)
     return problems
 
