@@ -6,6 +6,7 @@ names and types are not translated. MkDocs uses the catalogue through ``Translat
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,13 @@ def shown_messages(root: Path) -> dict[str, str]:
             loaded = griffe.load(package, search_paths=[root / "src"], resolve_aliases=True)
             for obj in _public(loaded[path] if path else loaded):
                 place = f"{Path(str(obj.filepath)).relative_to(root)}:{obj.docstring.lineno if obj.docstring else 1}"
-                translated(obj, lambda text, place=place: messages.setdefault(text, place))
+                translated(obj, partial(_note, messages, place))
     return messages
+
+
+def _note(messages: dict[str, str], place: str, text: str) -> str:
+    messages.setdefault(text, place)
+    return text
 
 
 def _public(obj: griffe.Object | griffe.Alias) -> Iterator[griffe.Object]:

@@ -154,7 +154,7 @@ class PagePreprocessor(Preprocessor):
             rendered = page.html(construct)
             match construct.kind:
                 case "cell" | "exercise":
-                    indent = re.match(" *", construct.source)[0]
+                    indent = " " * (len(construct.source) - len(construct.source.lstrip()))
                     return f"\n{indent}{self.md.htmlStash.store(rendered)}\n"
                 case "list":  # as HTML in the text, where MkDocs sees its anchors
                     return f"\n{rendered}\n"

@@ -12,7 +12,6 @@ from typing import Any
 
 import nbformat
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from nbconvert.preprocessors import Preprocessor
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tutorial_site import citations, shown
@@ -153,18 +152,11 @@ def page_notebook(
     return new_notebook(cells=[head, about, setup, *rest], metadata=NOTEBOOK | {"language": language})
 
 
-class View(Preprocessor):
-    """Turns the cells of a notebook into the HTML of our pages; nbconvert's template has only to print them."""
-
-    def preprocess(self, nb: nbformat.NotebookNode, resources: Any) -> tuple[nbformat.NotebookNode, Any]:
-        """Nbconvert calls this before its template."""
-        language = nb.metadata.language
-        for cell in nb.cells:
-            if cell.cell_type == "markdown":
-                cell.source = MarkdownWithMath(Prose(language, iter(cell.metadata.ids))).render(cell.source)
-            else:
-                cell.source = cell_html(code_html(cell.source), cell.outputs, language, cell.metadata.get("alt", ""))
-        return nb, resources
+def view(cell: nbformat.NotebookNode, language: str) -> str:
+    """A cell of a notebook as the HTML of our pages; nbconvert's template has only to print it."""
+    if cell.cell_type == "markdown":
+        return MarkdownWithMath(Prose(language, iter(cell.metadata.ids))).render(cell.source)
+    return cell_html(code_html(cell.source), cell.outputs, language, cell.metadata.get("alt", ""))
 
 
 class Prose(IPythonRenderer):

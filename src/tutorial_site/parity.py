@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mkdocs.utils import yaml_load
+from mkdocs.utils.yaml import yaml_load
 
 from tutorial_site.page import FIGURE, HEADING, NO_PROSE, Construct, blank, constructs, line_of
 from tutorial_site.repository import LANGUAGES, pages

@@ -119,7 +119,8 @@ def read_value(root: Path, body: str) -> str:
         raise SiteError(f"{place} prints no value {name!r}{nearest(name, [key for _, key, _ in values])}")
     if len(found) > 1:
         raise SiteError(f"{place}: value {name!r} is printed by cells {' and '.join(found)}")
-    return format_value(*found.values(), match["format"] or "")
+    [value] = found.values()
+    return format_value(value, match["format"] or "")
 
 
 def format_value(text: str, form: str = "") -> str:

@@ -20,6 +20,7 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import get_toc
+from nbconvert.exporters.templateexporter import default_filters
 
 from tutorial_site import SiteError, notebooks, shown
 from tutorial_site.build import FOLDERS
@@ -71,6 +72,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Gives each language its address, and notebook views a template without styles and hosts of their own."""
     jieba.setLogLevel(logging.WARNING)
     mkdocs_jupyter.config.settings.templates_dir = str(Path(__file__).parent / "templates")
+    default_filters["view"] = notebooks.view  # for the template there
     if config.site_url:
         config.site_url = urljoin(config.site_url, FOLDERS[_language(config)])
     return config
@@ -138,7 +140,7 @@ def _notebook_view(html: str, page: Page, config: MkDocsConfig) -> str:
         for level, anchor, text in HEADING.findall(html)
     ]
     page.toc = get_toc(nest_toc_tokens(tokens))  # type: ignore[arg-type]
-    page.meta |= {"search": {"exclude": True}, "robots": "noindex"}
+    page.meta.update({"search": {"exclude": True}, "robots": "noindex"})
     if config.site_url:
         html = html.replace(f'href="{config.site_url}', 'href="' + "../" * page.url.count("/"))
     return re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)

@@ -8,8 +8,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-import nbformat
 import links
+import nbformat
 import pytest
 
 from tutorial_site import build, catalogue, notebooks, shown
