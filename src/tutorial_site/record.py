@@ -104,7 +104,7 @@ def run(root: Path, script: Script, quiet: bool = False) -> Run:
                 _execute(client, cell, index, script.place(cell.id))
             seconds = time.perf_counter() - start
             client.execute_cell(spent, len(cells))
-    outputs = {cell.id: _shown(cell.outputs) for cell in cells}
+    outputs = {cell.id: shown(cell.outputs) for cell in cells}
     _refuse_machine(script, outputs, [folder, str(root), sys.prefix, str(Path.home())])
     said = json.loads("".join(output.text for output in spent.outputs if output.get("name") == "stdout"))
     return Run(outputs, _versions(packages(root, script.path) & set(said["modules"])), min(seconds, said["seconds"]))
@@ -123,19 +123,19 @@ def _execute(client: NotebookClient, cell: nbformat.NotebookNode, index: int, pl
         raise SiteError(f"{place}: its process died, perhaps for lack of memory") from None
 
 
-def _shown(outputs: list[Output]) -> list[Output]:
+def shown(outputs: list[Output]) -> list[Output]:
     """Outputs that a page can show: no stderr, no widgets, the richest form of each, prints in a row as one."""
-    shown: list[Output] = []
+    kept: list[Output] = []
     for output in outputs:
         data = output.get("data", {})
         kind = next((kind for kind in KINDS if kind in data), None)
         if output.get("name") == "stdout":
-            if not shown or shown[-1]["output_type"] != "stream":
-                shown.append({"output_type": "stream", "name": "stdout", "text": ""})
-            shown[-1]["text"] += output["text"]
+            if not kept or kept[-1]["output_type"] != "stream":
+                kept.append({"output_type": "stream", "name": "stdout", "text": ""})
+            kept[-1]["text"] += output["text"]
         elif kind and not any("widget" in other for other in data):
-            shown.append({"output_type": "display_data", "data": {kind: data[kind]}, "metadata": {}})
-    return shown
+            kept.append({"output_type": "display_data", "data": {kind: data[kind]}, "metadata": {}})
+    return kept
 
 
 def _refuse_machine(script: Script, outputs: dict[str, list[Output]], folders: list[str]) -> None:
