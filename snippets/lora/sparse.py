@@ -135,6 +135,25 @@ library = sparse_attention(Q[None], K[None], V[None], matrix)
 assert torch.allclose(ours, dense[0], atol=1e-5) and torch.allclose(ours, library[0], atol=1e-5)
 
 
+# %% gradient_of_a_part
+Q, K, V = torch.randn(3, 1, 2, 40, 16, dtype=torch.float64).unbind(0)
+Q, K, V = (x.requires_grad_() for x in (Q, K, V))
+dO = torch.randn_like(Q)
+out, lse = attention(Q, K, V)  # of whole rows
+expected = torch.autograd.grad(out, (Q, K, V), dO)
+
+delta = (dO * out).sum(-1, keepdim=True)  # (1, heads, n, 1): the only thing that a part needs of the others
+totals = [torch.zeros_like(x) for x in (Q, K, V)]
+for part in (slice(0, 25), slice(25, 40)):  # keys of each part
+    k, v = K[:, :, part], V[:, :, part]
+    P = (Q @ k.mT / 4 - lse[..., None]).exp()  # this part's share of the row; 4 is the root of 16
+    dS = P * (dO @ v.mT - delta)
+    totals[0] += dS @ k / 4
+    totals[1][:, :, part] = dS.mT @ Q / 4
+    totals[2][:, :, part] = P.mT @ dO
+assert all(torch.allclose(x, y) for x, y in zip(totals, expected, strict=True))
+
+
 # %% random_shapes
 def random_matrix(pick: random.Random) -> InteractionMatrix:
     batch, length = pick.choice([1, 2, 3]), pick.choice([1, 5, 17, 64, 100, 130])
@@ -172,24 +191,6 @@ for matrix, is_causal in ((everything, False), (InteractionMatrix(200, 64, 3, ca
     assert torch.allclose(sparse, dense, atol=1e-5)
     for x, y in zip(*(torch.autograd.grad(out.square().sum(), qkv) for out in (sparse, dense)), strict=True):
         assert torch.allclose(x, y, atol=1e-4)
-
-# %% gradient_of_a_part
-Q, K, V = torch.randn(3, 1, 2, 40, 16, dtype=torch.float64).unbind(0)
-Q, K, V = (x.requires_grad_() for x in (Q, K, V))
-dO = torch.randn_like(Q)
-out, lse = attention(Q, K, V)  # of whole rows
-expected = torch.autograd.grad(out, (Q, K, V), dO)
-
-delta = (dO * out).sum(-1, keepdim=True)  # (1, heads, n, 1): the only thing that a part needs of the others
-totals = [torch.zeros_like(x) for x in (Q, K, V)]
-for part in (slice(0, 25), slice(25, 40)):  # keys of each part
-    k, v = K[:, :, part], V[:, :, part]
-    P = (Q @ k.mT / 4 - lse[..., None]).exp()  # this part's share of the row; 4 is the root of 16
-    dS = P * (dO @ v.mT - delta)
-    totals[0] += dS @ k / 4
-    totals[1][:, :, part] = dS.mT @ Q / 4
-    totals[2][:, :, part] = P.mT @ dO
-assert all(torch.allclose(x, y) for x, y in zip(totals, expected, strict=True))
 
 # %% counted_twice
 Q, K, V = torch.randn(3, 4, 256, 32)

@@ -119,16 +119,6 @@ for seed, (reader, *_) in enumerate(runs["soft"]):
     passed = [marker for marker in range(1, 5) if score[marker] > score[5:].max()]
     print(f"seed {seed}: above all noise are the markers {passed}")
 
-# %% without_noise differs="training amplifies the rounding of a processor"
-silent = [train("soft", noise=False, seed=seed) for seed in range(3)]
-for seed, (reader, found, accuracy) in enumerate(silent):
-    chosen = reader(texts(200, seed=10**6)[0])[1]  # (200, 8)
-    ids = texts(200, seed=10**6)[0].gather(1, chosen)
-    kinds = len(ids.unique())
-    print(
-        f"seed {seed}: accuracy {accuracy:.2f}, markers found {found[-1]:.2f}, {kinds} of 49 characters are ever chosen"
-    )
-
 # %% annotation
 logits = torch.randn(1, 128, 4, requires_grad=True)  # no entity, and three types
 types = torch.zeros(1, 128, dtype=torch.long)
@@ -138,3 +128,13 @@ balanced = (each[types[0] > 0].mean() + each[types[0] == 0].mean()) / 2
 assert torch.allclose(gate_loss(logits, types), balanced)
 score = logits[..., 1:].logsumexp(-1) - logits[..., 0]  # (1, 128): log-odds of being an entity of any type
 assert torch.allclose(torch.sigmoid(score), 1 - logits.softmax(-1)[..., 0])
+
+# %% without_noise differs="training amplifies the rounding of a processor"
+silent = [train("soft", noise=False, seed=seed) for seed in range(3)]
+for seed, (reader, found, accuracy) in enumerate(silent):
+    chosen = reader(texts(200, seed=10**6)[0])[1]  # (200, 8)
+    ids = texts(200, seed=10**6)[0].gather(1, chosen)
+    kinds = len(ids.unique())
+    print(
+        f"seed {seed}: accuracy {accuracy:.2f}, markers found {found[-1]:.2f}, {kinds} of 49 characters are ever chosen"
+    )
