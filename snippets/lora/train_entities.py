@@ -5,6 +5,7 @@ dense (3), dense with relations (7), sparse with learned entities (2), with rand
 BiLSTM (2), 18 a seed; last a sweep of window and number of entities, one seed, 8: about 68 minutes on one thread.
 """
 
+import itertools
 import statistics
 import time
 from pathlib import Path
@@ -15,8 +16,15 @@ from llm_tutorial.data.people_daily import people_daily
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.tagging import (
-    LSTMTagger, batches, character_tokenizer, count, evaluate, loss_of, relation_settings, tag,
-)  # fmt: skip
+    LSTMTagger,
+    batches,
+    character_tokenizer,
+    count,
+    evaluate,
+    loss_of,
+    relation_settings,
+    tag,
+)
 from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
 
 STEPS, TUNING_STEPS, SEEDS, LENGTH = 300, 100, range(3), 2048
@@ -70,7 +78,7 @@ def train(run: str, variant: str, rate: float, seed: int, steps: int, **options:
         model, batch_at, optimizer, steps, linear_decay(optimizer, steps, warmup=20), long_run.state_of(run), seed,
         save_every=100, description=run, loss_of=loss_of, count=count,
     )  # fmt: skip
-    durations = [after - before for before, after in zip(begun, begun[1:], strict=False)]
+    durations = [after - before for before, after in itertools.pairwise(begun)]
     return model, losses, statistics.median(durations or [0.0])
 
 
