@@ -38,6 +38,11 @@ rows = {
     "w = 0": "window 0", "w = 1": "learned", "w = 2": "window 2",
     "E = 8": "8 entities", "E = 32": "learned", "E = 128": "128 entities",
 }  # fmt: skip
-for label, name in rows.items():
-    run = practice["metrics"][f"{name}, seed 0"]
+swept = {label: practice["metrics"][f"{name}, seed 0"] for label, name in rows.items()}
+for label, run in swept.items():
     print(f"{label:8} validation F1 {100 * run['validation']['f1']:.1f} %   pairs kept {100 * run['share']:.1f} %")
+f1 = [100 * run["validation"]["f1"] for run in swept.values()]
+print(f"lowest_swept = {min(f1):.1f}")
+print(f"highest_swept = {max(f1):.1f}")
+print(f"lowest_seed = {min(of('learned', 'validation', 'f1')):.1f}")
+print(f"highest_seed = {max(of('learned', 'validation', 'f1')):.1f}")
