@@ -1,14 +1,18 @@
 # %% setup
 import statistics
 
+import matplotlib.pyplot as plt
+
+from llm_tutorial.plotting import COLOURS, panels, use_style
 from llm_tutorial.training import read_manifest
 
-practice = read_manifest("lora", "entities")
+use_style()
+practice, parts = (read_manifest("lora", name) for name in ("entities", "sparse"))
 
 
-def of(variant: str, *path: str) -> list[float]:
+def of(manifest: dict, variant: str, *path: str) -> list[float]:
     """A metric of each seed, in percent."""
-    values = [practice["metrics"][f"{variant}, seed {seed}"] for seed in practice["seeds"]]
+    values = [manifest["metrics"][f"{variant}, seed {seed}"] for seed in manifest["seeds"]]
     for key in path:
         values = [value[key] for value in values]
     return [100 * value for value in values]
@@ -21,17 +25,60 @@ def spread(values: list[float]) -> str:
 # %% compared
 names = ("dense", "dense, relations", "window", "random", "learned")
 for name in names:
-    kept = f"{of(name, 'share')[0]:.0f} % of pairs"
-    print(f"{name:24}{spread(of(name, 'test', 'f1')):>20}{kept:>18}")
-print(f"{'learned, gold at test':24}{spread(of('learned', 'gold entities', 'f1')):>20}")
-found = {name: statistics.mean(of(name, "test", "f1")) for name in names}
+    kept = f"{of(practice, name, 'share')[0]:.0f} % of pairs"
+    print(f"{name:24}{spread(of(practice, name, 'test', 'f1')):>20}{kept:>18}")
+print(f"{'learned, gold at test':24}{spread(of(practice, 'learned', 'gold entities', 'f1')):>20}")
+found = {name: statistics.mean(of(practice, name, "test", "f1")) for name in names}
 print(f"f1_dense = {found['dense']:.1f}")
 print(f"f1_window = {found['window']:.1f}")
 print(f"f1_random = {found['random']:.1f}")
 print(f"f1_learned = {found['learned']:.1f}")
-print(f"f1_gold = {statistics.mean(of('learned', 'gold entities', 'f1')):.1f}")
-print(f"gate_precision = {statistics.mean(of('learned', 'test', 'gate')):.0f}")
-print(f"gate_of_random = {statistics.mean(of('random', 'test', 'gate')):.0f}")
+print(f"f1_gold = {statistics.mean(of(practice, 'learned', 'gold entities', 'f1')):.1f}")
+print(f"gate_precision = {statistics.mean(of(practice, 'learned', 'test', 'gate')):.0f}")
+print(f"gate_of_random = {statistics.mean(of(practice, 'random', 'test', 'gate')):.0f}")
+
+# %% parts
+ORDER = (
+    "window", "window, gate loss", "random", "no relations", "all", "task loss alone",
+    "without same surface", "without same type", "without title", "without same sentence",
+)  # fmt: skip
+variants = [name for name in ORDER if f"{name}, seed 0" in parts["metrics"]]
+whole = of(parts, "all", "f1")
+print(f"{'':24}{'F1':>20}{'all less it, by seed':>24}{'repeated new names':>24}")
+for name in variants:
+    less = " ".join(f"{a - b:+.1f}" for a, b in zip(whole, of(parts, name, "f1"), strict=True))
+    print(f"{name:24}{spread(of(parts, name, 'f1')):>20}{less:>24}{spread(of(parts, name, 'repeated')):>24}")
+
+# %% parts_figure
+figure, (axes,) = panels(height=0.4 + 0.3 * len(variants))
+for place, name in enumerate(reversed(variants)):
+    f1, colour = of(parts, name, "f1"), COLOURS[0 if name == "all" else 1]
+    axes.plot(f1, [place] * len(f1), "o", ms=4, color=colour)
+    axes.plot([statistics.mean(f1)] * 2, [place - 0.3, place + 0.3], "-", marker="", lw=2, color=colour)
+axes.set_yticks(range(len(variants)), reversed(variants))
+axes.set(xlabel="F1 (%)")
+plt.show()
+
+# %% quoted
+mean = {name: statistics.mean(of(parts, name, "f1")) for name in variants}
+print(f"gain_of_the_gate_loss = {mean['window, gate loss'] - mean['window']:.1f}")
+print(f"all_over_window = {mean['all'] - mean['window']:.1f}")
+print(f"all_over_gate_loss = {mean['all'] - mean['window, gate loss']:.1f}")
+print(f"gain_of_the_relations = {mean['all'] - mean['no relations']:.1f}")
+print(f"repeated_names = {parts['metrics']['all, seed 0']['repeated_names']}")
+print(f"repeated_all = {statistics.mean(of(parts, 'all', 'repeated')):.0f}")
+print(f"repeated_gate_loss = {statistics.mean(of(parts, 'window, gate loss', 'repeated')):.0f}")
+
+# %% at_test
+print(f"{'as trained':24}{spread(whole):>20}")
+for name in ("gold", "random", "no relations", "no entities"):
+    print(f"{f'{name} at test':24}{spread(of(parts, 'all', f'{name} at test', 'f1')):>20}")
+changes = [
+    a - b
+    for name in ("gold", "random", "no relations", "no entities")
+    for a, b in zip(of(parts, "all", f"{name} at test", "f1"), whole, strict=True)
+]
+print(f"largest_change_at_test = {max(map(abs, changes)):.1f}")
 
 # %% sweep
 rows = {
