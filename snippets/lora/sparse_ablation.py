@@ -65,6 +65,9 @@ print(f"gain_of_the_gate_loss = {mean['window, gate loss'] - mean['window']:.1f}
 print(f"all_over_window = {mean['all'] - mean['window']:.1f}")
 print(f"all_over_gate_loss = {mean['all'] - mean['window, gate loss']:.1f}")
 print(f"gain_of_the_relations = {mean['all'] - mean['no relations']:.1f}")
+print(f"f1_task_loss_alone = {mean['task loss alone']:.1f}")
+print(f"gate_task_loss_alone = {statistics.mean(of(parts, 'task loss alone', 'gate')):.0f}")
+print(f"gate_all = {statistics.mean(of(parts, 'all', 'gate')):.0f}")
 print(f"repeated_names = {parts['metrics']['all, seed 0']['repeated_names']}")
 print(f"repeated_all = {statistics.mean(of(parts, 'all', 'repeated')):.0f}")
 print(f"repeated_gate_loss = {statistics.mean(of(parts, 'window, gate loss', 'repeated')):.0f}")
@@ -91,5 +94,5 @@ for label, run in swept.items():
 f1 = [100 * run["validation"]["f1"] for run in swept.values()]
 print(f"lowest_swept = {min(f1):.1f}")
 print(f"highest_swept = {max(f1):.1f}")
-print(f"lowest_seed = {min(of('learned', 'validation', 'f1')):.1f}")
-print(f"highest_seed = {max(of('learned', 'validation', 'f1')):.1f}")
+print(f"lowest_seed = {min(of(practice, 'learned', 'validation', 'f1')):.1f}")
+print(f"highest_seed = {max(of(practice, 'learned', 'validation', 'f1')):.1f}")
