@@ -47,6 +47,9 @@ class RelationSparseConfig(PretrainedConfig):
         gate_loss_weight: Of the gate's own loss, where types are given.
         sentence_ends: Tokens that end a sentence.
         titles: Titles of two tokens each.
+        bigram_buckets: Buckets that pairs of neighbouring tokens are hashed into, each with an embedding that is added
+            to the tokens'; 0 for none. Pairs of characters help to find Chinese names (Zhang & Yang 2018,
+            arXiv:1805.02023).
         rope_theta: Base of the rotary positions.
         dropout: After attention and feed-forward.
         pad_token_id: Padding.
@@ -76,6 +79,7 @@ class RelationSparseConfig(PretrainedConfig):
         gate_loss_weight: float = 0.5,
         sentence_ends: tuple[int, ...] = (),
         titles: tuple[tuple[int, int], ...] = (),
+        bigram_buckets: int = 0,
         rope_theta: float = 10000.0,
         dropout: float = 0.1,
         pad_token_id: int = 0,
@@ -99,6 +103,7 @@ class RelationSparseConfig(PretrainedConfig):
         self.entities, self.num_entities, self.relations = entities, num_entities, list(relations)
         self.gate_layer, self.num_types, self.gate_loss_weight = gate_layer, num_types, gate_loss_weight
         self.sentence_ends, self.titles = list(sentence_ends), [list(title) for title in titles]
+        self.bigram_buckets = bigram_buckets
         self.rope_theta, self.dropout, self.pad_token_id = rope_theta, dropout, pad_token_id
         super().__init__(**{"tie_word_embeddings": True, **kwargs})
 
@@ -208,20 +213,44 @@ def _dense(
             mask = mask & torch.ones(matrix.length, matrix.length, dtype=torch.bool, device=mask.device).tril()
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     assert matrix.entities is not None
-    batch, heads, length, _ = query.shape
-    bias = query.new_zeros(batch, heads, length, length + 1)  # the last column and row take what is no entity
-    at = matrix.entities.where(matrix.entities >= 0, length)
+    heads, length, size = query.shape[1:]
+    at, there = matrix.entities.clamp(min=0), (matrix.entities >= 0)[:, None, None]  # (batch, 1, 1, entities)
+    scores = (query * size**-0.5) @ key.mT  # spelled out: the fused kernel has no gradient of a bias
     if entity_bias is not None:
-        place = at[:, None, None].expand(-1, heads, length, -1)
-        bias = bias.scatter(3, place, entity_bias.expand(-1, heads, -1, -1))
-    bias = F.pad(bias[..., :length], (0, 0, 0, 1))
+        read = entity_bias * (there & ~matrix.is_entity[:, None, :, None])  # what an entity reads, row_bias says
+        scores.scatter_add_(3, at[:, None, None].expand(-1, heads, length, -1), read.expand(-1, heads, -1, -1))
     if row_bias is not None:
-        bias = bias.scatter(2, at[:, None, :, None].expand(-1, heads, -1, length), row_bias.expand(-1, heads, -1, -1))
-    bias = bias[:, :, :length].masked_fill(~real[:, None, None], torch.finfo(query.dtype).min)
+        rows = (row_bias * there.mT).expand(-1, heads, -1, -1)
+        scores.scatter_add_(2, at[:, None, :, None].expand(-1, heads, -1, length), rows)
+    if matrix.real is not None:
+        scores = scores.masked_fill(~real[:, None, None], torch.finfo(query.dtype).min)
     if matrix.causal:
-        later = torch.ones(length, length, dtype=torch.bool, device=bias.device).triu(1)
-        bias = bias.masked_fill(later, torch.finfo(query.dtype).min)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        later = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
+        scores = scores.masked_fill(later, torch.finfo(query.dtype).min)
+    return scores.softmax(-1) @ value
+
+
+class BigramEmbedding(nn.Module):
+    """Vectors of each token's pair with the token before it and of that with the token after it, projected.
+
+    Args:
+        config: Buckets, and the hidden size; a pair has a vector of a quarter of it.
+        causal: Take the pair with the token before it twice.
+    """
+
+    def __init__(self, config: RelationSparseConfig, causal: bool = False) -> None:
+        super().__init__()
+        self.buckets, self.causal = config.bigram_buckets, causal
+        self.pair = nn.Embedding(config.bigram_buckets, config.hidden_size // 4)
+        self.out = nn.Linear(config.hidden_size // 4 * 2, config.hidden_size, bias=False)
+        self.out.initial_std = 0.1  # type: ignore[assignment]  # at 0.02 pairs would hardly be heard beside tokens
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """(batch, length) to (batch, length, hidden_size)."""
+        beside = F.pad(input_ids, (1, 1))
+        bucket = (beside[:, :-1] * 73_856_093 ^ beside[:, 1:] * 19_349_663) % self.buckets  # (batch, length + 1)
+        pairs = self.pair(bucket)
+        return self.out(torch.cat([pairs[:, :-1], pairs[:, :-1] if self.causal else pairs[:, 1:]], -1))
 
 
 def _rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
@@ -258,7 +287,7 @@ class RelationSparsePreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
+            nn.init.normal_(module.weight, std=getattr(module, "initial_std", 0.02))
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
         if isinstance(module, RelationSparseAttention) and hasattr(module, "relation_key"):
@@ -286,6 +315,8 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
         super().__init__(config)
         self.causal = causal
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        if config.bigram_buckets:
+            self.bigram = BigramEmbedding(config, causal)
         self.layers = nn.ModuleList(RelationSparseLayer(config) for _ in range(config.num_hidden_layers))
         self.gate = nn.Linear(config.hidden_size, 1 + config.num_types)
         self.norm = nn.RMSNorm(config.hidden_size, eps=1e-6)
@@ -315,6 +346,8 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
         matrix = InteractionMatrix(length, config.block_size, config.window, real=real, causal=self.causal)
         rotation = self._rotation(length, input_ids.device)
         hidden = self.embedding(input_ids)
+        if config.bigram_buckets:
+            hidden = hidden + self.bigram(input_ids if real is None else input_ids.where(real, config.pad_token_id))
         gate_logits = bias = kinds = None
         for index, layer in enumerate(self.layers):
             if index == config.gate_layer and (config.entities != "none" or entities is not None):

@@ -1,0 +1,261 @@
+"""Names in the People's Daily: characters in, a label for each out.
+
+A document is read character by character. What is trained on are crops of one length, so that no batch has padding;
+what is tested on are whole documents. An entity counts as found if its first and last character and its type are right.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from llm_tutorial.data.people_daily import LABELS, TYPES, Document, Entity, bio_labels
+from llm_tutorial.lora.encoder import BigramEmbedding, RelationSparseConfig, TaskOutput
+
+ENTITY_TYPES = tuple(TYPES.values())
+SENTENCE_ENDS = "。！？\n"
+TITLES = (
+    *("记者", "主席", "总统", "总理", "部长", "主任", "书记", "外长", "经理", "大使", "局长", "会长"),
+    *("市长", "省长", "院长", "校长", "委员", "代表", "大臣", "首相", "夫人", "教授", "选手", "队员"),
+)
+"""Words of two characters that often stand right before a name."""
+
+
+class Tagged(NamedTuple):
+    """A document as tensors of one length: ids, labels (places in ``LABELS``), and types for the gate.
+
+    The gate is to find where entities begin: the type stands at the first character, 0 at all others.
+    """
+
+    input_ids: Tensor
+    labels: Tensor
+    types: Tensor
+
+
+def character_tokenizer(documents: Iterable[Document], at_least: int = 2) -> PreTrainedTokenizerFast:
+    r"""A tokenizer whose tokens are the characters of the documents, the frequent ones first.
+
+    Args:
+        documents: The training split.
+        at_least: Characters that occur less often become ``[UNK]``, which is trained that way, too.
+
+    Example:
+        >>> tokenizer = character_tokenizer([Document("北京，北京。\n北", ())])
+        >>> tokenizer("北京\n。").input_ids
+        [2, 3, 1, 1]
+    """
+    counts = Counter(character for document in documents for character in document.text)
+    kept = [character for character, count in counts.most_common() if count >= at_least]
+    vocabulary = {token: number for number, token in enumerate(["[PAD]", "[UNK]", *kept])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")  # type: ignore[assignment]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", model_input_names=["input_ids"]
+    )
+
+
+def relation_settings(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """What ``RelationSparseConfig`` is told about the text: its size, its sentence ends and its titles."""
+    known = tokenizer.get_vocab()
+    return {
+        "vocab_size": len(known),
+        "num_labels": len(LABELS),
+        "num_types": len(ENTITY_TYPES),
+        "sentence_ends": tuple(known[end] for end in SENTENCE_ENDS if end in known),
+        "titles": tuple((known[a], known[b]) for a, b in TITLES if a in known and b in known),
+    }
+
+
+def tag(documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast) -> list[Tagged]:
+    """The ids, labels and types of each document."""
+    known, numbers = tokenizer.get_vocab(), {label: number for number, label in enumerate(LABELS)}
+    examples = []
+    for document in documents:
+        ids = [known.get(character, tokenizer.unk_token_id) for character in document.text]
+        types = torch.zeros(len(ids), dtype=torch.long)
+        for entity in document.entities:
+            types[entity.start] = 1 + ENTITY_TYPES.index(entity.type)
+        labels = torch.tensor([numbers[label] for label in bio_labels(document)])
+        examples.append(Tagged(torch.tensor(ids), labels, types))
+    return examples
+
+
+def batches(
+    examples: Sequence[Tagged], batch_size: int = 4, length: int = 2048, seed: int = 0
+) -> Callable[[int], list[Tagged]]:
+    """Batches by the number of their step: epoch after epoch, each in an order of its own, cropped at random.
+
+    Args:
+        examples: Documents; those shorter than ``length`` are taken as they are.
+        batch_size: Crops in a batch.
+        length: Characters in a crop.
+        seed: Of order and crops.
+    """
+    batch_size = min(batch_size, len(examples))
+    per_epoch = len(examples) // batch_size
+
+    def batch_at(step: int) -> list[Tagged]:
+        epoch, place = divmod(step, per_epoch)
+        generator = torch.Generator().manual_seed(1000 * seed + epoch)
+        order = torch.randperm(len(examples), generator=generator).tolist()
+        generator.manual_seed(1_000_003 * seed + step)
+        batch = []
+        for index in order[place * batch_size : (place + 1) * batch_size]:
+            latest = max(len(examples[index].input_ids) - length, 0)
+            start = int(torch.randint(latest + 1, (), generator=generator))
+            batch.append(Tagged(*(part[start : start + length] for part in examples[index])))
+        return batch
+
+    return batch_at
+
+
+def loss_of(model: nn.Module, batch: Sequence[Tagged], device: Any = None, annotated: bool = True) -> Tensor:
+    """The model's loss, summed over characters, for ``llm_tutorial.training.fit``.
+
+    Args:
+        model: A token classifier.
+        batch: Examples of one length.
+        device: Where the tensors go.
+        annotated: Tell the gate where the entities are, too.
+    """
+    input_ids, labels, types = (torch.stack(part).to(device) for part in zip(*batch, strict=True))
+    loss = model(input_ids=input_ids, labels=labels, types=types if annotated else None).loss
+    return loss * labels.numel()
+
+
+def count(batch: Sequence[Tagged]) -> int:
+    """Characters that the loss is summed over."""
+    return sum(len(example.labels) for example in batch)
+
+
+class Reading(NamedTuple):
+    """What a model makes of a document: a label for each character, and the places that its gate chose."""
+
+    labels: list[str]
+    chosen: list[int]
+
+
+@torch.no_grad()
+def read(model: Any, examples: Iterable[Tagged], gold_entities: bool = False) -> list[Reading]:
+    """The likeliest label of each character.
+
+    Args:
+        model: A token classifier.
+        examples: Documents, read one at a time.
+        gold_entities: Attend through the annotated entities in place of the gate's: an upper bound.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    readings = []
+    for example in examples:
+        options = {"entities": gold_places(example, model.config.num_entities).to(device)} if gold_entities else {}
+        output = model(input_ids=example.input_ids[None].to(device), **options)
+        labels = [LABELS[number] for number in output.logits[0].argmax(-1).tolist()]
+        readings.append(Reading(labels, [] if output.entities is None else output.entities[0].tolist()))
+    return readings
+
+
+def gold_places(example: Tagged, limit: int) -> Tensor:
+    """Where the annotated entities of a document begin, (1, entities): at most so many, evenly spread.
+
+    Example:
+        >>> types = torch.tensor([0, 1, 0, 2, 0, 0, 1])
+        >>> gold_places(Tagged(types, types, types), limit=2)
+        tensor([[1, 6]])
+    """
+    places = example.types.nonzero()[:, 0]
+    if len(places) > limit:
+        places = places[torch.linspace(0, len(places) - 1, limit).round().long()]
+    return places[None]
+
+
+def spans(labels: Sequence[str]) -> set[Entity]:
+    """Entities that labels spell, strictly: an ``I-`` that continues nothing of its type is no part of an entity.
+
+    Example:
+        >>> sorted(spans(["B-PER", "I-PER", "I-LOC", "O", "B-LOC", "B-LOC"]))
+        [Entity(start=0, end=2, type='PER'), Entity(start=4, end=5, type='LOC'), Entity(start=5, end=6, type='LOC')]
+    """
+    found, start = set(), None
+    for place, label in enumerate([*labels, "O"]):
+        if start is not None and label != f"I-{labels[start][2:]}":
+            found.add(Entity(start, place, labels[start][2:]))
+            start = None
+        if label.startswith("B-"):
+            start = place
+    return found
+
+
+def score(found: Sequence[Iterable[Entity]], gold: Sequence[Iterable[Entity]]) -> dict[str, float]:
+    """Precision, recall and F1 over the exact spans of all documents together, and F1 of each type.
+
+    Args:
+        found: Entities of each document.
+        gold: Those that are there.
+
+    Example:
+        >>> gold = [Entity(0, 2, "PER"), Entity(5, 7, "LOC")]
+        >>> score([[Entity(0, 2, "PER"), Entity(5, 6, "LOC")]], [gold])
+        {'precision': 0.5, 'recall': 0.5, 'f1': 0.5, 'PER': 1.0, 'LOC': 0.0, 'ORG': 0.0}
+    """
+    ours = {(number, *entity) for number, entities in enumerate(found) for entity in entities}
+    theirs = {(number, *entity) for number, entities in enumerate(gold) for entity in entities}
+
+    def f1(of: set, among: set) -> float:
+        return 2 * len(of & among) / max(len(of) + len(among), 1)
+
+    by_type = {
+        kind: f1({e for e in ours if e[-1] == kind}, {e for e in theirs if e[-1] == kind}) for kind in ENTITY_TYPES
+    }
+    right = len(ours & theirs)
+    return {
+        "precision": right / max(len(ours), 1),
+        "recall": right / max(len(theirs), 1),
+        "f1": f1(ours, theirs),
+        **by_type,
+    }
+
+
+def evaluate(
+    model: Any, examples: Sequence[Tagged], documents: Sequence[Document], gold_entities: bool = False
+) -> dict[str, float]:
+    """``score`` of a model on whole documents; ``gate`` is the share of the places it chose where an entity begins."""
+    readings = read(model, examples, gold_entities)
+    metrics = score([spans(reading.labels) for reading in readings], [document.entities for document in documents])
+    chosen = [
+        int(example.types[place] > 0)
+        for example, reading in zip(examples, readings, strict=True)
+        for place in reading.chosen
+        if place >= 0
+    ]
+    return metrics | ({"gate": sum(chosen) / len(chosen)} if chosen else {})
+
+
+class LSTMTagger(nn.Module):
+    """A bidirectional LSTM on the encoder's embeddings, as large as two of its layers: a baseline.
+
+    Args:
+        config: Of the encoder; vocabulary, hidden size, pairs of tokens, labels and dropout are used.
+    """
+
+    def __init__(self, config: RelationSparseConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.bigram = BigramEmbedding(config)
+        for embedding in (self.embedding, self.bigram.pair):
+            nn.init.normal_(embedding.weight, std=0.02)
+        self.dropout = nn.Dropout(config.dropout)
+        self.lstm = nn.LSTM(config.hidden_size, config.hidden_size, batch_first=True, bidirectional=True)
+        self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels or 2)
+
+    def forward(self, input_ids: Tensor, labels: Tensor | None = None, **_: Any) -> TaskOutput:
+        """Labels each token: ids and labels (batch, length)."""
+        hidden = self.dropout(self.embedding(input_ids) + self.bigram(input_ids))
+        logits = self.classifier(self.dropout(self.lstm(hidden)[0]))
+        loss = None if labels is None else nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        return TaskOutput(loss, logits)
