@@ -75,9 +75,9 @@ for name, intensity in intensities.items():
 assert abs(intensities["gathered"] - 1 / 6) < 1e-9
 
 # %% ridge differs="depends on the processor"
-square, long = torch.randn(2, 1024, 1024), torch.randn(2**25)
-copies = ratio(lambda: square[0] @ square[1], lambda: long.clone(), seconds=1)  # a product takes so many copies
-ridge = (2 * 1024**3) / (2 * long.nbytes) / copies  # operations in the time that moves one byte
+square, long = torch.randn(2, 1024, 1024), torch.randn(2, 2**24)
+copies = ratio(lambda: square[0] @ square[1], lambda: long[0].copy_(long[1]), seconds=1)  # a product, in copies
+ridge = (2 * 1024**3) / long.nbytes / copies  # operations in the time that moves one byte
 print(f"ridge = {ridge:.1f}")
 assert ridge > 3 * intensities["gathered"]
 
