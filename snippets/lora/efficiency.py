@@ -141,3 +141,13 @@ best = {n: min(by_block.values()) for n, by_block in flex.items() if n >= 4096} 
 print(f"flex_least = {min(best.values()):.1f}")
 print(f"flex_most = {max(best.values()):.1f}")
 print(f"flex_64_least = {min(flex[n][64] for n in best):.1f}")
+
+# %% larger
+n, heads, size, bytes_each = 2**17, 32, 128, 2  # a large decoder's layer, 16-bit
+GiB = 2**30
+large = Configuration(heads=heads, head_size=size, entities=128)
+print(f"qkv_and_output_GiB = {4 * n * heads * size * bytes_each / GiB:.0f}")
+print(f"explicit_scores_GiB = {n * n * heads * bytes_each / GiB:.0f}")
+print(f"block_scores_GiB = {n * (3 * 64 + 128) * heads * bytes_each / GiB:.1f}")
+print(f"pairs_131072 = {n / (3 * 64 + 2 * 128):.0f}")
+assert abs(1 / large.matrix(n).share / (n / (3 * 64 + 2 * 128)) - 1) < 0.02

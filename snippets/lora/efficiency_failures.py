@@ -51,7 +51,7 @@ def disturb() -> None:
         work @ work
 
 
-def median(call, runs: int = 15) -> float:
+def median(call, runs: int = 7) -> float:
     return statistics.median(seconds(call) for _ in range(runs))
 
 
@@ -59,11 +59,11 @@ with torch.inference_mode():
     true = ratio(dense, sparse, seconds=1)
     of_dense = median(dense)  # the machine is quiet
     busy.set()
-    others = [threading.Thread(target=disturb) for _ in range(8)]
+    others = [threading.Thread(target=disturb) for _ in range(6)]
     for thread in others:
         thread.start()
     of_sparse = median(sparse)  # now it is not
-    under_load = ratio(dense, sparse, seconds=3)
+    under_load = ratio(dense, sparse, seconds=0)
     busy.clear()
     for thread in others:
         thread.join()
