@@ -27,6 +27,7 @@ axes.plot(lengths, [row["training"] for row in one], label="forward and backward
 axes.axhline(1, color="#757d88", linewidth=0.8)
 axes.set(xscale="log", yscale="log", xlabel="n", ylabel="dense / sparse")
 axes.set_xticks(lengths, lengths)
+axes.set_yticks([1, 4, 16, 64], [1, 4, 16, 64])
 axes.minorticks_off()
 axes.legend()
 plt.show()

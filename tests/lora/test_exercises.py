@@ -32,7 +32,11 @@ MISTAKES = {
     "attention_mask": ("place[:, None] >= place", "place[:, None] > place", "read itself"),
     "attention_merge": ("(lses - total).exp()", "lses.exp() / lses.exp().sum(0)", "take the difference before exp"),
     "efficiency_block": ("3 * 2 * keys", "2 * keys", "4·(2·64 + 6·224) bytes"),
-    "efficiency_crossover": ("math.log(ratios[last]), math.log(ratios[last + 1])", "ratios[last] - 1, ratios[last + 1] - 1", "halfway"),
+    "efficiency_crossover": (
+        "math.log(ratios[last]), math.log(ratios[last + 1])",
+        "ratios[last] - 1, ratios[last + 1] - 1",
+        "halfway",
+    ),
     "efficiency_pairs": (" + entities * length", "", "Entities count twice"),
     "merge": ("alpha / rank * ", "", "not scaled by alpha / rank"),
     "scaling": ("rank**0.5", "rank**0.1", "falls too slowly"),

@@ -233,6 +233,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--heads", type=int, default=4, help="each of 64")
     parser.add_argument("--entities", type=int, default=32)
     parser.add_argument("--window", type=int, default=1, help="blocks of 64 seen to each side")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each ratio")
     parser.add_argument("--flex", action="store_true", help="FlexAttention beside it, forward")
     arguments = parser.parse_args(words)
     if min(arguments.lengths) < 1 or arguments.threads < 1:
@@ -240,7 +241,7 @@ def main(words: Sequence[str] | None = None) -> None:
     torch.set_num_threads(arguments.threads)
     configuration = Configuration(heads=arguments.heads, window=arguments.window, entities=arguments.entities)
     print(f"{'length':>7}{'pairs':>9}{'forward':>9}{'training':>10}   (dense over sparse, {arguments.threads} threads)")
-    for row in table(arguments.lengths, configuration):
+    for row in table(arguments.lengths, configuration, arguments.seconds):
         print(f"{row['length']:7}{row['pairs']:8.1f}x{row['forward']:8.1f}x{row['training']:9.1f}x")
     if not arguments.flex:
         return
@@ -253,7 +254,7 @@ def main(words: Sequence[str] | None = None) -> None:
         + "   (FlexAttention over sparse)"
     )
     for length in arguments.lengths:
-        ratios = flex(configuration, length)
+        ratios = flex(configuration, length, arguments.seconds)
         print(f"{length:7}" + "".join(f"{ratios[block]:10.1f}x" for block in FLEX_BLOCKS))
 
 
