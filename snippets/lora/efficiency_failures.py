@@ -41,16 +41,6 @@ with torch.inference_mode():
 print(f"first_over_later = {first / later:.1f}")
 assert first > 1.2 * later
 
-# %% new_matrix_each_call differs="times depend on the processor and on its load"
-some = configuration.inputs(512)
-shared = configuration.matrix(512)
-with torch.inference_mode():
-    again = ratio(
-        lambda: sparse_attention(*some, configuration.matrix(512)), lambda: sparse_attention(*some, shared), seconds=1
-    )
-print(f"new_matrix_each_call = {again:.1f}")
-assert again > 1
-
 # %% one_after_the_other differs="times depend on the processor and on its load"
 busy = threading.Event()
 work = torch.randn(512, 512)
