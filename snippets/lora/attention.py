@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from llm_tutorial.plotting import COLOURS, panels, use_style
 
-use_style()
 torch.manual_seed(0)
+use_style()
 
 # %% idea
 query = torch.tensor([1.0, 0.4])
