@@ -67,12 +67,15 @@ def less(one: str, other: str) -> list[float]:
 
 
 assert min(less("window, gate loss", "window")) > 0
+assert max(less("task loss alone", "window")) < 0
 assert max(map(abs, less("all", "no relations"))) < 1
 print(f"largest_spread = {max(max(f1) - min(f1) for f1 in (of(parts, name, 'f1') for name in variants)):.1f}")
 print(f"gate_loss_over_window = {statistics.mean(less('window, gate loss', 'window')):.1f}")
 print(f"all_over_window = {statistics.mean(less('all', 'window')):.1f}")
 print(f"all_over_gate_loss = {statistics.mean(less('all', 'window, gate loss')):.1f}")
 print(f"relations_at_most = {max(map(abs, less('all', 'no relations'))):.1f}")
+one_kind = [gap for name in variants if name.startswith("without") for gap in less("all", name)]
+print(f"one_kind_at_most = {max(map(abs, one_kind)):.1f}")
 print(f"f1_task_loss_alone = {statistics.mean(of(parts, 'task loss alone', 'f1')):.1f}")
 print(f"gate_task_loss_alone = {statistics.mean(of(parts, 'task loss alone', 'gate')):.0f}")
 print(f"gate_all = {statistics.mean(of(parts, 'all', 'gate')):.0f}")
