@@ -38,7 +38,7 @@ class Translated(griffe.Extension):
             obj.docstring.__dict__["parsed"] = translated(obj, lambda text: self.messages.get(text, text))
 
 
-def missing_and_stale(root: Path) -> list[str]:
+def problems(root: Path) -> list[str]:
     """Names every message of the API pages without a translation, and every translation without its message."""
     path = root / CATALOGUE
     known, messages = read_catalogue(path) if path.is_file() else {}, shown_messages(root)

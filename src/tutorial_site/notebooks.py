@@ -16,7 +16,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tutorial_site import citations, shown
 from tutorial_site.cells import Cell, Script
-from tutorial_site.exercises import read_exercise
 from tutorial_site.formulas import mathml
 from tutorial_site.markup import WORDS, cell_html, code_html, folded, scrolls
 from tutorial_site.page import HEADING, Construct, blank, constructs, replace
@@ -77,16 +76,14 @@ class Notebook:
     def _words(self, construct: Construct, markdown: str = "") -> str:
         """A construct as plain Markdown."""
         match construct.kind:
-            case "value" if construct.body == "time":
-                return shown.run_time(shown.page_scripts(self.root, markdown), self.language)
             case "value":
-                return shown.read_value(self.root, construct.body)
+                return shown.value(self.root, construct.body, markdown, self.language)
             case "citation":
                 return citations.label(self.root, construct.body, self.language)
             case "list":
                 return "\n".join(f"- {work.html(self.language)}" for work in citations.cited(self.root, markdown))
             case "exercise":
-                exercise, words = read_exercise(self.root, construct.body), WORDS[self.language]
+                exercise, words = shown.read_exercise(self.root, construct.body), WORDS[self.language]
                 answer = folded(words["solution"], f"\n{_fence(exercise.answer)}\n")
                 return f"{_fence(exercise.task)}\n\n{words['check']}\n\n{_fence(exercise.command, 'bash')}\n\n{answer}"
             case "comment":

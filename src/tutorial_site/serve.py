@@ -13,15 +13,8 @@ from mkdocs.livereload import LiveReloadServer
 
 from tutorial_site.build import CONFIGS, FOLDERS, build_language
 
-SHARED = (
-    "mkdocs.yml",
-    "docs/references.bib",
-    "docs/zh/assets",
-    "snippets",
-    "src/llm_tutorial",
-    "src/tutorial_site/theme",
-    "src/tutorial_site/locale",
-)
+ENGINE = ("src/tutorial_site/theme", "src/tutorial_site/locale")
+SHARED = ("mkdocs.yml", "docs/references.bib", "docs/zh/assets", "snippets", "src/llm_tutorial", *ENGINE)
 log = logging.getLogger("tutorial_site.serve")
 
 

@@ -1,4 +1,4 @@
-"""What a page takes from scripts and recordings: cells, values, the time that they take."""
+"""What a page takes from `snippets/`: cells, recorded values, the time that they take, exercises."""
 
 import math
 import re
@@ -10,14 +10,13 @@ from pathlib import Path
 from tutorial_site import SiteError, nearest
 from tutorial_site.cells import Cell, Script, read_script
 from tutorial_site.page import Construct, constructs, replace
-from tutorial_site.recording import SECONDS, Output, read_recording
+from tutorial_site.recording import SECONDS, Output, figure, read_recording
 from tutorial_site.repository import is_long
 
 CELL = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?P<options>.*)", re.DOTALL)
 OPTION = re.compile(r'\s+(\w+)=(?:"([^"]*)"|([^\s"]+))')
 OPTIONS = {"output": ("only", "hide"), "code": ("fold",), "alt": (), "caption": ()}
 VALUE = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?::(?P<format>\S+))?")
-FIGURES = ("image/svg+xml", "image/png")
 SCALES = {"万": 1e4, "亿": 1e8, "k": 1e3, "M": 1e6, "B": 1e9}
 SCALED = re.compile(rf",?(\.\d+)?[{''.join(SCALES)}]")
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -37,10 +36,14 @@ class Shown:
 
 def find_script(root: Path, name: str) -> Script:
     """The script at a path under ``snippets/``."""
-    names = [path.relative_to(root / "snippets").as_posix() for path in sorted(root.glob("snippets/*/*.py"))]
-    if name not in names:
-        raise SiteError(f"no script snippets/{name}{nearest(name, names)}")
-    return read_script(root / "snippets" / name)
+    return read_script(_find(root, name, "script", "*/*.py"))
+
+
+def _find(root: Path, name: str, what: str, pattern: str) -> Path:
+    files = {path.relative_to(root / "snippets").as_posix(): path for path in root.glob(f"snippets/{pattern}")}
+    if name not in files:
+        raise SiteError(f"no {what} snippets/{name}{nearest(name, sorted(files))}")
+    return files[name]
 
 
 def read_shown(root: Path, body: str) -> Shown:
@@ -95,9 +98,9 @@ def _options(text: str) -> dict[str, str]:
     return options
 
 
-def figure(output: Output) -> str | None:
-    """The image type that a page shows of an output, or None."""
-    return next((kind for kind in FIGURES if kind in output.get("data", {})), None)
+def value(root: Path, body: str, markdown: str, language: str) -> str:
+    """What a page shows for ``{= … =}``: a recorded value, or for ``time`` the class of its run time."""
+    return run_time(page_scripts(root, markdown), language) if body == "time" else read_value(root, body)
 
 
 def read_value(root: Path, body: str) -> str:
@@ -177,3 +180,30 @@ def run_time(scripts: Iterable[Script], language: str) -> str:
     seconds = sum(SECONDS[read_recording(script).metadata["time"]] for script in scripts)
     amount, unit = (seconds, 0) if seconds < 60 else (math.ceil(seconds / 60), 1)
     return f"{amount} {('秒', '分钟')[unit]}以内" if language == "zh" else f"under {amount} {('s', 'min')[unit]}"
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """Code of the skeleton, the command that checks it (from the root of the repository), code of the solution."""
+
+    task: str
+    command: str
+    answer: str
+
+
+def read_exercise(root: Path, body: str) -> Exercise:
+    """Reads the files of ``{! lora/exercises/merge.py !}``: a skeleton to fill in, its checker, a solution.
+
+    Raises:
+        SiteError: A file is missing; names the nearest exercise that exists.
+    """
+    skeleton = _find(root, body, "exercise", "*/exercises/*.py")
+    checker, solution = skeleton.with_name(f"test_{skeleton.name}"), skeleton.parent / "solutions" / skeleton.name
+    for path in (checker, solution):
+        if not path.is_file():
+            raise SiteError(f"exercise {body!r} lacks {path.relative_to(root).as_posix()}")
+    task, answer = (
+        re.sub(r"^# %%.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE).strip("\n")
+        for path in (skeleton, solution)
+    )
+    return Exercise(task, f"pytest {checker.relative_to(root).as_posix()}", answer)
