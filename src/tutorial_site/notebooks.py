@@ -18,7 +18,7 @@ from tutorial_site import citations, shown
 from tutorial_site.cells import Cell, Script
 from tutorial_site.formulas import mathml
 from tutorial_site.markup import WORDS, cell_html, code_html, folded, scrolls
-from tutorial_site.page import HEADING, Construct, blank, constructs, replace
+from tutorial_site.page import HEADING, Construct, blank, pieces, replace
 from tutorial_site.recording import NOTEBOOK, read_recording
 from tutorial_site.repository import is_long
 
@@ -62,15 +62,13 @@ class Notebook:
 
     def read(self, markdown: str) -> None:
         """Takes in a page from start to end."""
-        at = 0
-        for construct in constructs(markdown):
-            self.prose += markdown[at : construct.start]
-            at = construct.end
-            if construct.kind == "cell":
-                self._cell(shown.read_shown(self.root, construct.body))
+        for piece in pieces(markdown):
+            if isinstance(piece, str):
+                self.prose += piece
+            elif piece.kind == "cell":
+                self._cell(shown.read_shown(self.root, piece.body))
             else:
-                self.prose += self._words(construct, markdown)
-        self.prose += markdown[at:]
+                self.prose += self._words(piece, markdown)
         self._flush()
 
     def _words(self, construct: Construct, markdown: str = "") -> str:

@@ -24,6 +24,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert.filters import strip_ansi
 from nbformat.v4 import new_code_cell, new_notebook
 from tqdm import tqdm
 
@@ -36,7 +37,6 @@ from tutorial_site.repository import scripts, write_atomically
 
 LONGEST = 900  # seconds for one cell: well over the budget, so that a busy machine is no error
 KINDS = ("image/svg+xml", "image/png", "text/html", "text/plain")  # richest first
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -114,9 +114,7 @@ def _execute(client: NotebookClient, cell: nbformat.NotebookNode, index: int, pl
     try:
         client.execute_cell(cell, index)
     except CellExecutionError as error:
-        frames = next((output.traceback for output in cell.outputs if output.output_type == "error"), [error.traceback])
-        traceback = ANSI.sub("", "\n".join(frames))
-        raise SiteError(f"{place} raised {error.ename}\n{traceback}") from None
+        raise SiteError(f"{place} raised {error.ename}\n{strip_ansi(error.traceback)}") from None
     except CellTimeoutError:
         raise SiteError(f"{place} ran longer than {LONGEST} s; what trains belongs in a train_*.py") from None
     except DeadKernelError:

@@ -2,19 +2,18 @@
 
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tutorial_site import SiteError, nearest
 from tutorial_site.cells import Cell, Script, read_script
-from tutorial_site.page import Construct, constructs, replace
+from tutorial_site.page import constructs, replace
 from tutorial_site.recording import SECONDS, Output, figure, read_recording
 from tutorial_site.repository import is_long
 
 CELL = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?P<options>.*)", re.DOTALL)
 OPTION = re.compile(r'\s+(\w+)=(?:"([^"]*)"|([^\s"]+))')
+KNOWN = 'output=only, output=hide, code=fold, alt="…", caption="…"'
 OPTIONS = {"output": ("only", "hide"), "code": ("fold",), "alt": (), "caption": ()}
 VALUE = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?::(?P<format>\S+))?")
 SCALES = {"万": 1e4, "亿": 1e8, "k": 1e3, "M": 1e6, "B": 1e9}
@@ -52,8 +51,7 @@ def read_shown(root: Path, body: str) -> Shown:
     Raises:
         SiteError: Script, cell or option unknown; no recording; a figure without an alt text.
     """
-    match = CELL.fullmatch(body)
-    if not match:
+    if not (match := CELL.fullmatch(body)):
         raise SiteError(f"a cell reads {{* lora/low_rank.py#name *}}, not {body!r}")
     script, options = find_script(root, match["path"]), _options(match["options"])
     names, place = [cell.name for cell in script.cells], f"snippets/{match['path']}: cell {match['name']!r}"
@@ -75,21 +73,14 @@ def read_shown(root: Path, body: str) -> Shown:
         if wrong:
             raise SiteError(f"{place} {why}")
     code = "hide" if output == "only" else options.get("code", "show")
-    return Shown(script, cell, outputs, code, replace(alt, partial(_plain, root)), options.get("caption", ""))
-
-
-def _plain(root: Path, construct: Construct) -> str:
-    """What stands for a construct in an alt text, which may hold values."""
-    if construct.kind != "value":
-        raise SiteError(f"{construct.source!r} cannot stand in an alt text")
-    return read_value(root, construct.body)
+    words = replace(alt, lambda construct: read_value(root, construct.body))  # nothing but values stands in one
+    return Shown(script, cell, outputs, code, words, options.get("caption", ""))
 
 
 def _options(text: str) -> dict[str, str]:
     options = {name: quoted or bare for name, quoted, bare in OPTION.findall(text)}
     if rest := OPTION.sub("", text).strip():
-        known = 'output=only, output=hide, code=fold, alt="…", caption="…"'
-        raise SiteError(f"cannot read {rest!r}; options are {known}")
+        raise SiteError(f"cannot read {rest!r}; options are {KNOWN}")
     for name, value in options.items():
         if name not in OPTIONS:
             raise SiteError(f"unknown option {name!r}{nearest(name, OPTIONS)}")
@@ -109,8 +100,7 @@ def read_value(root: Path, body: str) -> str:
     Raises:
         SiteError: No such value (names the nearest), or a format that does not fit it.
     """
-    match = VALUE.fullmatch(body)
-    if not match:
+    if not (match := VALUE.fullmatch(body)):
         raise SiteError(f"a value reads {{= lora/low_rank.py#name =}}, perhaps with a format, #name:.1f, not {body!r}")
     script, name, place = find_script(root, match["path"]), match["name"], f"snippets/{match['path']}"
     if is_long(script.path):
@@ -173,9 +163,9 @@ def page_scripts(root: Path, markdown: str) -> list[Script]:
     return [script for script in (find_script(root, name) for name in names) if not is_long(script.path)]
 
 
-def run_time(scripts: Iterable[Script], language: str) -> str:
+def run_time(scripts: list[Script], language: str) -> str:
     """How long the scripts take together: "under 1 min", in Chinese "1 分钟以内"."""
-    if not (scripts := list(scripts)):
+    if not scripts:
         raise SiteError("the page shows no script, so no run time")
     seconds = sum(SECONDS[read_recording(script).metadata["time"]] for script in scripts)
     amount, unit = (seconds, 0) if seconds < 60 else (math.ceil(seconds / 60), 1)
