@@ -68,9 +68,7 @@ class Page:
                 raise SiteError(f"{self.place(construct.line)}: {error}") from None
 
         if self.path and (found := UNFINISHED.search(blank(self.markdown))):
-            hint = (
-                "write \\$ for a dollar sign" if found[0] == "$" else "cells and exercises stand on a line of their own"
-            )
+            hint = "write \\$ for a dollar sign" if found[0] == "$" else "cells and exercises: on a line of their own"
             rest = self.markdown[found.start() :].splitlines()[0][:40]
             raise SiteError(f"{self.place(line_of(self.markdown, found.start()))}: cannot read {rest!r}; {hint}")
         return replace(self.markdown, placed)

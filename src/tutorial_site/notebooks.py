@@ -57,7 +57,6 @@ class Notebook:
     language: str
     resolve: Callable[[str], str]
     cells: list[nbformat.NotebookNode] = field(default_factory=list)
-    done: set[str] = field(default_factory=set)
     prose: str = ""
 
     def read(self, markdown: str) -> None:
@@ -100,11 +99,9 @@ class Notebook:
 
     def _code(self, script: Script, cell: Cell, alt: str) -> None:
         name = f"{script.path.stem}-{cell.name}"[:64]
-        if name in self.done:
-            return
-        self.done.add(name)
-        outputs = [nbformat.from_dict(output) for output in read_recording(script).outputs[cell.name]]
-        self.cells.append(new_code_cell(cell.code, id=name, outputs=outputs, metadata={"alt": alt} if alt else {}))
+        if name not in [each.id for each in self.cells]:
+            outputs = nbformat.from_dict(read_recording(script).outputs[cell.name])
+            self.cells.append(new_code_cell(cell.code, id=name, outputs=outputs, metadata={"alt": alt} if alt else {}))
 
     def _flush(self) -> None:
         """Closes the Markdown cell that is being collected."""
