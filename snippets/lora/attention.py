@@ -161,10 +161,10 @@ assert torch.allclose(rotate(q, place).norm(dim=-1), q.norm())  # lengths stay
 
 # %% rope_and_distance
 ones = torch.ones(1, 64)
-distances = torch.arange(0, 1000)
+distances = torch.arange(0, 1000, 5)
 figure, (axes,) = panels(height=2.4)
 for base, colour in ((10_000.0, COLOURS[0]), (100_000.0, COLOURS[1])):
-    turned = rotate(ones.expand(1000, -1), distances, base)
+    turned = rotate(ones.expand(len(distances), -1), distances, base)
     axes.plot(distances, turned @ ones[0] / 64, color=colour, marker="", label=f"base {base:,.0f}")
 axes.set(xlabel="distance i − j", ylabel="score / d")
 axes.legend()
