@@ -267,7 +267,7 @@ def test_archive_works_from_a_folder(language, browser, archive):
     tab.locator("a.language").click()
     assert tab.url == (archive / ("" if language else "en") / "lora/low-rank.html").as_uri()
     tab.locator(".page-foot a[href$='notebooks/lora/low-rank.html']").click()
-    assert tab.locator(".cell .highlight").first.is_visible()
+    tab.locator(".cell .highlight").first.wait_for(state="visible")
     assert not [url for url in requests if not url.startswith(("file:", "data:", "blob:", "about:"))]
     context.close()
 
