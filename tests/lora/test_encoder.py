@@ -166,6 +166,16 @@ def test_without_a_window_tokens_meet_through_entities_alone(texts: dict[str, to
     torch.testing.assert_close(before[41:], after[41:])  # the others would in a layer more
 
 
+def test_a_gate_that_may_choose_no_entity_trains_as_a_window_does(texts: dict[str, torch.Tensor]) -> None:
+    gated = make(num_entities=0)
+    window = RelationSparseForTokenClassification(RelationSparseConfig(**SIZES, entities="none")).eval()
+    window.load_state_dict(gated.state_dict(), strict=False)
+    torch.testing.assert_close(gated(**texts).logits, window(**texts).logits)
+    gated(**texts).logits.sum().backward()
+    window(**texts).logits.sum().backward()
+    torch.testing.assert_close(gated.encoder.embedding.weight.grad, window.encoder.embedding.weight.grad)
+
+
 def test_the_causal_form_generates() -> None:
     model = make(RelationSparseForCausalLM)
     said = model.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=4, do_sample=False, use_cache=False)

@@ -233,7 +233,7 @@ class _Attention(torch.autograd.Function):
                 plan.unpack(total).add_(each)
             for total, each in ((d_query, part[0]), (d_key, read[0]), (d_value, read[1])):
                 total.index_add_(0, plan.entity_rows, each.transpose(1, 2).flatten(0, 1))
-        entity_grad = plan.bias_grad(d_scores) if wants_entity else None
+        entity_grad = plan.bias_grad(d_scores) if wants_entity and plan.entities else None
         biases = ((entity_bias, entity_grad), (row_bias, row_grad), (pair_bias, pair_grad))
         return None, d_query, d_key, d_value, *(_like(bias, each) for bias, each in biases)
 
