@@ -162,7 +162,7 @@ class RelationSparseAttention(nn.Module):
 
         Args:
             hidden: (batch, length, hidden_size).
-            rotation: Cosines and sines of the positions, (length, head size) each.
+            rotation: Cosines and sines of the positions, (batch or 1, 1, length, head size) each.
             matrix: Which pairs attend.
             gate: Added to the scores of all who read an entity, (batch, entities).
             kinds: Relations of tokens to entities (batch, length, entities), a sum of bits.
@@ -327,6 +327,7 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         entities: Tensor | None = None,
+        position_ids: Tensor | None = None,
         **_: Any,
     ) -> EncoderOutput:
         """Reads a batch of texts.
@@ -335,6 +336,7 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
             input_ids: (batch, length).
             attention_mask: (batch, length), 0 at padding.
             entities: Positions (batch, entities) to use in place of the gate's, -1 for none: an upper bound.
+            position_ids: (batch, length), what rotary positions count by; 0, 1, 2, … if not given.
 
         Returns:
             Vectors, the gate's scores, and the entities read.
@@ -344,7 +346,9 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
             raise ValueError("input_ids has no token")
         real = None if attention_mask is None or bool(attention_mask.all()) else attention_mask.bool()
         matrix = InteractionMatrix(length, config.block_size, config.window, real=real, causal=self.causal)
-        rotation = self._rotation(length, input_ids.device)
+        if position_ids is None:
+            position_ids = torch.arange(length, device=input_ids.device)[None]
+        rotation = self._rotation(position_ids)
         hidden = self.embedding(input_ids)
         if config.bigram_buckets:
             hidden = hidden + self.bigram(input_ids if real is None else input_ids.where(real, config.pad_token_id))
@@ -383,10 +387,10 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
         places = places.where(top > -torch.inf, -1)
         return places.sort(-1).values
 
-    def _rotation(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _rotation(self, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         size = self.config.hidden_size // self.config.num_attention_heads
-        rates = self.config.rope_theta ** (-torch.arange(0, size, 2, device=device) / size)
-        angles = torch.outer(torch.arange(length, device=device), rates).repeat(1, 2)  # (length, size)
+        rates = self.config.rope_theta ** (-torch.arange(0, size, 2, device=position_ids.device) / size)
+        angles = (position_ids[:, None, :, None] * rates).repeat(1, 1, 1, 2)  # (batch or 1, 1, length, size)
         return angles.cos(), angles.sin()
 
 
@@ -422,6 +426,7 @@ class RelationSparseForTokenClassification(RelationSparsePreTrainedModel):
         labels: Tensor | None = None,
         types: Tensor | None = None,
         entities: Tensor | None = None,
+        position_ids: Tensor | None = None,
         **_: Any,
     ) -> TaskOutput:
         """Labels each token.
@@ -432,8 +437,9 @@ class RelationSparseForTokenClassification(RelationSparsePreTrainedModel):
             labels: (batch, length), -100 where there is none.
             types: Annotation for the gate (batch, length): 0 for no entity, -100 where it does not count.
             entities: Positions in place of the gate's.
+            position_ids: What rotary positions count by.
         """
-        output = self.encoder(input_ids, attention_mask, entities)
+        output = self.encoder(input_ids, attention_mask, entities, position_ids)
         logits = self.classifier(output.last_hidden_state)
         loss = None
         if labels is not None:
