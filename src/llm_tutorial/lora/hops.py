@@ -1,13 +1,13 @@
-"""A controlled test of reading far apart: who is in which city, told in one statement or in two.
+"""A controlled test of reading far apart: in which city is each person, told in one statement or over two.
 
-"Ada Berg lives in Rome ." answers "where is Ada Berg ?" in one hop. "Bo Lund visits Ada Berg ." says where Bo Lund is
-only to who finds the other statement, too: two hops. The statements stand anywhere in a text, among sentences that
-answer nothing, some of which name the same people; the questions stand at its end. A city is drawn for each text
-anew, so that only the text can tell it, and a guess is right one time in eight.
+"In Rome Ada Berg works." says it of Ada Berg; wherever else the text names her, one statement away, the answer is
+Rome. "With Ada Berg Bo Lund walks." says where Bo Lund is only to who finds the other statement, too: two hops. The
+sentences stand in any order among others that name nobody. Cities and names are drawn for each text anew, so that only
+the text can tell, and a guess is right one time in eight.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,87 +19,92 @@ LAST = tuple("Adler Berg Cole Dahl Eriksen Falk Gray Holm Ito Jansen Klein Lund 
 CITIES = tuple("Bergen Cairo Dakar Lima Oslo Paris Rome Tokyo".split())
 THINGS = tuple("boat bird clock field garden hill kettle lamp letter moon river road roof song stone tree".split())
 ACTS = tuple("crosses finds follows holds hides meets needs passes".split())
-WORDS = ("<pad>", ".", "?", "lives", "in", "visits", "likes", "where", "is", "the", "a")
-WORDS = (*WORDS, *FIRST, *LAST, *CITIES, *THINGS, *ACTS)
+WORDS = ("<pad>", ".", "in", "with", "works", "walks", "likes", "the", *FIRST, *LAST, *CITIES, *THINGS, *ACTS)
 ID = {word: number for number, word in enumerate(WORDS)}
-STOP, ASK = ID["."], ID["?"]
+STOP = ID["."]
 
-HOSTS = 4  # people whose city is stated; as many others visit them
+HOSTS = 4  # people whose city is stated; as many others are with one of them
 SPAN = 8192  # positions that training spreads a text over
 
 
-class Question(NamedTuple):
-    """A question of a text.
+class Mention(NamedTuple):
+    """A person named in a text.
 
     Attributes:
-        place: Of its question mark, where the answer is asked.
+        place: Of the first name, where the city is asked.
         city: The answer, 0 … 7.
-        hops: Statements that it takes, 1 or 2.
-        distance: Tokens from the question mark back to the farthest of them.
+        hops: Other statements that it takes: 0 where the city stands beside the name, 1 or 2.
+        distance: Tokens from here to the farthest of them.
+        stated: Whether this is the statement about the person itself.
     """
 
     place: int
     city: int
     hops: int
     distance: int
+    stated: bool
 
 
 class HopText(NamedTuple):
-    """Token ids of a text and its questions."""
+    """Token ids of a text and the people named in it."""
 
     ids: list[int]
-    questions: tuple[Question, ...]
+    mentions: tuple[Mention, ...]
 
 
-def hop_text(length: int, seed: str, gossip: float = 0.1) -> HopText:
-    """A text of statements, filler and questions.
+def hop_text(length: int, seed: str) -> HopText:
+    """A text of statements, further mentions and filler.
 
     Args:
-        length: Tokens, 256 or more.
+        length: Tokens, 128 or more.
         seed: What the text is made from: the same seed, the same text.
-        gossip: Share of the filler's sentences that name a person.
 
     Raises:
-        ValueError: A length too short for the statements and the questions.
+        ValueError: A length too short for what is to be said.
 
     Example:
-        >>> text = hop_text(256, "doctest")
-        >>> " ".join(WORDS[token] for token in text.ids[:24])
-        ''
-        >>> text.questions[0]
+        >>> text = hop_text(128, "doctest")
+        >>> words = [WORDS[token] for token in text.ids]
+        >>> len(words), len(text.mentions)
+        (128, 20)
+        >>> mention = next(m for m in text.mentions if m.hops == 0)
+        >>> words[mention.place - 1] == CITIES[mention.city]
+        True
     """
+    if length < 128:
+        raise ValueError(f"a text takes 128 tokens or more; got a length of {length}")
     draw = random.Random(seed)
-    people = [(first, draw.choice(LAST)) for first in draw.sample(FIRST, 2 * HOSTS)]
+    people = list(zip(draw.sample(FIRST, 2 * HOSTS), draw.sample(LAST, 2 * HOSTS), strict=True))
     hosts, guests = people[:HOSTS], people[HOSTS:]
     city = {host: draw.randrange(len(CITIES)) for host in hosts}
     host_of = {guest: draw.choice(hosts) for guest in guests}
-    statements = {host: [*host, "lives", "in", CITIES[city[host]], "."] for host in hosts}
-    statements |= {guest: [*guest, "visits", *host_of[guest], "."] for guest in guests}
-    asked = draw.sample(people, len(people))
-    room = length - sum(map(len, statements.values())) - 5 * len(asked)
-    if room < 0:
-        raise ValueError(f"statements and questions take {length - room} tokens; got a length of {length}")
-    sentences: list[tuple[Any, list[str]]] = list(statements.items())
+    sentences = [["in", CITIES[city[host]], *host, "works", "."] for host in hosts]
+    sentences += [["with", *host_of[guest], *guest, "walks", "."] for guest in guests]
+    sentences += [[*person, "likes", "the", draw.choice(THINGS), "."] for person in people]
+    room = length - sum(map(len, sentences))
     while room > 0:
-        named = draw.random() < gossip
-        subject = draw.choice(people) if named else ("the", draw.choice(THINGS))
-        filler = [*subject, "likes" if named else draw.choice(ACTS), "the", draw.choice(THINGS), "."]
-        sentences.append((None, filler[-room:]))  # the last one may lack its beginning
+        filler = ["the", draw.choice(THINGS), draw.choice(ACTS), "the", draw.choice(THINGS), "."]
+        sentences.append(filler[-room:])  # the last one may lack its beginning
         room -= len(filler)
     draw.shuffle(sentences)
+
+    places: list[tuple[tuple[str, str], int, bool]] = []
     words: list[str] = []
-    stands = {}
-    for person, sentence in sentences:
-        stands[person] = len(words)
+    for sentence in sentences:
+        for person in people:
+            if person[0] in sentence:
+                at = sentence.index(person[0])
+                stated = (sentence[0], person in hosts) in (("in", True), ("with", False))
+                places.append((person, len(words) + at, stated))
         words += sentence
-    questions = []
-    for person in asked:
-        words += ["where", "is", *person, "?"]
+    statement = {person: place for person, place, stated in places if stated}
+    mentions = []
+    for person, place, stated in places:
         host = host_of.get(person, person)
-        farthest = min(stands[person], stands[host])
-        place = len(words) - 3
-        questions.append(Question(place, city[host], 1 + (host != person), place - farthest))
-    return HopText([ID[word] for word in words], tuple(questions))
+        others = {statement[person], statement[host]} - {place}
+        distance = max((abs(place - other) for other in others), default=0)
+        mentions.append(Mention(place, city[host], len(others), distance, stated))
+    return HopText([ID[word] for word in words], tuple(mentions))
 
 
 def spread_positions(input_ids: Tensor, span: int, generator: torch.Generator | None = None) -> Tensor:
@@ -117,11 +122,11 @@ def spread_positions(input_ids: Tensor, span: int, generator: torch.Generator | 
         (batch, length), ascending, below ``span``.
     """
     batch, length = input_ids.shape
-    ends = (input_ids == STOP) | (input_ids == ASK)
-    sentence = F.pad(ends.long().cumsum(1)[:, :-1], (1, 0))
-    total = torch.rand(batch, 1, generator=generator) * (span - length)
-    gaps = (torch.rand(batch, length, generator=generator).where(torch.arange(length) <= sentence[:, -1:], 2)).sort().values
-    return torch.arange(length) + (gaps.gather(1, sentence) * total).long()
+    sentence = F.pad((input_ids == STOP).long().cumsum(1)[:, :-1], (1, 0))
+    gaps = torch.rand(batch, length, generator=generator)
+    gaps = gaps.where(torch.arange(length) <= sentence[:, -1:], 2).sort().values
+    gaps = gaps.gather(1, sentence) * torch.rand(batch, 1, generator=generator) * (span - length)
+    return (torch.arange(length) + gaps.long()).to(input_ids.device)
 
 
 def tensors(texts: Sequence[HopText], device: Any = None) -> tuple[Tensor, Tensor]:
@@ -129,18 +134,46 @@ def tensors(texts: Sequence[HopText], device: Any = None) -> tuple[Tensor, Tenso
     ids = torch.tensor([text.ids for text in texts], device=device)
     labels = torch.full_like(ids, -100)
     for row, text in enumerate(texts):
-        for question in text.questions:
-            labels[row, question.place] = question.city
+        for mention in text.mentions:
+            labels[row, mention.place] = mention.city
     return ids, labels
 
 
-def question_loss(model: nn.Module, texts: Sequence[HopText], device: Any = None) -> Tensor:
-    """Summed cross-entropy of the questions, on positions spread over ``SPAN``."""
+def mention_loss(model: nn.Module, texts: Sequence[HopText], device: Any = None) -> Tensor:
+    """Summed cross-entropy of the mentions' cities, on positions spread over ``SPAN``; for ``fit``."""
     ids, labels = tensors(texts, device)
     logits = model(ids, position_ids=spread_positions(ids, SPAN)).logits
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
 
 
-def count_questions(texts: Sequence[HopText]) -> int:
-    """How many questions the loss is summed over."""
-    return sum(len(text.questions) for text in texts)
+def count_mentions(texts: Sequence[HopText]) -> int:
+    """How many mentions the loss is summed over."""
+    return sum(len(text.mentions) for text in texts)
+
+
+@torch.no_grad()
+def scale_weights(model: nn.Module) -> None:
+    """Draws the layers' weights at a standard deviation of one over the root of their inputs.
+
+    The models start at 0.02, which suits wide layers; in a narrow one attention would begin too flat to learn whom to
+    look for.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
+
+
+@torch.no_grad()
+def answers(model: nn.Module, texts: Sequence[HopText]) -> list[tuple[Mention, bool]]:
+    """Each mention that is no statement itself, and whether the model, in evaluation, names its city.
+
+    Args:
+        model: With a label for each token.
+        texts: Of one length.
+    """
+    found = []
+    for text in texts:
+        ids, _ = tensors([text], next(model.parameters()).device)
+        guesses = model(ids).logits[0].argmax(-1).tolist()
+        found += [(m, guesses[m.place] == m.city) for m in text.mentions if not m.stated]
+    return found
