@@ -177,3 +177,25 @@ def answers(model: nn.Module, texts: Sequence[HopText]) -> list[tuple[Mention, b
         guesses = model(ids).logits[0].argmax(-1).tolist()
         found += [(m, guesses[m.place] == m.city) for m in text.mentions if not m.stated]
     return found
+
+
+@torch.no_grad()
+def chosen(model: nn.Module, texts: Sequence[HopText]) -> dict[str, float] | None:
+    """What the gate, in evaluation, spends its entities on; ``None`` for a model that has none.
+
+    Returns:
+        ``names``: share of the entities that are a first name; ``statements``: share of the statements that are read.
+    """
+    names = entities = read = statements = 0
+    for text in texts:
+        ids, _ = tensors([text], next(model.parameters()).device)
+        places = model(ids).entities
+        if places is None:
+            return None
+        kept = set(places[0].tolist()) - {-1}
+        entities += len(kept)
+        names += sum(m.place in kept for m in text.mentions)
+        stated = [m.place for m in text.mentions if m.stated]
+        statements += len(stated)
+        read += sum(place in kept for place in stated)
+    return {"names": names / entities, "statements": read / statements}
