@@ -78,7 +78,9 @@ def test_positions_leave_gaps_between_sentences_only():
     ids, _ = tensors([hop_text(256, str(n)) for n in range(4)])
     places = spread_positions(ids, SPAN)
     step = places.diff(dim=1)
-    assert (step >= 1).all() and places.min() >= 0 and places.max() < SPAN
+    assert (step >= 1).all()
+    assert places.min() >= 0
+    assert places.max() < SPAN
     assert (step[ids[:, :-1] != STOP] == 1).all()
     assert (step[ids[:, :-1] == STOP] > 1).any()
 

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FIRST = tuple("Ada Bo Cleo Dan Eva Finn Gus Hana Ivo June Kai Lea Max Nia Otto Pia".split())
-LAST = tuple("Adler Berg Cole Dahl Eriksen Falk Gray Holm Ito Jansen Klein Lund Moss Nagy Olsen Park".split())
-CITIES = tuple("Bergen Cairo Dakar Lima Oslo Paris Rome Tokyo".split())
-THINGS = tuple("boat bird clock field garden hill kettle lamp letter moon river road roof song stone tree".split())
-ACTS = tuple("crosses finds follows holds hides meets needs passes".split())
+LISTS = """\
+Ada Bo Cleo Dan Eva Finn Gus Hana Ivo June Kai Lea Max Nia Otto Pia
+Adler Berg Cole Dahl Eriksen Falk Gray Holm Ito Jansen Klein Lund Moss Nagy Olsen Park
+Bergen Cairo Dakar Lima Oslo Paris Rome Tokyo
+boat bird clock field garden hill kettle lamp letter moon river road roof song stone tree
+crosses finds follows holds hides meets needs passes"""
+FIRST, LAST, CITIES, THINGS, ACTS = (tuple(line.split()) for line in LISTS.splitlines())
 WORDS = ("<pad>", ".", "in", "with", "works", "walks", "likes", "the", *FIRST, *LAST, *CITIES, *THINGS, *ACTS)
 ID = {word: number for number, word in enumerate(WORDS)}
 STOP = ID["."]
