@@ -97,12 +97,13 @@ def model_of(**options):
     return model.eval()
 
 
-def test_loss_is_the_mean_over_mentions_at_positions_given():
+def test_loss_is_that_of_labels_and_of_names_as_entities():
     texts = [hop_text(128, str(n)) for n in range(3)]
     model = model_of()
     ids, labels = tensors(texts)
     torch.manual_seed(1)
-    expected = model(ids, labels=labels, position_ids=spread_positions(ids, SPAN)).loss
+    positions = spread_positions(ids, SPAN)
+    expected = model(ids, labels=labels, types=(labels >= 0).long(), position_ids=positions).loss
     torch.manual_seed(1)
     assert torch.allclose(mention_loss(model, texts) / count_mentions(texts), expected)
 
