@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
-from tutorial_site import record, standard
+from tutorial_site import notebooks, record, standard
 from tutorial_site.cells import read_script
 from tutorial_site.compare import compare
 from tutorial_site.page import constructs
@@ -50,7 +52,7 @@ def test_snippet_gives_what_was_recorded(path, runs):
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
 def test_recording_is_of_this_source_and_library(path):
-    assert record.is_fresh(ROOT, path), f"run: python -m tutorial_site record {path.relative_to(ROOT)}"
+    assert not (problem := record.staleness(ROOT, path)), problem
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
@@ -109,4 +111,22 @@ def test_blocks_pasted_into_a_fresh_session_with_only_the_wheel(wheel_only, tmp_
         cell.name: [{"output_type": "stream", "name": "stdout", "text": text}] if text else []
         for cell, text in zip(script.cells, done.stdout.split("\0"), strict=False)
     }
+    assert compare(script, read_recording(script).outputs, got) == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_downloaded_notebook_of_a_page_runs_from_top_to_bottom(language, tmp_path):
+    markdown = (ROOT / f"docs/{language}/index.md").read_text(encoding="utf-8")
+    made = notebooks.page_notebook(ROOT, language, markdown, lambda target: target, ["wheel.whl"])
+    path = tmp_path / "index.ipynb"
+    nbformat.write(made, path)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if cell.id != "install"]
+    client = NotebookClient(notebook, km=record.Kernel(), timeout=600, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute(env=os.environ | record.ENVIRONMENT)
+    script = read_script(ROOT / "snippets" / PASTED)
+    ran = {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
+    assert list(ran) == [f"{script.path.stem}-{cell.name}" for cell in script.cells]
+    got = {cell.name: record.shown(ran[f"{script.path.stem}-{cell.name}"].outputs) for cell in script.cells}
     assert compare(script, read_recording(script).outputs, got) == []

@@ -117,17 +117,20 @@ for name, row in counted.items():
 
 # %% activation_formula
 smollm2 = {"hidden": 576, "intermediate": 1536, "heads": 9, "key_value_heads": 3, "head_dim": 64}
-for name, layers, rank in (
-    ("full", 30, None),
-    ("rank 2", 30, 2),
-    ("rank 8", 30, 8),
-    ("rank 64", 30, 64),
-    ("tied embedding", 30, 0),
+for name, rank in (
+    ("full", None),
+    ("rank 2", 2),
+    ("rank 8", 8),
+    ("rank 64", 64),
+    ("rank 8, checkpointed", 8),
+    ("tied embedding", 0),
 ):
     # a batch packed into one row has a mask, with which Transformers repeats keys and values to all heads
-    computed = activation_memory(smollm2, layers, 49152, tokens, answers, rank, repeated=True)
+    computed = activation_memory(
+        smollm2, 30, 49152, tokens, answers, rank, repeated=True, checkpointing="checkpointed" in name
+    )
     share = computed / counted[name]["activations"]
-    print(f"{name:15}{computed / MiB:7.1f} MiB computed, {100 * share:.1f} % of what was counted")
+    print(f"{name:21}{computed / MiB:7.1f} MiB computed, {100 * share:.1f} % of what was counted")
     assert abs(share - 1) < 0.01
 
 # %% activation_parts
@@ -154,6 +157,7 @@ packed = (0.625 * linear + 2 * (weights - linear)) / weights  # bytes of a weigh
 settings = {
     "full, float32": (training_memory(weights, weights), {}),
     "full, bfloat16": (training_memory(weights, weights, 2, 2), {"value_bytes": 2}),
+    "full, mixed": (training_memory(weights, weights, 2, 2, states=3, state_bytes=4), {"value_bytes": 2}),
     "LoRA, bfloat16": (training_memory(weights + added, added, 2, 4), {"value_bytes": 2, "rank": 8}),
     "QLoRA, 4-bit": (training_memory(weights + added, added, packed, 4), {"value_bytes": 2, "rank": 8}),
 }
@@ -163,19 +167,24 @@ parts = ("weights", "gradients", "optimizer", "activations", "total", "checkpoin
 print(f"{'GiB':15}" + "".join(f"{part:>{len(part) + 2}}" for part in parts))
 totals = {}
 for name, (memory, options) in settings.items():
-    kept, recomputed = (
+    kept, inputs = (
         activation_memory(qwen, 28, 152064, 4096, 4096, checkpointing=checkpointing, **options)  # 4 x 1024 tokens
         for checkpointing in (False, True)
     )
-    totals[name] = (memory.total + kept, memory.total + recomputed)
+    totals[name] = (memory.total + kept, memory.total + inputs)
     row = (memory.weights, memory.gradients, memory.optimizer, kept, *totals[name])
     print(f"{name:15}" + "".join(f"{size / GiB:{len(part) + 2}.1f}" for part, size in zip(parts, row, strict=True)))
 
 # %% seven_billion_figures
-for name, setting in (("full", "full, bfloat16"), ("lora", "LoRA, bfloat16"), ("qlora", "QLoRA, 4-bit")):
-    plain, recomputed = totals[setting]
+names = {"full": "full, bfloat16", "mixed": "full, mixed", "lora": "LoRA, bfloat16", "qlora": "QLoRA, 4-bit"}
+for name, setting in names.items():
+    plain, checkpointed_total = totals[setting]
     print(f"{name}_GiB = {plain / GiB:.1f}")
-    print(f"{name}_checkpointed_GiB = {recomputed / GiB:.1f}")
+    print(f"{name}_checkpointed_GiB = {checkpointed_total / GiB:.1f}")
+of_a_block, of_the_loss = 4096 * block_activations(**qwen, rank=8, value_bytes=2), 4096 * 152064 * 2
+print(f"GiB_of_a_block = {of_a_block / GiB:.2f}")
+print(f"GiB_of_the_loss = {of_the_loss / GiB:.2f}")
+assert settings["full, mixed"][0].total == settings["full, float32"][0].total
 of_full, of_lora, of_half = (
     activation_memory(qwen, 28, 152064, 4096, 4096, rank, value_bytes=2, adapter_bytes=adapter_bytes)
     for rank, adapter_bytes in ((None, 2), (8, 4), (8, 2))

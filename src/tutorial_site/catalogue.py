@@ -4,97 +4,67 @@ A message is a paragraph, or the description of an argument, a return value or a
 names and types are not translated. MkDocs uses the catalogue through ``Translated``, an extension of Griffe.
 """
 
-import functools
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
-from io import StringIO
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import griffe
 from babel.messages.pofile import read_po
 
-CATALOGUE = Path(__file__).parent / "locale" / "zh" / "docstrings.po"
+CATALOGUE = Path("src/tutorial_site/locale/zh/docstrings.po")
 SHOWN = re.compile(r"^::: (\S+)", re.MULTILINE)
 LAID_OUT = re.compile(r"^\s*([*|-]|\d+\.|```) ?", re.MULTILINE)  # lists, tables and code keep their line ends
 
 
-def read_catalogue(path: Path = CATALOGUE) -> dict[str, str]:
+def read_catalogue(path: Path) -> dict[str, str]:
     """English text to Chinese text."""
-    return _parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _parse(text: str) -> dict[str, str]:
-    catalogue = read_po(StringIO(text), locale="zh")
-    return {
-        str(message.id): str(message.string)
-        for message in catalogue
-        if message.id and message.string and not message.fuzzy
-    }
+    with path.open("rb") as file:
+        messages = list(read_po(file, locale="zh"))
+    return {str(each.id): str(each.string) for each in messages if each.id and each.string and not each.fuzzy}
 
 
 class Translated(griffe.Extension):
     """Replaces what docstrings say by its translation, where the catalogue has one."""
 
     def __init__(self, language: str = "en") -> None:
-        self.messages = read_catalogue() if language == "zh" else {}
+        path = Path(__file__).parent / CATALOGUE.relative_to("src/tutorial_site")
+        self.messages = read_catalogue(path) if language == "zh" else {}
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Griffe calls this for each object it has read."""
         if not obj.is_alias and obj.docstring:
-            sections = parse(obj)
-            _map(sections, lambda text: self.messages.get(text, text))
-            obj.docstring.__dict__["parsed"] = sections
-
-
-def parse(obj: griffe.Object) -> list[griffe.DocstringSection]:
-    """Sections of a Google docstring; a lone example counts as examples."""
-    docstring = griffe.Docstring(
-        re.sub(r"^Example:$", "Examples:", obj.docstring.value if obj.docstring else "", flags=re.MULTILINE), parent=obj
-    )
-    return docstring.parse("google", warnings=False)
+            obj.docstring.__dict__["parsed"] = translated(obj, lambda text: self.messages.get(text, text))
 
 
 def missing_and_stale(root: Path) -> list[str]:
     """Names every message of the API pages without a translation, and every translation without its message."""
-    path = root / "src" / "tutorial_site" / "locale" / "zh" / "docstrings.po"
-    translated, messages = read_catalogue(path) if path.is_file() else {}, shown_messages(root)
-    return [
-        f"{place}: no Chinese text for {message!r} in {path.name}"
-        for message, place in messages.items()
-        if message not in translated
-    ] + [
-        f"{path.name}: translates {message!r}, which no docstring says"
-        for message in translated
-        if message not in messages
+    path = root / CATALOGUE
+    known, messages = read_catalogue(path) if path.is_file() else {}, shown_messages(root)
+    missing = [message for message in messages if message not in known]
+    stale = [message for message in known if message not in messages]
+    return [f"{messages[message]}: no Chinese text for {message!r} in {path.name}" for message in missing] + [
+        f"{path.name}: translates {message!r}, which no docstring says" for message in stale
     ]
 
 
 def shown_messages(root: Path) -> dict[str, str]:
     """The messages of all objects that the API pages show, with the place of the first object that says each."""
-    names = [
-        name
-        for page in sorted(root.glob("docs/en/api/*.md"))
-        for name in SHOWN.findall(page.read_text(encoding="utf-8"))
-    ]
     messages: dict[str, str] = {}
-    if not names:
-        return messages
-    package = griffe.load(names[0].split(".")[0], search_paths=[root / "src"], resolve_aliases=True)
-
-    def note(text: str, obj: griffe.Object) -> str:
-        messages.setdefault(
-            text, f"{Path(str(obj.filepath)).relative_to(root)}:{obj.docstring.lineno if obj.docstring else 1}"
-        )
-        return text
-
-    for name in names:
-        path = name.split(".")[1:]
-        for obj in _public(package[path] if path else package):
-            _map(parse(obj), functools.partial(note, obj=obj))
+    for page in sorted(root.glob("docs/en/api/*.md")):
+        for name in SHOWN.findall(page.read_text(encoding="utf-8")):
+            package, *path = name.split(".")
+            loaded = griffe.load(package, search_paths=[root / "src"], resolve_aliases=True)
+            for obj in _public(loaded[path] if path else loaded):
+                place = f"{Path(str(obj.filepath)).relative_to(root)}:{obj.docstring.lineno if obj.docstring else 1}"
+                translated(obj, partial(_note, messages, place))
     return messages
+
+
+def _note(messages: dict[str, str], place: str, text: str) -> str:
+    messages.setdefault(text, place)
+    return text
 
 
 def _public(obj: griffe.Object | griffe.Alias) -> Iterator[griffe.Object]:
@@ -107,24 +77,26 @@ def _public(obj: griffe.Object | griffe.Alias) -> Iterator[griffe.Object]:
             yield from _public(member)
 
 
-def _map(sections: list[griffe.DocstringSection], translate: Callable[[str], str]) -> None:
-    """Puts ``translate(text)`` in place of each text of a docstring."""
+def translated(obj: griffe.Object, translate: Callable[[str], str]) -> list[griffe.DocstringSection]:
+    """Sections of a Google docstring with ``translate(text)`` for each text; a lone example counts as examples."""
+    text = obj.docstring.value if obj.docstring else ""
+    docstring = griffe.Docstring(re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE), parent=obj)
+
+    def words(text: str) -> str:
+        if not text.strip() or text.startswith("    ") or text.lstrip().startswith(">>>"):  # code
+            return text
+        return translate(text.strip() if LAID_OUT.search(text) else " ".join(text.split()))
+
+    sections = docstring.parse("google", warnings=False)
     for section in sections:
         match section.value:
             case str(text):
-                section.value = "\n\n".join(_words(paragraph, translate) for paragraph in text.split("\n\n"))
+                section.value = "\n\n".join(map(words, text.split("\n\n")))
             case [(_, str()), *_] as examples:
-                section.value = [
-                    (kind, _words(text, translate) if kind.value == "text" else text) for kind, text in examples
-                ]
+                section.value = [(kind, words(text) if kind.value == "text" else text) for kind, text in examples]
             case list(elements):
                 for element in elements:
-                    element.description = _words(element.description, translate)
+                    element.description = words(element.description)
             case griffe.DocstringElement() as element:
-                element.description = _words(element.description, translate)
-
-
-def _words(text: str, translate: Callable[[str], str]) -> str:
-    if not text.strip() or text.startswith("    ") or text.lstrip().startswith(">>>"):  # code
-        return text
-    return translate(text.strip() if LAID_OUT.search(text) else " ".join(text.split()))
+                element.description = words(element.description)
+    return sections

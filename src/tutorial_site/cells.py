@@ -13,16 +13,14 @@ A printed value states its tolerance beside it: ``print(f"speedup = {x:.1f}")  #
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from tutorial_site import SiteError
 
-HEADER = re.compile(r"^# %%(?P<rest>.*)$")
-NAME = re.compile(r"^[a-z][a-z0-9_]*$")
-DIFFERS = re.compile(r'differs="([^"]+)"')
-CELL_TOLERANCE = re.compile(r'tolerance="(?P<number>[\d.]+)(?P<percent>%?)"')
-TOLERANCE = re.compile(r"""["'](?P<name>\w+) = .*#\s*tolerance:?\s*(?P<number>[\d.]+)(?P<percent>%?)""")
+CELL = re.compile(r"^# %%(?P<header>[^\n]*)(?P<code>.*?)(?=^# %%|\Z)", re.MULTILINE | re.DOTALL)
+HEADER = re.compile(r'\s*(?P<name>[a-z][a-z0-9_]*)(?P<options>(?:\s+(?:hidden|(?:differs|tolerance)="[^"]+"))*)\s*')
+OPTION = re.compile(r'(\w+)(?:="([^"]*)")?')
+TOLERANCE = re.compile(r"""["'](?P<name>\w+) = .*#\s*tolerance:?\s*(?P<share>[\d.]+%?)""")
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,11 @@ class Cell:
     @property
     def tolerances(self) -> dict[str, float]:
         """Relative tolerance of each printed value that states one."""
-        return {match["name"]: _share(match) for match in map(TOLERANCE.search, self.code.splitlines()) if match}
+        return {match["name"]: _share(match["share"]) for match in TOLERANCE.finditer(self.code)}
 
 
-def _share(match: re.Match[str]) -> float:
-    return float(match["number"]) / (100 if match["percent"] else 1)
+def _share(text: str) -> float:
+    return float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,16 @@ class Script:
     digest: str
 
     def __getitem__(self, name: str) -> Cell:
-        for cell in self.cells:
-            if cell.name == name:
-                return cell
-        raise KeyError(name)
+        return {cell.name: cell for cell in self.cells}[name]
 
     @property
     def recording(self) -> Path:
         """The notebook that holds what the script printed when it was recorded."""
         return self.path.with_suffix(".ipynb")
+
+    def place(self, name: str) -> str:
+        """Where a cell stands, for messages."""
+        return f"{self.path}:{self[name].line}: cell {name!r}"
 
 
 def digest(text: str) -> str:
@@ -72,47 +71,28 @@ def digest(text: str) -> str:
 
 
 def read_script(path: Path) -> Script:
-    """Parses a script; equal files are parsed once."""
-    return _parse(path, path.read_text(encoding="utf-8"))
+    """Reads a script as a set of named cells.
 
-
-@cache
-def _parse(path: Path, text: str) -> Script:
-    cells: list[Cell] = []
-    header, start, body = "", 0, list[str]()
-
-    def close() -> None:
-        code = "\n".join(body).strip("\n")
-        if not start:
-            if code.strip():
-                raise SiteError(f"{path}:1: code before the first '# %% name'")
-            return
-        words = header.split()
-        name = words[0] if words else ""
-        if not NAME.match(name):
+    Raises:
+        SiteError: code stands before the first cell, or a header is not as described above.
+    """
+    text = path.read_text(encoding="utf-8")
+    found = list(CELL.finditer(text))
+    if text[: found[0].start() if found else None].strip():
+        raise SiteError(f"{path}:1: code before the first '# %% name'")
+    cells: dict[str, Cell] = {}
+    for match in found:
+        line = text.count("\n", 0, match.start()) + 1
+        header = HEADER.fullmatch(match["header"])
+        if not header:
             raise SiteError(
-                f"{path}:{start}: a cell needs a name of a-z, 0-9 and _, as in '# %% adapter'; this one says {name!r}"
+                f"{path}:{line}: a cell needs a name of a-z, 0-9 and _, as in '# %% adapter', and perhaps hidden, "
+                f'differs="why" or tolerance="5%"; this one says {match["header"].strip()!r}'
             )
-        if any(cell.name == name for cell in cells):
-            raise SiteError(f"{path}:{start}: a second cell named {name!r}")
-        differs = DIFFERS.search(header)
-        tolerance = CELL_TOLERANCE.search(header)
-        cells.append(
-            Cell(
-                name,
-                code,
-                start,
-                differs=differs[1] if differs else None,
-                hidden="hidden" in words[1:],
-                tolerance=_share(tolerance) if tolerance else None,
-            )
-        )
-
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := HEADER.match(line):
-            close()
-            header, start, body = match["rest"].strip(), number, []
-        else:
-            body.append(line)
-    close()
-    return Script(path, tuple(cells), digest(text))
+        name, options = header["name"], dict(OPTION.findall(header["options"]))
+        if name in cells:
+            raise SiteError(f"{path}:{line}: a second cell named {name!r}")
+        tolerance = _share(options["tolerance"]) if "tolerance" in options else None
+        code = match["code"].strip("\n")
+        cells[name] = Cell(name, code, line, options.get("differs"), "hidden" in options, tolerance)
+    return Script(path, tuple(cells.values()), digest(text))

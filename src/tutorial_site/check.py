@@ -1,18 +1,17 @@
 """Everything that can be checked without running a script, in one list of problems."""
 
 import tempfile
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tutorial_site import SiteError, build, catalogue, manifests, numbers, parity, record, standard
 
 
-def _build(root: Path) -> Iterable[str]:
+def _build(root: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         return build.build(root, Path(folder))
 
 
-CHECKS: tuple[Callable[[Path], Iterable[str]], ...] = (
+CHECKS = (
     record.stale,
     manifests.problems,
     parity.problems,

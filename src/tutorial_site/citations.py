@@ -4,21 +4,20 @@
 published later, ``booktitle`` or ``journal`` says where and when ("ICLR 2022").
 """
 
-import codecs
 import html
-import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import latexcodec  # noqa: F401, registers the codec "ulatex"
 from pybtex.database import Entry, parse_string
 from pybtex.exceptions import PybtexError
+from pybtex.richtext import Text
 
 from tutorial_site import SiteError, nearest
-from tutorial_site.page import Construct, constructs
+from tutorial_site.page import constructs
+from tutorial_site.repository import pages
 
 BIBLIOGRAPHY = "docs/references.bib"
 MOST_AUTHORS = 8
@@ -53,27 +52,20 @@ class Work:
         named = [f"{given} {family}".strip() for given, family in self.authors if family != "others"]
         if len(named) < len(self.authors) or len(named) > MOST_AUTHORS:
             return ", ".join(named[:3]) + OTHERS[language]
-        return AND[language].join([", ".join(named[:-1]), named[-1]][len(named) == 1 :])
+        return AND[language].join(filter(None, [", ".join(named[:-1]), named[-1]]))
 
     @property
     def link(self) -> str:
         """Where the work can be read, or an empty string."""
         return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else self.url
 
-    def entry(self, language: str, title: str, link: str) -> str:
-        """The work in a list: authors, year, title, venue, link; ``title`` and ``link`` are their forms."""
-        where = link.format(url=self.link, text=f"arXiv:{self.arxiv}" if self.arxiv else self.url) if self.link else ""
-        names = f"{self.names(language)}{COMMA[language]}{self.year}{self.letter}"
-        return "".join(part + STOP[language] for part in (names, title.format(self.title), self.venue) if part) + where
-
-    def markdown(self, language: str) -> str:
-        """The work in a list, as Markdown."""
-        return self.entry(language, "*{}*", "[{text}]({url})").strip()
-
     def html(self, language: str) -> str:
-        """The work in a list, as HTML."""
-        safe = replace(self, title=html.escape(self.title), venue=html.escape(self.venue))
-        return safe.entry(language, '<cite lang="en">{}</cite>', '<a href="{url}">{text}</a>').strip()
+        """The work in a list, as HTML that Markdown takes as well: authors, year, title, venue, link."""
+        where = f'<a href="{self.link}">{f"arXiv:{self.arxiv}" if self.arxiv else self.url}</a>' if self.link else ""
+        title = f'<cite lang="en">{html.escape(self.title)}</cite>'
+        names = f"{self.names(language)}{COMMA[language]}{self.year}{self.letter}"
+        parts = [part + STOP[language] for part in (names, title, html.escape(self.venue)) if part]
+        return "".join([*parts, where]).strip()
 
 
 def read_bibliography(root: Path) -> dict[str, Work]:
@@ -113,8 +105,15 @@ def _work(key: str, entry: Entry) -> Work:
 
 def _plain(value: str) -> str:
     """A field without TeX: its accents as letters, no braces."""
-    text, _ = codecs.lookup("ulatex").decode(re.sub(r"\s+", " ", value))  # type: ignore[arg-type]
-    return re.sub(r"[{}]", "", text)
+    return " ".join(str(Text.from_latex(value)).split())
+
+
+def find(root: Path, key: str) -> Work:
+    """The work of a key; an unknown one raises ``SiteError``."""
+    works = read_bibliography(root)
+    if key not in works:
+        raise SiteError(f"{BIBLIOGRAPHY} has no {key!r}{nearest(key, works)}")
+    return works[key]
 
 
 def keys(body: str) -> list[str]:
@@ -126,39 +125,23 @@ def keys(body: str) -> list[str]:
     return [key.strip().lstrip("@") for key in body.split(";")]
 
 
-def find(root: Path, key: str) -> Work:
-    """The work of a key; an unknown one raises ``SiteError``."""
-    works = read_bibliography(root)
-    if key not in works:
-        raise SiteError(f"{BIBLIOGRAPHY} has no {key!r}{nearest(key, works)}")
-    return works[key]
-
-
-def label(root: Path, body: str, language: str) -> str:
-    """A citation as plain text: "(Hu et al., 2021)", in Chinese "（Hu 等，2021）"."""
-    return enclose([find(root, key).author_year(language) for key in keys(body)], language)
-
-
-def enclose(labels: Iterable[str], language: str) -> str:
-    """Joins labels in the parentheses of the language."""
+def label(root: Path, body: str, language: str, form: Callable[[Work, str], str] = lambda work, label: label) -> str:
+    """A citation: "(Hu et al., 2021)", in Chinese "（Hu 等，2021）"; ``form`` may turn each label into a link."""
+    works = [find(root, key) for key in keys(body)]
+    labels = [form(work, work.author_year(language)) for work in works]
     return f"（{'；'.join(labels)}）" if language == "zh" else f"({'; '.join(labels)})"
 
 
 def cited(root: Path, markdown: str) -> list[Work]:
-    """The works that a page cites, by author and year."""
-    found = {key for construct in constructs(markdown) for key in _cited(construct)}
-    return sorted(
-        (find(root, key) for key in found), key=lambda work: (work.authors[0][1].lower(), work.year, work.letter)
-    )
-
-
-def _cited(construct: Construct) -> list[str]:
-    if construct.kind == "cell":  # its caption may cite
-        return [key for inner in constructs(construct.body) for key in _cited(inner)]
-    return keys(construct.body) if construct.kind == "citation" else []
+    """The works that a page cites, captions included, by author and year."""
+    found: set[str] = set()
+    for construct in constructs(markdown):
+        inside = constructs(construct.body) if construct.kind == "cell" else [construct]
+        found.update(key for item in inside if item.kind == "citation" for key in keys(item.body))
+    works = [find(root, key) for key in found]
+    return sorted(works, key=lambda work: (work.authors[0][1].lower(), work.year, work.letter))
 
 
 def cited_in(root: Path, language: str) -> list[Work]:
     """The works that any page of a language cites."""
-    pages = sorted((root / "docs" / language).rglob("*.md"))
-    return cited(root, "\n\n".join(page.read_text(encoding="utf-8") for page in pages))
+    return cited(root, "\n\n".join(page.read_text(encoding="utf-8") for page in pages(root, language)))

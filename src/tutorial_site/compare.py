@@ -10,9 +10,9 @@ import html
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from tutorial_site.cells import Cell, Script
+from tutorial_site.recording import Output, text_of
 
 DEFAULT = 1e-3
 NEAR_ZERO = 1e-6
@@ -20,25 +20,21 @@ NUMBER = re.compile(r"[ ]*(?<![\w.])([-+−]?(?:\d[\d,]*)(?:\.\d+)?(?:[eE][-+]?\
 NAMED = re.compile(r"^(\w+) = ")
 TAG = re.compile(r"<(style|script).*?</\1>|<[^>]*>", re.DOTALL)
 
-Outputs = dict[str, list[dict[str, Any]]]
 
-
-def compare(script: Script, recorded: Outputs, got: Outputs) -> list[str]:
+def compare(script: Script, recorded: dict[str, list[Output]], got: dict[str, list[Output]]) -> list[str]:
     """Every difference between a recording and a new run, as lines that name script, cell and value."""
     return [
-        f"{script.path}:{cell.line}: cell {cell.name!r}: {difference}"
+        f"{script.place(cell.name)}: {difference}"
         for cell in script.cells
         for difference in compare_cell(cell, recorded.get(cell.name, []), got.get(cell.name, []))
     ]
 
 
-def compare_cell(cell: Cell, recorded: list[dict[str, Any]], got: list[dict[str, Any]]) -> list[str]:
+def compare_cell(cell: Cell, recorded: list[Output], got: list[Output]) -> Iterator[str]:
     """The differences between two lists of outputs of one cell."""
-    return [] if cell.differs else list(_outputs(cell, recorded, got))
-
-
-def _outputs(cell: Cell, recorded: list[dict[str, Any]], got: list[dict[str, Any]]) -> Iterator[str]:
     was, now = [_kind(output) for output in recorded], [_kind(output) for output in got]
+    if cell.differs:
+        return
     if was != now:
         yield f"gives {', '.join(now) or 'nothing'}; recorded: {', '.join(was) or 'nothing'}"
         return
@@ -47,19 +43,19 @@ def _outputs(cell: Cell, recorded: list[dict[str, Any]], got: list[dict[str, Any
             yield from _text(cell, plain(one), plain(other))
 
 
-def _kind(output: dict[str, Any]) -> str:
+def _kind(output: Output) -> str:
     data = output.get("data", {})
     image = next((kind for kind in data if kind.startswith("image/")), None)
     return image or ("table" if "text/html" in data else "text")
 
 
-def plain(output: dict[str, Any]) -> str:
+def plain(output: Output) -> str:
     """The text of an output; a table's is what it shows without its tags."""
     data = output.get("data", {})
     if "text/html" in data:
         rows = re.sub(r"</tr>\s*", "\n", "".join(data["text/html"]))
         return html.unescape("\n".join(" ".join(TAG.sub(" ", row).split()) for row in rows.split("\n")))
-    return "".join(output["text"] if output["output_type"] == "stream" else data.get("text/plain", ""))
+    return text_of(output)
 
 
 def _text(cell: Cell, recorded: str, got: str) -> Iterator[str]:
@@ -80,7 +76,7 @@ def _line(cell: Cell, recorded: str, got: str) -> Iterator[str]:
         return
     name = NAMED.match(recorded)
     for one, other in zip(was[1::2], now[1::2], strict=True):
-        stated = cell.tolerances.get(name[1], cell.tolerance) if name else cell.tolerance
+        stated = cell.tolerances.get(name[1] if name else "", cell.tolerance)
         if not close(one, other, stated):
             within = "exactly equal" if _whole(one, other) and stated is None else f"{100 * (stated or DEFAULT):g} %"
             yield f"{name[1] if name else repr(got)}: {other}, recorded {one} (tolerance: {within})"

@@ -1,7 +1,8 @@
 """Exercises: a skeleton that the reader fills in, its checker, and a solution."""
 
+import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tutorial_site import SiteError, nearest
 
@@ -25,18 +26,17 @@ def read_exercise(root: Path, body: str) -> Exercise:
     Raises:
         SiteError: A file is missing; names the nearest exercise that exists.
     """
-    skeleton = PurePosixPath("snippets") / body
+    skeleton = root / "snippets" / body
     checker, solution = skeleton.with_name(f"test_{skeleton.name}"), skeleton.parent / "solutions" / skeleton.name
-    names = [path.relative_to(root / "snippets").as_posix() for path in sorted(root.glob("snippets/*/exercises/*.py"))]
-    names = [name for name in names if "/test_" not in name]
+    tasks = [path for path in sorted(root.glob("snippets/*/exercises/*.py")) if not path.name.startswith("test_")]
+    names = [path.relative_to(root / "snippets").as_posix() for path in tasks]
     if body not in names:
-        raise SiteError(f"no exercise {skeleton}{nearest(body, names)}")
+        raise SiteError(f"no exercise snippets/{body}{nearest(body, names)}")
     for path in (checker, solution):
-        if not (root / path).is_file():
-            raise SiteError(f"exercise {body!r} lacks {path}")
-    return Exercise(_code(root / skeleton), f"pytest {checker}", _code(root / solution))
+        if not path.is_file():
+            raise SiteError(f"exercise {body!r} lacks {path.relative_to(root).as_posix()}")
+    return Exercise(_code(skeleton), f"pytest {checker.relative_to(root).as_posix()}", _code(solution))
 
 
 def _code(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.startswith("# %%")).strip("\n")
+    return re.sub(r"^# %%.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE).strip("\n")

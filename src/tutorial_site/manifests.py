@@ -18,27 +18,14 @@ from typing import Any
 
 from tutorial_site import SiteError
 from tutorial_site.imports import code_digest, modules
+from tutorial_site.repository import scripts, write_atomically
 
 KEYS = ("name", "seeds", "steps", "time", "losses", "metrics", "data")
 REPLAYED = 10  # steps
 CLOSE = 1e-3  # relative difference of two losses that count as the same
 METRICS = 0.05  # the same for metrics of a new training
-SMALL = 0.02  # absolute: two answers more or fewer of a hundred
+SMALL = 0.02  # absolute, for metrics: two answers more or fewer of a hundred
 LARGEST, ALL = 8_000_000, 60_000_000  # bytes of one weight file, and of all of them
-
-
-def training_scripts(root: Path, paths: Iterable[Path] = ()) -> list[Path]:
-    """All ``train_*.py``, or those among and below ``paths``."""
-    found = sorted(root.glob("snippets/*/train_*.py"))
-    return within(found, paths)
-
-
-def within(found: list[Path], paths: Iterable[Path]) -> list[Path]:
-    """Those of the found scripts that are among or below ``paths``; all of them where no path is given."""
-    wanted = [Path(os.path.abspath(path)) for path in paths]
-    if wanted and not all(any(script.is_relative_to(path) for script in found) for path in wanted):
-        raise SiteError(f"{', '.join(map(str, wanted))}: no such script there")
-    return [script for script in found if not wanted or any(script.is_relative_to(path) for path in wanted)]
 
 
 def manifest_of(root: Path, script: Path) -> Path:
@@ -62,40 +49,42 @@ def _read(path: Path) -> dict[str, Any]:
 
 def problems(root: Path) -> Iterator[str]:
     """What is wrong with the committed weights and manifests, a line each."""
-    trained = {manifest_of(root, script): script for script in training_scripts(root)}
+    trained = {manifest_of(root, script): script for script in scripts(root, long=True)}
     for manifest, script in trained.items():
         if not manifest.exists():
-            yield f"{script}: no {manifest.relative_to(root)}; run: python -m tutorial_site retrain {script.relative_to(root)}"
+            yield f"{script}: no {manifest.relative_to(root)}; {_retrain(root, script)}"
             continue
         content = _read(manifest)
         if missing := [key for key in KEYS if not content.get(key)]:
             yield f"{manifest}: without {', '.join(missing)}"
-        yield from _changed(root, script, manifest, content)
-    total = 0
-    for file in sorted(path for path in root.glob("src/llm_tutorial/*/weights/*/**/*") if path.is_file()):
+        if changed := _changed(root, script, content):
+            yield f"{manifest}: trained with other code in {', '.join(changed)}; run: python -m tutorial_site record"
+    sizes = {
+        path: path.stat().st_size for path in sorted(root.glob("src/llm_tutorial/*/weights/*/**/*")) if path.is_file()
+    }
+    for file, size in sizes.items():
         chapter, _, name = file.relative_to(root / "src/llm_tutorial").parts[:3]
-        size = file.stat().st_size
-        total += size
         if root / "src/llm_tutorial" / chapter / "weights" / name / "manifest.json" not in trained:
             yield f"{file}: weights without a script snippets/{chapter}/train_{name}.py"
         if file.suffix not in (".safetensors", ".json"):
             yield f"{file}: weights are safetensors and what describes them is JSON, nothing else"
         if size > LARGEST:
             yield f"{file}: {size:,} bytes; at most {LARGEST:,} belong in the repository"
-    if total > ALL:
+    if (total := sum(sizes.values())) > ALL:
         yield f"{root}/src/llm_tutorial: {total:,} bytes of weights; at most {ALL:,} in all"
 
 
-def _changed(root: Path, script: Path, manifest: Path, content: dict[str, Any]) -> Iterator[str]:
+def _retrain(root: Path, script: Path) -> str:
+    return f"run: python -m tutorial_site retrain {script.relative_to(root).as_posix()}"
+
+
+def _changed(root: Path, script: Path, content: dict[str, Any]) -> list[str]:
     was, now = content.get("code", {}), code(root, script)
-    if changed := sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name)):
-        yield f"{manifest}: trained with other code in {', '.join(changed)}; run: python -m tutorial_site record"
+    return sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
 
 
 def stamp(root: Path, script: Path) -> None:
     """Writes the digests of the code as it is now into the manifest of a training script."""
-    from tutorial_site.record import write_atomically
-
     manifest = manifest_of(root, script)
     content = _read(manifest) | {"code": code(root, script)}
     write_atomically(manifest, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -104,26 +93,28 @@ def stamp(root: Path, script: Path) -> None:
 def refresh(root: Path, paths: Iterable[Path] = ()) -> list[str]:
     """Replays ten steps of each run whose code changed; the same losses renew its digests."""
     refused = []
-    for script in training_scripts(root, paths):
+    for script in scripts(root, paths, long=True):
         manifest = manifest_of(root, script)
-        if not manifest.exists() or not list(_changed(root, script, manifest, _read(manifest))):
+        if not manifest.exists() or not _changed(root, script, _read(manifest)):
             continue
         print(f"{script.relative_to(root)}: its code changed, replaying {REPLAYED} steps", file=sys.stderr)
-        if difference := _differs(_read(manifest)["losses"], replay(root, script)):
-            refused.append(f"{script}: {difference}; run: python -m tutorial_site retrain {script.relative_to(root)}")
+        now = replay(root, script)
+        was = {run: _read(manifest)["losses"].get(run, [])[:REPLAYED] for run in now}
+        if different := next(differences(was, now, CLOSE), None if now else "the replay gave no losses"):
+            refused.append(f"{script}: {different}: this code trains something else; {_retrain(root, script)}")
         else:
             stamp(root, script)
     return refused
 
 
 def replay(root: Path, script: Path) -> dict[str, list[float]]:
-    """The losses of the first steps of a script's first run, trained now."""
+    """The losses of a script's first steps, trained now, by run."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "losses.json")
         _train(root, script, {"LLM_TUTORIAL_REPLAY": str(answer)})
         if not answer.exists():
             raise SiteError(f"{script}: wrote no losses when asked to replay (LLM_TUTORIAL_REPLAY)")
-        return _read(answer)["losses"]
+        return {run: losses[:REPLAYED] for run, losses in _read(answer)["losses"].items()}
 
 
 def _train(root: Path, script: Path, environment: dict[str, str]) -> None:
@@ -132,50 +123,32 @@ def _train(root: Path, script: Path, environment: dict[str, str]) -> None:
         raise SiteError(f"{script}: ended with code {done.returncode}")
 
 
-def _differs(recorded: dict[str, list[float]], now: dict[str, list[float]]) -> str | None:
-    if not now:
-        return "the replay gave no losses"
-    for run, losses in now.items():
-        if run not in recorded:
-            return f"the replay gave a run {run!r} that the manifest does not have"
-        for step, (one, other) in enumerate(zip(recorded[run][:REPLAYED], losses, strict=False), 1):
-            if not math.isclose(one, other, rel_tol=CLOSE):
-                return (
-                    f"run {run!r}, step {step}: loss {other:.5g}, recorded {one:.5g}: this code trains something else"
-                )
-        if len(losses) < min(REPLAYED, len(recorded[run])):
-            return f"the replay of {run!r} stopped after {len(losses)} steps"
-    return None
-
-
 def retrain(root: Path, paths: Iterable[Path] = ()) -> list[str]:
     """Trains from nothing, compares the metrics with the former ones and stamps what agrees."""
     different = []
-    for script in training_scripts(root, paths):
+    for script in scripts(root, paths, long=True):
         manifest = manifest_of(root, script)
         former = _read(manifest)["metrics"] if manifest.exists() else {}
         _train(root, script, {"LLM_TUTORIAL_RETRAIN": "1"})
         content = _read(manifest)
-        found = list(_metrics(former, content["metrics"], content.get("tolerance", METRICS)))
-        different += [f"{manifest}: {difference}" for difference in found]
-        if found:
-            different.append(
-                f"{manifest}: not stamped; where the new metrics are meant, run: python -m tutorial_site record"
-            )
+        if found := list(differences(former, content["metrics"], content.get("tolerance", METRICS), SMALL)):
+            found.append("not stamped; where the new metrics are meant, run: python -m tutorial_site record")
+            different += [f"{manifest}: {line}" for line in found]
         else:
             stamp(root, script)
     return different
 
 
-def _metrics(former: Any, now: Any, tolerance: float, name: str = "metrics") -> Iterator[str]:
-    if isinstance(former, dict) and isinstance(now, dict):
-        for key, value in former.items():
-            yield from _metrics(value, now.get(key), tolerance, f"{name}.{key}")
-    elif isinstance(former, list) and isinstance(now, list) and len(former) == len(now):
-        for index, (one, other) in enumerate(zip(former, now, strict=True)):
-            yield from _metrics(one, other, tolerance, f"{name}[{index}]")
-    elif isinstance(former, int | float) and isinstance(now, int | float):
-        if not math.isclose(former, now, rel_tol=tolerance, abs_tol=SMALL):
-            yield f"{name} is {now:.5g}, was {former:.5g} (tolerance {tolerance:.0%})"
-    elif former != now:
-        yield f"{name} is {now!r}, was {former!r}"
+def differences(was: Any, now: Any, tolerance: float, small: float = 0, name: str = "") -> Iterator[str]:
+    """Where nested results differ by more than a relative tolerance, or an absolute one; new ones are no difference."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in was:
+            yield from differences(was[key], now.get(key), tolerance, small, f"{name}.{key}" if name else key)
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for index, (one, other) in enumerate(zip(was, now, strict=True), 1):
+            yield from differences(one, other, tolerance, small, f"{name}, no. {index}")
+    elif isinstance(was, int | float) and isinstance(now, int | float):
+        if not math.isclose(was, now, rel_tol=tolerance, abs_tol=small):
+            yield f"{name}: {now:.5g}, recorded {was:.5g} (tolerance: {100 * tolerance:g} %)"
+    elif was != now:
+        yield f"{name}: {now!r}, recorded {was!r}"

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tutorial_site.page import constructs
+from tutorial_site.page import NO_PROSE, Construct, line_of, replace, spaces
+from tutorial_site.repository import pages
 
 TYPED = re.compile(
     r"(?P<percentage>\d+(?:\.\d+)? ?(?:[%％]|per\s?cent\b)|百分之\s*[\d零一二两三四五六七八九十百点]+)"
@@ -19,10 +20,6 @@ TYPED = re.compile(
 # Names with a point in them: versions, licences, papers.
 NAMES = re.compile(
     r"(?:Python|CC BY(?:-SA)?|Apache(?:-| License )?|glibc|CUDA)\s*-?\d+(?:\.\d+)*|\b\d{4}\.\d{4,5}\b", re.IGNORECASE
-)
-NO_PROSE = re.compile(
-    r"\]\([^)]*\)|\{\s*[:#][^}\n]*\}|<[^>\n]*>|https?://[^\s)）]+|^\[[^\]]+\]:.*$|\A---\n(?s:.*?)\n---$",
-    re.MULTILINE,
 )
 SENTENCE_END = re.compile(r"[。！？；]|[.!?;](?=[\s)\]”\"]|$)|\n(?=\s*(?:\n|[-*+|#>]|\d+\.\s))")
 CITED, THERE = "\0", "\1"  # a citation; any other construct
@@ -34,34 +31,26 @@ def typed(markdown: str) -> Iterator[tuple[int, str, str]]:
     >>> list(typed("It learns 3 things and is 3.5 % better.\n\nAs [@hu2021lora] says: 3 times less."))
     [(1, 'percentage', '3.5 %')]
     """
-    text = _blank(markdown)
+    text = replace(markdown, _mark)
+    for pattern in (NO_PROSE, NAMES):
+        text = pattern.sub(lambda match: spaces(match[0]), text)
     at = 0
     for end in [*(match.end() for match in SENTENCE_END.finditer(text)), len(text)]:
         if CITED not in text[at:end]:
             for match in TYPED.finditer(text, at, end):
-                yield text.count("\n", 0, match.start()) + 1, str(match.lastgroup), match[0]
+                yield line_of(text, match.start()), str(match.lastgroup), match[0]
         at = end
 
 
-def _blank(markdown: str) -> str:
-    """The page with everything that is no prose blanked out, and a mark where something is cited."""
-    text = list(markdown)
-
-    def blank(start: int, end: int, by: str = " ") -> None:
-        text[start:end] = [by if letter != "\n" else letter for letter in text[start:end]]
-
-    for item in constructs(markdown):
-        if item.kind == "cell":
-            continue  # its caption and alt text are prose
-        blank(item.start, item.end, CITED if item.kind == "citation" else THERE)
-    for pattern in (NO_PROSE, NAMES):
-        for match in pattern.finditer("".join(text)):
-            blank(match.start(), match.end())
-    return "".join(text)
+def _mark(construct: Construct) -> str:
+    """A construct is no prose, but the caption and the alt text of a cell are."""
+    if construct.kind == "cell":
+        return construct.source
+    return spaces(construct.source, CITED if construct.kind == "citation" else THERE)
 
 
 def problems(root: Path) -> Iterator[str]:
     """Every typed number of every page, with file and line."""
-    for page in sorted((root / "docs").glob("*/**/*.md")):
+    for page in pages(root):
         for line, kind, number in typed(page.read_text(encoding="utf-8")):
             yield f"{page}:{line}: a typed {kind}, {number!r}: bind it to a recorded value or cite its source"

@@ -13,7 +13,7 @@ Fenced and inline code is left alone.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 PATTERNS = {
@@ -31,31 +31,62 @@ PATTERNS = {
 CONSTRUCT = re.compile(
     "|".join(f"(?P<_{kind}>{pattern})" for kind, pattern in PATTERNS.items()), re.MULTILINE | re.DOTALL
 )
+HEADING = re.compile(
+    r"^(?P<level>#{1,6})[ ]+(?P<title>.*?)[ ]*(?:\{[^}\n]*#(?P<id>[\w.-]+)[^}\n]*\})?[ ]*$", re.MULTILINE
+)
+FIGURE = re.compile(r"!\[[^\]]*\]\((?P<file>[^)\s]+)[^)]*\)|<img[^>]*src=\"(?P<src>[^\"]+)\"|<svg\b")
+NO_PROSE = re.compile(  # targets of links, attributes, tags, addresses, front matter
+    r"\]\([^)]*\)|\{\s*[:#][^}\n]*\}|<[^>\n]*>|https?://[^\s)）]+|^\[[^\]]+\]:.*$|\A---\n(?s:.*?)\n---$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
 class Construct:
-    """A construct on a page: its kind, what stands inside it, and where."""
+    """A construct on a page: its kind, what stands inside it, its whole source, and where."""
 
     kind: str
     body: str
+    source: str
     start: int
-    end: int
     line: int
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.start + len(self.source)
+
+
+def _construct(match: re.Match[str]) -> Construct:
+    kind = next(kind for kind in PATTERNS if match[f"_{kind}"] is not None)
+    body = match[kind] if kind in match.groupdict() else match[0]
+    return Construct(kind, body, match[0], match.start(), line_of(match.string, match.start()))
 
 
 def constructs(markdown: str) -> Iterator[Construct]:
     """Every construct of a page in order, code (``fence``, ``code``) and comments among them."""
-    for match in CONSTRUCT.finditer(markdown):
-        kind = next(kind for kind in PATTERNS if match[f"_{kind}"] is not None)
-        body = match[kind] if kind in match.groupdict() else match[0]
-        yield Construct(kind, body, match.start(), match.end(), markdown.count("\n", 0, match.start()) + 1)
+    return map(_construct, CONSTRUCT.finditer(markdown))
 
 
-def prose(markdown: str) -> str:
-    """The page without its constructs and code; line ends stay, so line numbers hold."""
+def replace(markdown: str, put: Callable[[Construct], str], words: Callable[[str], str] = str) -> str:
+    """The page with ``put(construct)`` for each construct and ``words(text)`` for what stands between them."""
     pieces, at = [], 0
     for construct in constructs(markdown):
-        pieces += [markdown[at : construct.start], "\n" * markdown.count("\n", construct.start, construct.end)]
+        pieces += [words(markdown[at : construct.start]), put(construct)]
         at = construct.end
-    return "".join(pieces) + markdown[at:]
+    return "".join(pieces) + words(markdown[at:])
+
+
+def spaces(text: str, by: str = " ") -> str:
+    """As much blank as the text takes; its line ends stay."""
+    return re.sub(r"[^\n]", by, text)
+
+
+def blank(markdown: str) -> str:
+    """The page without its constructs and code; every letter stays where it is."""
+    return replace(markdown, lambda construct: spaces(construct.source))
+
+
+def line_of(text: str, position: int) -> int:
+    """The line of a position in a text."""
+    return text.count("\n", 0, position) + 1

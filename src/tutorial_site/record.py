@@ -13,7 +13,8 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,18 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_code_cell, new_notebook
 from tqdm import tqdm
 
 from tutorial_site import SiteError
 from tutorial_site.cells import Cell, Script, read_script
 from tutorial_site.compare import compare, compare_cell
 from tutorial_site.imports import library, packages
-from tutorial_site.manifests import within
-from tutorial_site.recording import read_recording
+from tutorial_site.recording import NOTEBOOK, SECONDS, Output, read_recording
+from tutorial_site.repository import scripts, write_atomically
 
-CLASSES = {10: "10 s", 60: "1 min", 300: "5 min"}
 LONGEST = 900  # seconds for one cell: well over the budget, so that a busy machine is no error
 KINDS = ("image/svg+xml", "image/png", "text/html", "text/plain")  # richest first
-ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -49,17 +49,14 @@ ENVIRONMENT = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
 # Figures are SVG without a date; the fixed salt makes the ids inside them the same in every run.
-MATPLOTLIB = "svg.hashsalt: llm-tutorial\n"
-SETUP = """
-try:
-    from matplotlib_inline.config import InlineBackend as _backend
-    _backend = _backend.instance(parent=get_ipython())
-    _backend.figure_formats = {"svg"}
-    _backend.print_figure_kwargs = {"bbox_inches": "tight", "metadata": dict.fromkeys(["Creator", "Date", "Format", "Type"])}
-    del _backend
-except ImportError:
-    pass
-"""
+FIGURES = {
+    "figure_formats": {"svg"},
+    "rc": {"svg.hashsalt": "llm-tutorial"},
+    "print_figure_kwargs": {
+        "bbox_inches": "tight",
+        "metadata": {"Creator": None, "Date": None, "Format": None, "Type": None},
+    },
+}
 # Processor time too: on a busy machine it says better than the clock how long a script takes.
 SPENT = """
 import json as _json, os as _os, sys as _sys
@@ -67,30 +64,23 @@ print(_json.dumps({"modules": sorted({name.partition(".")[0] for name in _sys.mo
 """
 
 
-class _Kernel(AsyncKernelManager):
+class Kernel(AsyncKernelManager):
     """A kernel of the Python that runs this, whatever kernels the user has installed."""
 
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"],
-            language="python",
-        )
+    kernel_spec = KernelSpec(
+        argv=[sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"]
+        + [f"--InlineBackend.{option}={value!r}" for option, value in FIGURES.items()],
+        language="python",
+    )
 
 
 @dataclass(frozen=True)
 class Run:
     """What one run of a script gave: outputs by cell name, packages with versions, seconds."""
 
-    outputs: dict[str, list[dict[str, Any]]]
+    outputs: dict[str, list[Output]]
     packages: dict[str, str]
     seconds: float
-
-
-def scripts(root: Path, paths: Iterable[Path] = ()) -> list[Path]:
-    """The scripts that have recordings: all of ``snippets/``, or those among and below ``paths``."""
-    found = sorted(path for path in root.glob("snippets/*/*.py") if not path.name.startswith("train_"))
-    return within(found, paths)
 
 
 def run(root: Path, script: Script, quiet: bool = False) -> Run:
@@ -100,33 +90,24 @@ def run(root: Path, script: Script, quiet: bool = False) -> Run:
         SiteError: a cell raised, ran too long or printed a path of this machine; the message has the
             script, the cell's name and the traceback.
     """
-    cells = [nbformat.v4.new_code_cell(cell.code, id=cell.name) for cell in script.cells]
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as settings:
-        matplotlibrc = Path(settings, "matplotlibrc")
-        matplotlibrc.write_text(MATPLOTLIB)
-        notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(SETUP), *cells, nbformat.v4.new_code_cell(SPENT)]
-        )
-        client = NotebookClient(notebook, km=_Kernel(), timeout=LONGEST, resources={"metadata": {"path": folder}})
-        environment = os.environ | ENVIRONMENT | {"MATPLOTLIBRC": str(matplotlibrc)}
+    cells = [new_code_cell(cell.code, id=cell.name) for cell in script.cells]
+    spent = new_code_cell(SPENT)
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(new_notebook(cells=[*cells, spent]), km=Kernel(), timeout=LONGEST)
         with (
-            client.setup_kernel(env=environment, cwd=folder),
-            tqdm(total=len(cells), desc=script.path.name, disable=quiet) as bar,
+            client.setup_kernel(env=os.environ | ENVIRONMENT, cwd=folder),
+            tqdm(cells, desc=script.path.name, disable=quiet) as bar,
         ):
-            client.execute_cell(notebook.cells[0], 0)
             start = time.perf_counter()
-            for index, cell in enumerate(script.cells, 1):
-                bar.set_postfix_str(cell.name)
-                _execute(client, notebook.cells[index], index, f"{script.path}:{cell.line}: cell {cell.name!r}")
-                bar.update()
+            for index, cell in enumerate(bar):
+                bar.set_postfix_str(cell.id)
+                _execute(client, cell, index, script.place(cell.id))
             seconds = time.perf_counter() - start
-            client.execute_cell(notebook.cells[-1], len(cells) + 1)
-        outputs = {cell.id: list(_clean(cell.outputs)) for cell in cells}
-        _refuse_machine(script, outputs, [folder, str(root), sys.prefix, str(Path.home())])
-    printed = "".join(output.text for output in notebook.cells[-1].outputs if output.get("name") == "stdout")
-    spent = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
-    versions = _versions(packages(root, script.path) & set(spent["modules"]))
-    return Run(outputs, versions, min(seconds, spent["seconds"]))
+            client.execute_cell(spent, len(cells))
+    outputs = {cell.id: shown(cell.outputs) for cell in cells}
+    _refuse_machine(script, outputs, [folder, str(root), sys.prefix, str(Path.home())])
+    said = json.loads("".join(output.text for output in spent.outputs if output.get("name") == "stdout"))
+    return Run(outputs, _versions(packages(root, script.path) & set(said["modules"])), min(seconds, said["seconds"]))
 
 
 def _execute(client: NotebookClient, cell: nbformat.NotebookNode, index: int, place: str) -> None:
@@ -142,40 +123,28 @@ def _execute(client: NotebookClient, cell: nbformat.NotebookNode, index: int, pl
         raise SiteError(f"{place}: its process died, perhaps for lack of memory") from None
 
 
-def _clean(outputs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Outputs that a page can show: no stderr, no widgets, streams that follow each other as one."""
-    printed: dict[str, Any] | None = None
+def shown(outputs: list[Output]) -> list[Output]:
+    """Outputs that a page can show: no stderr, no widgets, the richest form of each, prints in a row as one."""
+    kept: list[Output] = []
     for output in outputs:
-        if output["output_type"] == "stream":
-            if output["name"] != "stdout":
-                continue
-            if printed:
-                printed["text"] += output["text"]
-                continue
-            printed = {"output_type": "stream", "name": "stdout", "text": output["text"]}
-            yield printed
-            continue
         data = output.get("data", {})
-        if any("widget" in kind for kind in data):
-            continue
-        printed = None
         kind = next((kind for kind in KINDS if kind in data), None)
-        if kind:  # the richest form alone: the others would be a second, worse copy
-            yield {"output_type": "display_data", "data": {kind: data[kind]}, "metadata": {}}
+        if output.get("name") == "stdout":
+            if not kept or kept[-1]["output_type"] != "stream":
+                kept.append({"output_type": "stream", "name": "stdout", "text": ""})
+            kept[-1]["text"] += output["text"]
+        elif kind and not any("widget" in other for other in data):
+            kept.append({"output_type": "display_data", "data": {kind: data[kind]}, "metadata": {}})
+    return kept
 
 
-def _refuse_machine(script: Script, outputs: dict[str, list[dict[str, Any]]], folders: list[str]) -> None:
-    for cell, items in outputs.items():
+def _refuse_machine(script: Script, outputs: dict[str, list[Output]], folders: list[str]) -> None:
+    paths = re.compile("|".join(re.escape(folder) for folder in folders if len(folder) > 3))
+    for name, items in outputs.items():
         text = json.dumps(items, ensure_ascii=False)
-        for folder in folders:
-            if len(folder) > 3 and folder in text:
-                raise SiteError(
-                    f"{script.path}:{script[cell].line}: cell {cell!r} prints a path of this machine: {folder}"
-                )
-        if address := ADDRESS.search(text):
-            raise SiteError(
-                f"{script.path}:{script[cell].line}: cell {cell!r} prints an address in memory:{address[0]}"
-            )
+        for what, pattern in (("a path of this machine", paths), ("an address in memory", " at (0x[0-9a-f]{6,})")):
+            if found := re.search(pattern, text):
+                raise SiteError(f"{script.place(name)} prints {what}: {found[0]}")
 
 
 def _versions(names: set[str]) -> dict[str, str]:
@@ -190,104 +159,69 @@ def time_class(script: Script, seconds: float) -> str:
     >>> time_class(None, 12.0)
     '1 min'
     """
-    for limit, name in CLASSES.items():
+    for name, limit in SECONDS.items():
         if seconds <= limit:
             return name
-    raise SiteError(
-        f"{script.path}: took {seconds:.0f} s; a quick script has five minutes, what trains belongs in a train_*.py"
-    )
+    raise SiteError(f"{script.path}: took {seconds:.0f} s; a quick script has five minutes, train_*.py has more")
 
 
-def is_fresh(root: Path, path: Path) -> bool:
-    """Whether a script's recording is of this source and of this library code."""
-    script = read_script(path)
+def staleness(root: Path, path: Path) -> str | None:
+    """Why a script's recording is not of this source and this library code, or None."""
     try:
-        return read_recording(script).metadata.get("library") == library(root, path)
-    except SiteError:
-        return False
+        was, now = read_recording(read_script(path)).metadata.get("library", {}), library(root, path)
+    except SiteError as error:
+        return str(error)
+    if changed := sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name)):
+        return f"{path}: recorded with other code in {', '.join(changed)}; run: python -m tutorial_site record"
+    return None
 
 
 def stale(root: Path) -> Iterator[str]:
     """Names every script whose recording is missing or older than its source or library code."""
-    for path in scripts(root):
-        try:
-            recorded = read_recording(read_script(path)).metadata.get("library", {})
-        except SiteError as error:
-            yield str(error)
-            continue
-        now = library(root, path)
-        if changed := sorted(name for name in recorded.keys() | now.keys() if recorded.get(name) != now.get(name)):
-            yield f"{path}: recorded with other code in {', '.join(changed)}; run: python -m tutorial_site record"
+    yield from filter(None, (staleness(root, path) for path in scripts(root)))
     for recording in sorted(root.glob("snippets/*/*.ipynb")):
         if not recording.with_suffix(".py").exists():
             yield f"{recording}: a recording without its script"
 
 
-def record(root: Path, path: Path, quiet: bool = False) -> Path:
+def record(root: Path, path: Path, quiet: bool = False) -> None:
     """Runs a script and writes its recording, whole or not at all."""
     script = read_script(path)
-    code = {"source": script.digest, "library": library(root, path)}  # before the run, which may take minutes
+    metadata: dict[str, Any] = {"source": script.digest, "library": library(root, path)}  # before a run of minutes
     result = run(root, script, quiet)
-    metadata = code | {
+    metadata |= {
         "packages": result.packages,
         "date": datetime.date.today().isoformat(),
         "time": time_class(script, result.seconds),
     }
-    try:
-        former = read_recording(script, any_source=True)
-    except SiteError:
-        former = None
     outputs = result.outputs
-    if former:
-        same_code = all(former.metadata.get(key) == metadata[key] for key in ("source", "library", "packages"))
+    with suppress(SiteError):  # there is no former recording
+        former = read_recording(script, any_source=True)
+        same = {key for key in metadata if former.metadata.get(key) == metadata[key]}
         outputs = {
-            cell.name: _settle(cell, former.outputs.get(cell.name), outputs[cell.name], same_code)
-            for cell in script.cells
+            name: _settle(script[name], former.outputs.get(name), new, same >= {"source", "library", "packages"})
+            for name, new in outputs.items()
         }
-        if outputs == former.outputs and all(
-            former.metadata.get(key) == metadata[key] for key in ("source", "packages")
-        ):
-            metadata |= {"date": former.metadata["date"], "time": former.metadata["time"]}
-    write(script, outputs, metadata)
-    return script.recording
+        if outputs == former.outputs and same >= {"source", "packages"}:
+            metadata |= {key: former.metadata[key] for key in ("date", "time")}
+    cells = [
+        new_code_cell(cell.code, id=cell.name, outputs=nbformat.from_dict(outputs[cell.name])) for cell in script.cells
+    ]
+    notebook = new_notebook(cells=cells, metadata=NOTEBOOK | {"tutorial": metadata})
+    nbformat.validate(notebook)
+    write_atomically(script.recording, nbformat.writes(notebook, version=4) + "\n")
 
 
-def _settle(
-    cell: Cell, former: list[dict[str, Any]] | None, new: list[dict[str, Any]], same_code: bool
-) -> list[dict[str, Any]]:
+def _settle(cell: Cell, former: list[Output] | None, new: list[Output], same_code: bool) -> list[Output]:
     """The former outputs of a cell where the new ones say the same.
 
     After a change of the code, figures are taken anew, and so is text that may differ between machines:
     `compare` cannot tell what became of those.
     """
-    if former is None or compare_cell(cell, former, new):
+    if former is None or any(compare_cell(cell, former, new)):
         return new
     loose = cell.differs or any(kind.startswith("image/") for output in new for kind in output.get("data", {}))
     return new if loose and not same_code else former
-
-
-def write(script: Script, outputs: dict[str, list[dict[str, Any]]], metadata: dict[str, Any]) -> None:
-    """Writes a recording, whole or not at all."""
-    cells = [
-        nbformat.v4.new_code_cell(cell.code, id=cell.name, outputs=nbformat.from_dict(outputs[cell.name]))
-        for cell in script.cells
-    ]
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook = nbformat.v4.new_notebook(
-        cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}, "tutorial": metadata}
-    )
-    nbformat.validate(notebook)
-    write_atomically(script.recording, nbformat.writes(notebook, version=4) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file so that nobody ever sees half of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def rerun(root: Path, path: Path, quiet: bool = False) -> list[str]:

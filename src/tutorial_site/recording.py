@@ -11,6 +11,13 @@ from tutorial_site import SiteError
 from tutorial_site.cells import Script
 
 VALUE = re.compile(r"^(?P<name>[A-Za-z_]\w*) = (?P<value>.+)$", re.MULTILINE)
+SECONDS = {"10 s": 10, "1 min": 60, "5 min": 300}  # the classes of run time
+NOTEBOOK = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+Output = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -18,39 +25,34 @@ class Recording:
     """Outputs by cell name, and the metadata of the run.
 
     ``outputs[cell]`` is a list of nbformat outputs (``stream``, ``display_data``, ``execute_result``).
-    ``metadata`` has ``source`` (the script's digest), ``packages`` (name to version), ``date``
-    (ISO) and ``time`` (the run-time class: "10 s", "1 min" or "5 min").
+    ``metadata`` has ``source`` (the script's digest), ``library`` (digests of the code it uses), ``packages``
+    (name to version), ``date`` (ISO) and ``time`` (the run-time class, a key of ``SECONDS``).
     """
 
-    path: Path
-    outputs: dict[str, list[dict[str, Any]]]
+    outputs: dict[str, list[Output]]
     metadata: dict[str, Any]
-
-    def text(self, cell: str) -> str:
-        """Everything the cell printed, and the plain text of its results."""
-        return "".join(_text(output) for output in self.outputs[cell])
 
     def values(self, cell: str) -> dict[str, str]:
         """The lines ``name = value`` that the cell printed, as they stand."""
-        return {match["name"]: match["value"].strip() for match in VALUE.finditer(self.text(cell))}
+        printed = "".join(map(text_of, self.outputs[cell]))
+        return {match["name"]: match["value"].strip() for match in VALUE.finditer(printed)}
 
 
-def _text(output: dict[str, Any]) -> str:
-    if output["output_type"] == "stream":
-        return "".join(output["text"])
-    return "".join(output.get("data", {}).get("text/plain", ""))
+def text_of(output: Output) -> str:
+    """What an output printed, or its plain text."""
+    return "".join(
+        output["text"] if output["output_type"] == "stream" else output.get("data", {}).get("text/plain", "")
+    )
 
 
 def read_recording(script: Script, any_source: bool = False) -> Recording:
     """Reads a script's recording; it must exist and, unless ``any_source``, be that of this very source."""
-    path = script.recording
+    path, command = script.recording, f"run: python -m tutorial_site record {script.path}"
     if not path.exists():
-        raise SiteError(f"{script.path}: no recording; run: python -m tutorial_site record {script.path}")
+        raise SiteError(f"{script.path}: no recording; {command}")
     recording = _read(path, path.stat().st_mtime_ns)
     if recording.metadata.get("source") != script.digest and not any_source:
-        raise SiteError(
-            f"{script.path}: changed since it was recorded; run: python -m tutorial_site record {script.path}"
-        )
+        raise SiteError(f"{script.path}: changed since it was recorded; {command}")
     return recording
 
 
@@ -58,4 +60,4 @@ def read_recording(script: Script, any_source: bool = False) -> Recording:
 def _read(path: Path, modified: int) -> Recording:
     notebook = json.loads(path.read_text(encoding="utf-8"))
     outputs = {cell["id"]: cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code"}
-    return Recording(path, outputs, notebook["metadata"]["tutorial"])
+    return Recording(outputs, notebook["metadata"]["tutorial"])

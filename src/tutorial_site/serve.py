@@ -5,23 +5,23 @@ site has two builders.
 """
 
 import logging
-import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from mkdocs.livereload import LiveReloadServer
 
-from tutorial_site.build import CONFIGS, LANGUAGES, build_language
+from tutorial_site.build import CONFIGS, FOLDERS, build_language
 
-WATCHED = (
-    "docs",
+SHARED = (
+    "mkdocs.yml",
+    "docs/references.bib",
+    "docs/zh/assets",
     "snippets",
     "src/llm_tutorial",
     "src/tutorial_site/theme",
     "src/tutorial_site/locale",
-    *CONFIGS.values(),
 )
-IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 log = logging.getLogger("tutorial_site.serve")
 
 
@@ -30,15 +30,15 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("mkdocs").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="tutorial-serve-") as folder:
-        site = Path(folder)
-        builder = Builder(root, site, f"http://{host}:{port}/")
+        site, url = Path(folder), f"http://{host}:{port}/"
+        builder = Builder(root, site)
         server = LiveReloadServer(builder, host, port, str(site), polling_interval=0.2)
         server.error_handler = lambda code: (site / "404.html").read_bytes() if code == 404 else None
         builder()
-        for path in WATCHED:
+        for path in ("docs", *SHARED, *CONFIGS.values()):
             if (root / path).exists():
                 server.watch(str(root / path))
-        log.info(f"中文 {builder.url}    English {builder.url}en/    (Ctrl-C to stop)")
+        log.info(f"中文 {url}    English {url}en/    (Ctrl-C to stop)")
         try:
             server.serve()
         except KeyboardInterrupt:
@@ -50,14 +50,14 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
 class Builder:
     """Builds the languages whose files changed since the last call."""
 
-    def __init__(self, root: Path, site: Path, url: str) -> None:
-        self.root, self.site, self.url = root, site, url
-        self.seen: dict[Path, int] = {}
+    def __init__(self, root: Path, site: Path) -> None:
+        self.root, self.site = root, site
+        self.seen: dict[str, dict[Path, int]] = {}
 
     def __call__(self) -> None:
         """Builds what is needed; a mistake is said, and the former pages stay."""
         for language in self.changed():
-            problems = build_language(self.root, language, self.site, self.url)
+            problems = build_language(self.root, language, self.site)
             for problem in problems:
                 log.error(problem)
             if not problems:
@@ -65,25 +65,12 @@ class Builder:
 
     def changed(self) -> list[str]:
         """The languages that the edits since the last call touch."""
-        now = {path: path.stat().st_mtime_ns for path in _files(self.root)}
-        edited = {path for path in now.keys() | self.seen.keys() if now.get(path) != self.seen.get(path)}
-        self.seen = now
-        return [language for language in LANGUAGES if any(self._touches(path, language) for path in edited)]
+        before, self.seen = self.seen, {language: dict(self._sources(language)) for language in FOLDERS}
+        return [language for language in FOLDERS if self.seen[language] != before.get(language)]
 
-    def _touches(self, path: Path, language: str) -> bool:
-        """A page or configuration belongs to one language; everything else, assets included, to both."""
-        parts = path.relative_to(self.root).parts
-        if parts[0] == CONFIGS["en"]:
-            return language == "en"
-        return parts[0] != "docs" or parts[1] == language or parts[1] not in LANGUAGES or "assets" in parts
-
-
-def _files(root: Path) -> list[Path]:
-    found: list[Path] = []
-    for watched in WATCHED:
-        if (root / watched).is_file():
-            found.append(root / watched)
-        for folder, folders, names in os.walk(root / watched):
-            folders[:] = [name for name in folders if name not in IGNORED]
-            found += [Path(folder, name) for name in names]
-    return found
+    def _sources(self, language: str) -> Iterator[tuple[Path, int]]:
+        """The files that a language is made of, with their times; those of the other language are not among them."""
+        for name in (*SHARED, CONFIGS[language], f"docs/{language}"):
+            for path in (self.root / name, *(self.root / name).rglob("*")):
+                if path.is_file() and path.suffix != ".pyc":
+                    yield path, path.stat().st_mtime_ns

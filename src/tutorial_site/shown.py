@@ -4,22 +4,22 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tutorial_site import SiteError, nearest
 from tutorial_site.cells import Cell, Script, read_script
-from tutorial_site.page import constructs
-from tutorial_site.recording import read_recording
+from tutorial_site.page import Construct, constructs, replace
+from tutorial_site.recording import SECONDS, Output, read_recording
+from tutorial_site.repository import is_long
 
-SECONDS = {"10 s": 10, "1 min": 60, "5 min": 300}
 CELL = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?P<options>.*)", re.DOTALL)
 OPTION = re.compile(r'\s+(\w+)=(?:"([^"]*)"|([^\s"]+))')
 OPTIONS = {"output": ("only", "hide"), "code": ("fold",), "alt": (), "caption": ()}
 VALUE = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?::(?P<format>\S+))?")
 FIGURES = ("image/svg+xml", "image/png")
 SCALES = {"万": 1e4, "亿": 1e8, "k": 1e3, "M": 1e6, "B": 1e9}
-SCALED = re.compile(rf"(?P<format>,?(?:\.\d+)?)(?P<unit>[{''.join(SCALES)}])")
+SCALED = re.compile(rf",?(\.\d+)?[{''.join(SCALES)}]")
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -29,7 +29,7 @@ class Shown:
 
     script: Script
     cell: Cell
-    outputs: list[dict[str, Any]]
+    outputs: list[Output]
     code: str  # "show", "fold" or "hide"
     alt: str
     caption: str
@@ -43,11 +43,6 @@ def find_script(root: Path, name: str) -> Script:
     return read_script(root / "snippets" / name)
 
 
-def is_long(script: Script) -> bool:
-    """Whether the script is a long run, which has a manifest and no recording."""
-    return script.path.name.startswith("train_")
-
-
 def read_shown(root: Path, body: str) -> Shown:
     """Finds the cell of ``{* lora/low_rank.py#adapter output=only alt="…" *}`` and what it printed.
 
@@ -58,27 +53,33 @@ def read_shown(root: Path, body: str) -> Shown:
     if not match:
         raise SiteError(f"a cell reads {{* lora/low_rank.py#name *}}, not {body!r}")
     script, options = find_script(root, match["path"]), _options(match["options"])
-    names = [cell.name for cell in script.cells]
+    names, place = [cell.name for cell in script.cells], f"snippets/{match['path']}: cell {match['name']!r}"
     if match["name"] not in names:
         raise SiteError(f"snippets/{match['path']} has no cell {match['name']!r}{nearest(match['name'], names)}")
-    cell, place = script[match["name"]], f"snippets/{match['path']}: cell {match['name']!r}"
-    output = options.get("output", "hide" if is_long(script) else "")
-    if cell.hidden:
-        raise SiteError(f"{place} is hidden; no page shows it")
-    if is_long(script) and output == "only":
+    cell, long = script[match["name"]], is_long(script.path)
+    output, alt = options.get("output", "hide" if long else ""), options.get("alt", "")
+    if long and output != "hide":
         raise SiteError(f"{place} belongs to a long run, which records no output")
     outputs = [] if output == "hide" else read_recording(script).outputs[cell.name]
-    if output == "only" and not outputs:
-        raise SiteError(f"{place} printed and drew nothing")
-    figures, alt = sum(map(bool, map(figure, outputs))), options.get("alt", "")
-    if figures > 1:
-        raise SiteError(f"{place} draws {figures} figures; one alt text describes one")
-    if figures and not alt.strip():
-        raise SiteError(f'{place} draws a figure; it needs alt="…"')
-    if alt and not figures:
-        raise SiteError(f"{place} draws no figure; alt says nothing")
+    figures = sum(map(bool, map(figure, outputs)))
+    for wrong, why in (
+        (cell.hidden, "is hidden; no page shows it"),
+        (output == "only" and not outputs, "printed and drew nothing"),
+        (figures > 1, f"draws {figures} figures; one alt text describes one"),
+        (figures and not alt.strip(), 'draws a figure; it needs alt="…"'),
+        (alt and not figures, "draws no figure; alt says nothing"),
+    ):
+        if wrong:
+            raise SiteError(f"{place} {why}")
     code = "hide" if output == "only" else options.get("code", "show")
-    return Shown(script, cell, outputs, code, alt, options.get("caption", ""))
+    return Shown(script, cell, outputs, code, replace(alt, partial(_plain, root)), options.get("caption", ""))
+
+
+def _plain(root: Path, construct: Construct) -> str:
+    """What stands for a construct in an alt text, which may hold values."""
+    if construct.kind != "value":
+        raise SiteError(f"{construct.source!r} cannot stand in an alt text")
+    return read_value(root, construct.body)
 
 
 def _options(text: str) -> dict[str, str]:
@@ -94,7 +95,7 @@ def _options(text: str) -> dict[str, str]:
     return options
 
 
-def figure(output: dict[str, Any]) -> str | None:
+def figure(output: Output) -> str | None:
     """The image type that a page shows of an output, or None."""
     return next((kind for kind in FIGURES if kind in output.get("data", {})), None)
 
@@ -107,24 +108,19 @@ def read_value(root: Path, body: str) -> str:
     """
     match = VALUE.fullmatch(body)
     if not match:
-        raise SiteError(
-            f"a value reads {{= lora/low_rank.py#name =}} or {{= lora/low_rank.py#name:.1f =}}, not {body!r}"
-        )
-    script, name = find_script(root, match["path"]), match["name"]
-    if is_long(script):
-        raise SiteError(
-            f"snippets/{match['path']} is a long run; print the value in a quick script and take it from there"
-        )
+        raise SiteError(f"a value reads {{= lora/low_rank.py#name =}}, perhaps with a format, #name:.1f, not {body!r}")
+    script, name, place = find_script(root, match["path"]), match["name"], f"snippets/{match['path']}"
+    if is_long(script.path):
+        raise SiteError(f"{place} is a long run; print the value in a quick script and take it from there")
     recording = read_recording(script)
     values = [(cell, *item) for cell in recording.outputs for item in recording.values(cell).items()]
     found = {cell: value for cell, key, value in values if key == name}
     if not found:
-        raise SiteError(
-            f"snippets/{match['path']} prints no value {name!r}{nearest(name, [key for _, key, _ in values])}"
-        )
+        raise SiteError(f"{place} prints no value {name!r}{nearest(name, [key for _, key, _ in values])}")
     if len(found) > 1:
-        raise SiteError(f"snippets/{match['path']}: value {name!r} is printed by cells {' and '.join(found)}")
-    return format_value(next(iter(found.values())), match["format"] or "")
+        raise SiteError(f"{place}: value {name!r} is printed by cells {' and '.join(found)}")
+    [value] = found.values()
+    return format_value(value, match["format"] or "")
 
 
 def format_value(text: str, form: str = "") -> str:
@@ -148,13 +144,14 @@ def format_value(text: str, form: str = "") -> str:
         raise SiteError(f"the value {text!r} is not a number and takes no format") from None
     if form == "%":
         return _typeset(f"{100 * number:.3g}%")
+    unit = ""
+    if SCALED.fullmatch(form):
+        form, unit = form[:-1] + ("f" if "." in form else "g"), form[-1]
+        number /= SCALES[unit]
+    elif re.fullmatch(r"[-+\d,]+", text):
+        number = int(number)
     try:
-        if scaled := SCALED.fullmatch(form):
-            digits = format(
-                number / SCALES[scaled["unit"]], scaled["format"] + ("f" if "." in scaled["format"] else "g")
-            )
-            return _typeset(digits) + (" " if scaled["unit"] in "万亿" else "") + scaled["unit"]
-        return _typeset(format(int(number) if re.fullmatch(r"[-+\d,]+", text) else number, form))
+        return _typeset(format(number, form)) + (f" {unit}" if unit in ("万", "亿") else unit)
     except ValueError as error:
         raise SiteError(f"format {form!r}: {error}") from None
 
@@ -170,7 +167,7 @@ def page_scripts(root: Path, markdown: str) -> list[Script]:
     """The quick scripts whose cells or values a page shows, in the order of their first mention."""
     bodies = [construct.body for construct in constructs(markdown) if construct.kind in ("cell", "value")]
     names = dict.fromkeys(body.split("#")[0] for body in bodies if "#" in body)
-    return [script for script in (find_script(root, name) for name in names) if not is_long(script)]
+    return [script for script in (find_script(root, name) for name in names) if not is_long(script.path)]
 
 
 def run_time(scripts: Iterable[Script], language: str) -> str:

@@ -7,33 +7,40 @@ Python-Markdown extension, so that another site generator shows them as well.
 import logging
 import posixpath
 import re
-from html import unescape
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urljoin
 
 import jieba
 import mkdocs_jupyter.config
+import nbformat
+from markdown.extensions.toc import nest_toc_tokens
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
-from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import get_toc
+from nbconvert.exporters.templateexporter import default_filters
 
 from tutorial_site import SiteError, notebooks, shown
-from tutorial_site.build import LANGUAGES
+from tutorial_site.build import FOLDERS
 from tutorial_site.cells import Script
-from tutorial_site.extension import image_html, table_html
 from tutorial_site.recording import read_recording
+from tutorial_site.repository import write_atomically
 from tutorial_site.wheel import build_wheel
 
 NOTEBOOKS = "notebooks/"  # where notebook views stand on the site
-HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)(?:<a[^>]*>¶</a>)?</h\1>", re.DOTALL)
+HEADING = re.compile(r'<h([1-6]) id="([^"]*)">(.*?)</h\1>', re.DOTALL)
+FIRST = ("torch", "transformers", "peft")  # among the packages that a page was checked with
 
-PLAIN = re.compile(r"<pre><span></span>(?!<code)(.*?)</pre>", re.DOTALL)
-TABLE = re.compile(r'(<div class="output-table"[^>]*>)(.*?)</div>', re.DOTALL)
-FIGURE = re.compile(r'<figure data-alt="(?P<alt>[^"]*)" data-kind="(?P<kind>[^"]*)">(?P<data>.*?)</figure>', re.DOTALL)
+# What Material's templates leave to be wished for: a dialog and sections of the menu without names of
+# their own, and links for which its script asks every page for the site maps of both languages.
+SEARCH = {"zh": "搜索", "en": "Search"}
+MENDED = {
+    r'role="dialog">': 'role="dialog" aria-label="SEARCH">',
+    r'(<nav class="md-nav" data-md-level="[1-9]") aria-labelledby="[^"]*" aria-expanded="[^"]*"': r'\1 role="presentation"',
+    r'\s*<link rel="alternate"[^>]*>': "",
+}
 
 
 def _root(config: MkDocsConfig) -> Path:
@@ -44,10 +51,9 @@ def _language(config: MkDocsConfig) -> str:
     return str(config.theme["language"])
 
 
-def _home(config: MkDocsConfig, language: str) -> str:
-    """The way from the home of this language to that of another."""
-    here, there = LANGUAGES[_language(config)], LANGUAGES[language]
-    return "" if here == there else "../" * bool(here) + (f"{there}/" if there else "")
+def _up(config: MkDocsConfig) -> str:
+    """The way from the home of this language to that of the whole site."""
+    return "../" if FOLDERS[_language(config)] else ""
 
 
 def _scripts(root: Path, markdown: str) -> list[Script]:
@@ -57,8 +63,8 @@ def _scripts(root: Path, markdown: str) -> list[Script]:
         return []
 
 
-def _notebook_uri(page_uri: str) -> str:
-    path = PurePosixPath(page_uri)
+def _notebook_uri(page: File) -> str:
+    path = PurePosixPath(page.src_uri)
     return NOTEBOOKS + str(path.with_name(f"{'overview' if path.stem == 'index' else path.stem}.ipynb"))
 
 
@@ -66,10 +72,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Gives each language its address, and notebook views a template without styles and hosts of their own."""
     jieba.setLogLevel(logging.WARNING)
     mkdocs_jupyter.config.settings.templates_dir = str(Path(__file__).parent / "templates")
-    for other in config.extra["alternate"]:
-        other["link"] = _home(config, other["lang"])
+    default_filters["view"] = notebooks.view  # for the template there
     if config.site_url:
-        config.site_url = urljoin(config.site_url, f"{LANGUAGES[_language(config)]}/".lstrip("/"))
+        config.site_url = urljoin(config.site_url, FOLDERS[_language(config)])
     return config
 
 
@@ -77,11 +82,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds what does not stand in ``docs``: shared assets, scripts, notebooks and the wheel."""
     root, language = _root(config), _language(config)
-    extra: dict[str, Path] = {}
-    shared = root / "docs" / "zh" / "assets"
-    extra |= {f"assets/{path.relative_to(shared).as_posix()}": path for path in shared.rglob("*") if path.is_file()}
+    extra = {path.relative_to(root / "docs/zh").as_posix(): path for path in root.glob("docs/zh/assets/**/*.*")}
     extra |= {path.relative_to(root).as_posix(): path for path in sorted(root.glob("snippets/**/*.py"))}
-    if language == "zh":
+    if not _up(config):
         wheel = build_wheel(root)
         extra |= {wheel.name: wheel, "constraints.txt": root / "constraints.txt"}
     for uri, path in extra.items():
@@ -90,143 +93,89 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = str(root / "build" / language)
     for page in list(files.documentation_pages()):
         if _scripts(root, page.content_string):
-            files.append(File(_notebook_uri(page.src_uri), made, config.site_dir, config.use_directory_urls))
+            files.append(File(_notebook_uri(page), made, config.site_dir, config.use_directory_urls))
     return files
 
 
 @event_priority(-100)
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Writes the notebook of a page; gives a notebook view the headings and formulas of its page."""
+    """Writes the notebook of a page and gathers the page's foot; finishes a notebook view."""
     if page.file.src_uri.startswith(NOTEBOOKS):
         return _notebook_view(html, page, config)
-    if notebook := files.get_file_from_path(_notebook_uri(page.file.src_uri)):
+    if notebook := files.get_file_from_path(_notebook_uri(page.file)):
         _write_notebook(notebook, page, config, files)
+        page.meta["foot"] = _foot(notebook, page, config)
     return html
+
+
+def _download(notebook: File) -> str:
+    """Where mkdocs-jupyter puts a notebook: beside its view."""
+    return posixpath.join(posixpath.dirname(notebook.url), posixpath.basename(notebook.src_uri))
 
 
 def _write_notebook(notebook: File, page: Page, config: MkDocsConfig, files: Files) -> None:
     """Addresses in it are absolute on a server; in the archive they start from where the notebook lies."""
-    root, language = _root(config), _language(config)
-    folder = posixpath.dirname(_downloads(page.file.src_uri, config)[0])
-    home = config.site_url or posixpath.relpath(".", folder) + "/"
-    top = urljoin(home, "../") if LANGUAGES[language] and config.site_url else home + "../" * bool(LANGUAGES[language])
+    home = config.site_url or posixpath.relpath(".", posixpath.dirname(_download(notebook))) + "/"
+    top = urljoin(home, _up(config)) if config.site_url else home + _up(config)
 
     def resolve(target: str) -> str:
-        uri = (
-            posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), target))
-            if target
-            else page.file.src_uri
-        )
+        folder = posixpath.dirname(page.file.src_uri)
+        uri = posixpath.normpath(posixpath.join(folder, target)) if target else page.file.src_uri
         file = files.get_file_from_path(uri)
         return home + (file.url.removeprefix("./") if file else uri)
 
-    wheel = f"{top}{build_wheel(root).name}"
-    install = [
-        f"llm-tutorial[snippets] @ {wheel}" if config.site_url else f"{wheel}[snippets]",
-        "-c",
-        f"{top}constraints.txt",
-    ]
-    text = notebooks.page_notebook(root, language, page.markdown or "", resolve, install)
-    notebooks.write(Path(str(notebook.abs_src_path)), text)
-
-
-def _downloads(page_uri: str, config: MkDocsConfig) -> tuple[str, str]:
-    """Where the notebook of a page lies on the site, and its view."""
-    uri = PurePosixPath(_notebook_uri(page_uri))
-    if config.use_directory_urls:
-        return f"{uri.with_suffix('')}/{uri.name}", f"{uri.with_suffix('')}/"
-    return str(uri), str(uri.with_suffix(".html"))
+    wheel = top + build_wheel(_root(config)).name
+    package = f"llm-tutorial[snippets] @ {wheel}" if config.site_url else f"{wheel}[snippets]"
+    made = notebooks.page_notebook(
+        _root(config), _language(config), page.markdown or "", resolve, [package, "-c", f"{top}constraints.txt"]
+    )
+    write_atomically(Path(str(notebook.abs_src_path)), nbformat.writes(made) + "\n")
 
 
 def _notebook_view(html: str, page: Page, config: MkDocsConfig) -> str:
-    """Formulas as MathML, links into this site relative, headings with the ids of the page, no search."""
-    ids = iter(notebooks.heading_ids(Path(str(page.file.abs_src_path))))
-    tokens: list[dict[str, Any]] = []
-
-    def heading(match: re.Match[str]) -> str:
-        level, text = int(match[1]), match[2]
-        anchor = next(ids, f"section-{len(tokens) + 1}")
-        name = re.sub(r"<[^>]+>", "", text)
-        tokens.append({"level": level, "id": anchor, "name": name, "html": text, "data-toc-label": "", "children": []})
-        return f'<h{level} id="{anchor}">{text}</h{level}>'
-
-    html = HEADING.sub(heading, notebooks.with_formulas(html))
-    html = TABLE.sub(lambda match: match[1] + table_html(match[2]) + "</div>", html)
-    html = FIGURE.sub(
-        lambda match: f"<figure>{image_html(match['kind'], unescape(match['data']), unescape(match['alt']))}</figure>",
-        html,
-    )
-    html = PLAIN.sub(r"<pre><span></span><code>\1</code></pre>", html)
+    """Links into this site relative, a table of contents with the ids of the page, no search."""
+    keys = ("level", "id", "name", "html", "data-toc-label")
+    tokens = [
+        dict(zip(keys, (int(level), anchor, re.sub(r"<[^>]+>", "", text), text, ""), strict=True))
+        for level, anchor, text in HEADING.findall(html)
+    ]
+    page.toc = get_toc(nest_toc_tokens(tokens))  # type: ignore[arg-type]
+    page.meta.update({"search": {"exclude": True}, "robots": "noindex"})
     if config.site_url:
-        depth = page.url.count("/")
-        html = html.replace(f'href="{config.site_url}', 'href="' + "../" * depth)
-    page.toc = get_toc(_nested(tokens))  # type: ignore[arg-type]
-    page.meta["search"] = {"exclude": True}
-    page.meta["robots"] = "noindex"
+        html = html.replace(f'href="{config.site_url}', 'href="' + "../" * page.url.count("/"))
     return re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
 
 
-def _nested(tokens: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Flat headings as the tree that MkDocs takes."""
-    roots: list[dict[str, Any]] = []
-    path: list[dict[str, Any]] = []
-    for token in tokens:
-        while path and path[-1]["level"] >= token["level"]:
-            path.pop()
-        (path[-1]["children"] if path else roots).append(token)
-        path.append(token)
-    return roots
-
-
-def on_page_context(context: dict[str, Any], page: Page, config: MkDocsConfig, nav: Navigation) -> dict[str, Any]:
-    """Tells the templates the address in each language, and what stands at the foot of the page."""
-    address = page.url.removeprefix("./")
-    for other in config.extra["alternate"]:
-        other["link"] = "../" * address.count("/") + _home(config, other["lang"]) + address or "./"
-    context["foot"] = _foot(page, config)
-    return context
-
-
-def _foot(page: Page, config: MkDocsConfig) -> dict[str, Any] | None:
-    root, uri = _root(config), page.file.src_uri
-    view = uri.startswith(NOTEBOOKS)
-    scripts = [] if view else shown.page_scripts(root, page.markdown or "")
-    if not scripts:
-        return None
-    packages: dict[str, str] = {}
-    dates = []
-    for script in scripts:
-        metadata = read_recording(script).metadata
-        packages |= metadata["packages"]
-        dates.append(metadata["date"])
-    notebook, address = _downloads(uri, config)
-    order = ("torch", "transformers", "peft")
+def _foot(notebook: File, page: Page, config: MkDocsConfig) -> dict[str, Any]:
+    """What stands at the foot of a page with code; addresses start from the home of the language."""
+    root = _root(config)
+    scripts = shown.page_scripts(root, page.markdown or "")
+    recorded = [read_recording(script).metadata for script in scripts]
+    packages = {name: version for metadata in recorded for name, version in metadata["packages"].items()}
     return {
         "scripts": [script.path.relative_to(root).as_posix() for script in scripts],
-        "notebook": notebook,
-        "view": address,
-        "wheel": ("../" if LANGUAGES[_language(config)] else "") + build_wheel(root).name,
-        "packages": sorted(
-            packages.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0])
-        ),
-        "date": max(dates),
-        "key": re.sub(r"\W", "-", str(PurePosixPath(uri).with_suffix(""))),
+        "notebook": _download(notebook),
+        "view": notebook.url,
+        "wheel": _up(config) + build_wheel(root).name,
+        "packages": {name: packages[name] for name in sorted(packages, key=lambda name: (name not in FIRST, name))},
+        "date": max(metadata["date"] for metadata in recorded),
+        "key": re.sub(r"\W", "-", str(PurePosixPath(page.file.src_uri).with_suffix(""))),
         "url": page.canonical_url,
     }
 
 
-# What Material's templates leave to be wished for: a dialog and sections of the menu without names of
-# their own, and links for which its script asks every page for the site maps of both languages.
-MENDED = {
-    r'role="dialog">': 'role="dialog" aria-label="{search}">',
-    r'(<nav class="md-nav" data-md-level="[1-9]") aria-labelledby="[^"]*" aria-expanded="[^"]*"': r'\1 role="presentation"',
-    r'\s*<link rel="alternate"[^>]*>': "",
-}
+def on_page_context(context: dict[str, Any], page: Page, config: MkDocsConfig, nav: Any) -> dict[str, Any]:
+    """Tells the templates the address of the page in each language."""
+    address = page.url.removeprefix("./")
+    for other in config.extra["alternate"]:
+        here, there = FOLDERS[_language(config)], FOLDERS[other["lang"]]
+        home = "" if here == there else _up(config) + there
+        other["link"] = "../" * address.count("/") + home + address or "./"
+    return context
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Mends what the theme's templates leave to be wished for."""
-    search = {"zh": "搜索", "en": "Search"}[_language(config)]
     for pattern, replacement in MENDED.items():
-        output = re.sub(pattern, replacement.replace("{search}", search), output)
+        output = re.sub(pattern, replacement.replace("SEARCH", SEARCH[_language(config)]), output)
     return output

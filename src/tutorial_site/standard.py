@@ -7,9 +7,8 @@ from pathlib import Path
 
 from tutorial_site import SiteError
 from tutorial_site.cells import read_script
-from tutorial_site.page import Construct, constructs, prose
-from tutorial_site.parity import FIGURE, HEADING, LANGUAGES
-from tutorial_site.record import scripts
+from tutorial_site.page import FIGURE, HEADING, Construct, blank, constructs, line_of
+from tutorial_site.repository import LANGUAGES, pages, scripts
 from tutorial_site.shown import read_shown
 
 SECTIONS = ("goals", "failures", "parameters", "scale", "exercises", "sources")
@@ -30,25 +29,18 @@ class Section:
 
 def chapter_pages(root: Path, language: str) -> list[Path]:
     """The pages that the standard binds: those of the chapters, without the chapters' indexes."""
-    chapters = sorted(folder.name for folder in root.glob("snippets/*") if folder.is_dir())
-    folders = [root / "docs" / language / chapter for chapter in chapters]
-    return sorted(page for folder in folders for page in folder.glob("*.md") if page.name != "index.md")
+    chapters = {folder.name for folder in root.glob("snippets/*")}
+    return [page for page in pages(root, language) if page.parent.name in chapters and page.name != "index.md"]
 
 
 def sections(markdown: str) -> list[Section]:
     """All sections of a page, in order."""
-    blank = list(markdown)
-    for item in constructs(markdown):
-        if item.kind in ("fence", "comment"):
-            blank[item.start : item.end] = re.sub(r"[^\n]", " ", markdown[item.start : item.end])
-    headings = list(HEADING.finditer("".join(blank)))
+    headings = list(HEADING.finditer(blank(markdown)))
     found = []
     for index, match in enumerate(headings):
         level = len(match["level"])
         end = next((later.start() for later in headings[index + 1 :] if len(later["level"]) <= level), len(markdown))
-        found.append(
-            Section(match["id"] or "", level, markdown.count("\n", 0, match.start()) + 1, markdown[match.end() : end])
-        )
+        found.append(Section(match["id"] or "", level, line_of(markdown, match.start()), markdown[match.end() : end]))
     return found
 
 
@@ -70,46 +62,12 @@ def _page(root: Path, markdown: str) -> Iterator[tuple[int, str]]:
     for name in SECTIONS:
         if name not in by_id:
             yield 1, f"no section {{#{name}}}"
-        elif lack := _lack(root, by_id[name]):
-            yield by_id[name].line, f"section {{#{name}}} {lack}"
+        else:
+            for lack in _lacks(root, by_id[name]):
+                yield by_id[name].line, f"section {{#{name}}} {lack}"
     first = next((section for section in found if section.level == 2), None)
     if first and first.id != "goals":
         yield first.line, f"the first section is {{#{first.id}}}; a page opens with {{#goals}}"
-    yield from _figures(root, markdown)
-
-
-def _lack(root: Path, section: Section) -> str | None:
-    inside = list(constructs(section.text))
-    kinds = [item.kind for item in inside]
-    words = len(re.sub(r"[#\s]|\{.*?\}", "", prose(section.text)))
-    if section.id == "goals" and not any(item.kind == "value" and item.body == "time" for item in inside):
-        return "does not say how long its scripts take: {= time =}"
-    if (
-        section.id == "parameters"
-        and not TABLE.search(section.text)
-        and not any("text/html" in _shown(root, item) for item in inside)
-    ):
-        return "has no table"
-    if section.id == "failures" and (shown := _failures(section)) < 2:
-        return f"reproduces {shown} failures; at least 2 subsections with a cell each"
-    if section.id == "exercises" and kinds.count("exercise") < 2:
-        return f"has {kinds.count('exercise')} exercises; at least 2"
-    if section.id == "sources" and "list" not in kinds:
-        return "has no line [sources]"
-    if section.id not in ("exercises", "sources") and words < ENOUGH:
-        return f"has {words} characters of prose; at least {ENOUGH}"
-    return None
-
-
-def _failures(section: Section) -> int:
-    return sum(
-        any(item.kind == "cell" for item in constructs(part.text))
-        for part in sections(section.text)
-        if part.level == section.level + 1
-    )
-
-
-def _figures(root: Path, markdown: str) -> Iterator[tuple[int, str]]:
     figures = [match.start() for match in FIGURE.finditer(markdown)]
     figures += [
         item.start for item in constructs(markdown) if any(kind.startswith("image/") for kind in _shown(root, item))
@@ -117,7 +75,30 @@ def _figures(root: Path, markdown: str) -> Iterator[tuple[int, str]]:
     if not figures:
         yield 1, "no figure"
     elif min(figures) > EARLY * len(markdown):
-        yield markdown.count("\n", 0, min(figures)) + 1, f"the first figure comes after {EARLY:.0%} of the page"
+        yield line_of(markdown, min(figures)), f"the first figure comes after {EARLY:.0%} of the page"
+
+
+def _lacks(root: Path, section: Section) -> Iterator[str]:
+    inside = list(constructs(section.text))
+    kinds = [item.kind for item in inside]
+    match section.id:
+        case "goals" if not any(item.kind == "value" and item.body == "time" for item in inside):
+            yield "does not say how long its scripts take: {= time =}"
+        case "parameters":
+            if not TABLE.search(section.text) and not any("text/html" in _shown(root, item) for item in inside):
+                yield "has no table"
+        case "failures":
+            parts = [part for part in sections(section.text) if part.level == section.level + 1]
+            shown = sum(any(item.kind == "cell" for item in constructs(part.text)) for part in parts)
+            if shown < 2:
+                yield f"reproduces {shown} failures; at least 2 subsections with a cell each"
+        case "exercises" if kinds.count("exercise") < 2:
+            yield f"has {kinds.count('exercise')} exercises; at least 2"
+        case "sources" if "list" not in kinds:
+            yield "has no line [sources]"
+    words = len(re.sub(r"[#\s]|\{.*?\}", "", blank(section.text)))
+    if section.id not in ("exercises", "sources") and words < ENOUGH:
+        yield f"has {words} characters of prose; at least {ENOUGH}"
 
 
 def _shown(root: Path, item: Construct) -> set[str]:
@@ -129,15 +110,14 @@ def _shown(root: Path, item: Construct) -> set[str]:
     return {kind for output in outputs for kind in output.get("data", {})}
 
 
-def shown_cells(root: Path, language: str) -> dict[str, list[tuple[str, str]]]:
-    """Names of the cells whose code a language's pages show, in page order, by script, each with its page."""
-    shown: dict[str, list[tuple[str, str]]] = {}
-    folder = root / "docs" / language
-    for page in sorted(folder.rglob("*.md")):
+def shown_cells(root: Path, language: str) -> dict[str, dict[str, str]]:
+    """By script: the cells whose code a language's pages show, in page order, each with its first page."""
+    shown: dict[str, dict[str, str]] = {}
+    for page in pages(root, language):
         for item in constructs(page.read_text(encoding="utf-8")):
             if item.kind == "cell" and "output=only" not in item.body:
                 script, _, name = item.body.split()[0].partition("#")
-                shown.setdefault(script, []).append((name, page.relative_to(root).as_posix()))
+                shown.setdefault(script, {}).setdefault(name, page.relative_to(root).as_posix())
     return shown
 
 
@@ -145,11 +125,15 @@ def _unshown(root: Path, language: str) -> Iterator[str]:
     """A reader who copies a script's blocks in page order must end up with the script."""
     shown = shown_cells(root, language)
     for path in scripts(root):
-        cells = [cell.name for cell in read_script(path).cells if not cell.hidden]
-        found = shown.get(path.relative_to(root / "snippets").as_posix(), [])
-        order = list(dict.fromkeys(name for name, _ in found))
+        script = read_script(path)
+        cells = [cell.name for cell in script.cells if not cell.hidden]
+        found = shown.get(path.relative_to(root / "snippets").as_posix(), {})
+        order = [name for name in found if name in cells]
         if missing := [name for name in cells if name not in order]:
-            yield f"{path}:{read_script(path)[missing[0]].line}: no page in docs/{language} shows the code of cell {missing[0]!r}"
-        elif [name for name in order if name in cells] != cells:
-            at = next(index for index, (one, other) in enumerate(zip(order, cells, strict=False)) if one != other)
-            yield f"{path}: {found[0][1]} shows {order[at]!r} before {cells[at]!r}; the script runs it after"
+            line = script[missing[0]].line
+            yield f"{path}:{line}: no page in docs/{language} shows the code of cell {missing[0]!r}"
+            continue
+        for one, other in zip(order, cells, strict=True):
+            if one != other:
+                yield f"{path}: {found[one]} shows {one!r} before {other!r}; the script runs it after"
+                break

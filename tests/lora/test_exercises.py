@@ -59,13 +59,25 @@ def test_solution_passes(name):
     assert result.returncode == 0, result.stdout
 
 
+def check_mistaken(name: str, right: str, wrong: str, folder: Path) -> subprocess.CompletedProcess:
+    solution = (FOLDER / "solutions" / f"{name}.py").read_text(encoding="utf-8")
+    assert right in solution
+    answer = folder / "answer.py"
+    answer.write_text(solution.replace(right, wrong), encoding="utf-8")
+    return check(name, EXERCISE_ANSWER=str(answer))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_typical_mistake_is_named(name, tmp_path):
     right, wrong, hint = MISTAKES[name]
-    solution = (FOLDER / "solutions" / f"{name}.py").read_text(encoding="utf-8")
-    assert right in solution
-    answer = tmp_path / "answer.py"
-    answer.write_text(solution.replace(right, wrong), encoding="utf-8")
-    result = check(name, EXERCISE_ANSWER=str(answer))
+    result = check_mistaken(name, right, wrong, tmp_path)
     assert result.returncode == 1
     assert hint in result.stdout
+
+
+@pytest.mark.parametrize("start", ["0", "prompt_length - 1"])
+def test_a_pad_token_inside_the_prompt_does_not_end_the_answer(start, tmp_path):
+    result = check_mistaken("masking", "end = prompt_length\n", f"end = {start}\n", tmp_path)
+    assert result.returncode == 1
+    assert "behind the prompt" in result.stdout
+    assert "从提示之后找起" in result.stdout

@@ -1,6 +1,7 @@
 """Sparse attention is dense attention under the mask of its matrix, whatever the matrix."""
 
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from llm_tutorial.lora.interaction import ENTITY, InteractionMatrix
-from llm_tutorial.lora.sparse import sparse_attention
+from llm_tutorial.lora.plan import Plan
+from llm_tutorial.lora.sparse import masked_attention
+from llm_tutorial.lora.sparse import sparse_attention as any_attention
+
+sparse_attention = partial(any_attention, dense_below=0)  # by blocks, however short the sequence is
 
 
 def random_matrix(pick: random.Random) -> tuple[InteractionMatrix, int]:
@@ -76,6 +81,8 @@ def test_outputs_and_gradients_are_those_of_dense_attention_under_the_mask(seed:
     biases = random_biases(matrix, batch, heads) if pick.random() < 0.6 else {}
     dense, sparse = dense_attention(*qkv, matrix, biases), sparse_attention(*qkv, matrix, **biases)
     torch.testing.assert_close(sparse, dense)
+    torch.testing.assert_close(masked_attention(*qkv, matrix, **biases), dense)
+    torch.testing.assert_close(any_attention(*qkv, matrix, **biases), dense)
     inputs, grad = [*qkv, *biases.values()], torch.randn_like(dense)
     expected = torch.autograd.grad(dense, inputs, grad, allow_unused=True)
     got = torch.autograd.grad(sparse, inputs, grad, allow_unused=True)
@@ -109,6 +116,43 @@ def test_other_devices_take_the_explicit_window(monkeypatch: pytest.MonkeyPatch)
     torch.testing.assert_close(explicit, fused)
     for one, other in zip(torch.autograd.grad(explicit, inputs, grad), fused_grads, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_short_sequences_go_to_dense_attention_where_blocks_would_compute_no_fewer_pairs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from llm_tutorial.lora import sparse
+
+    taken: list[int] = []
+    monkeypatch.setattr(sparse, "masked_attention", lambda query, *_: taken.append(query.shape[2]))
+    for length in (64, 256, 512, 4096):
+        matrix = InteractionMatrix(length, entities=torch.arange(32)[None])
+        inputs = torch.randn(3, 1, 1, length, 8)
+        any_attention(*inputs, matrix)
+        any_attention(*inputs, matrix, entity_bias=torch.zeros(1, 1, length, 32))
+        any_attention(*inputs, matrix, dense_below=0)
+    assert taken == [64, 256]
+    any_attention(*inputs, matrix, dense_below=5000)
+    assert taken[-1] == 4096
+
+
+def test_blocks_compute_at_least_the_pairs_that_are_kept() -> None:
+    for seed in range(30):
+        torch.manual_seed(seed)
+        matrix, batch = random_matrix(random.Random(seed))
+        related = int((matrix.extra_pairs[..., 0] >= 0).sum())
+        assert Plan(matrix, batch).computed * matrix.batch + related >= matrix.count()
+
+
+def test_what_inference_made_first_serves_training_too() -> None:
+    matrix = InteractionMatrix(300, 32, entities=torch.tensor([[7, 250]]))
+    inputs = [torch.randn(1, 2, 300, 8) for _ in range(3)]
+    with torch.inference_mode():
+        before = sparse_attention(*inputs, matrix)
+    after = sparse_attention(*(x.requires_grad_() for x in inputs), matrix)
+    after.sum().backward()
+    assert torch.equal(before, after)
+    assert all(x.grad.isfinite().all() for x in inputs)
 
 
 def test_padding_reads_as_zero_and_changes_nothing_before_it() -> None:

@@ -246,6 +246,14 @@ def test_keyboard_reaches_the_text_first(page, address):
     assert page.evaluate("document.activeElement.classList.contains('md-skip')")
 
 
+def test_keyboard_reaches_a_table_that_scrolls(page, address):
+    page.set_viewport_size({"width": 360, "height": 760})
+    page.goto(f"{address}{LESSON}")
+    box = page.locator(".md-typeset__scrollwrap").first
+    box.focus()
+    assert box.evaluate("node => node === document.activeElement")
+
+
 @pytest.mark.parametrize("language", ["", "en/"])
 def test_archive_works_from_a_folder(language, browser, archive):
     context = browser.new_context(viewport={"width": 1280, "height": 900})

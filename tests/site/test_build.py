@@ -8,10 +8,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import links
 import nbformat
 import pytest
 
-from tutorial_site import build, catalogue, links, notebooks, shown
+from tutorial_site import build, catalogue, notebooks, shown
 from tutorial_site.serve import Builder
 from tutorial_site.wheel import build_wheel
 
@@ -78,7 +79,7 @@ def test_foot_of_a_page_offers_scripts_notebook_wheel_and_citation(language, bui
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_notebook_of_a_page_is_its_words_and_its_code(language, built):
-    place = built / build.LANGUAGES[language] / "notebooks" / f"{LESSON}"
+    place = built / build.FOLDERS[language] / "notebooks" / f"{LESSON}"
     notebook = nbformat.read(place / "low-rank.ipynb", as_version=4)
     nbformat.validate(notebook)
     source = (ROOT / f"docs/{language}/{LESSON}.md").read_text(encoding="utf-8")
@@ -95,7 +96,7 @@ def test_notebook_of_a_page_is_its_words_and_its_code(language, built):
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_notebook_view_is_small_and_brings_no_style_of_its_own(language, built):
-    view = (built / build.LANGUAGES[language] / "notebooks" / LESSON / "index.html").read_text(encoding="utf-8")
+    view = (built / build.FOLDERS[language] / "notebooks" / LESSON / "index.html").read_text(encoding="utf-8")
     assert len(view.encode()) <= 1_000_000
     assert "<style" not in view
     assert "mermaid" not in view
@@ -113,15 +114,15 @@ def test_notebook_runs_cells_that_the_page_left_out_before_the_one_it_shows(site
 def test_notebook_keeps_the_recorded_outputs_and_the_alt_text(site):
     markdown = '{* demo/wave.py#draw output=only alt="A wave" *}\n\nIt peaks at {= demo/wave.py#peak:.2f =}.\n'
     notebook = notebooks.page_notebook(site, "en", markdown, lambda target: target, ["wheel.whl"])
-    [figure] = [output for cell in notebook.cells if cell.id == "wave-draw" for output in cell.outputs]
-    assert figure.metadata["alt"] == "A wave"
-    assert "image/svg+xml" in figure.data
+    [drawn] = [cell for cell in notebook.cells if cell.id == "wave-draw"]
+    assert drawn.metadata["alt"] == "A wave"
+    assert "image/svg+xml" in drawn.outputs[0].data
     assert "It peaks at 1.00." in notebook.cells[-1].source
 
 
 def test_each_language_has_its_own_search_index(built):
     texts = {}
-    for language, folder in build.LANGUAGES.items():
+    for language, folder in build.FOLDERS.items():
         index = json.loads((built / folder / "search/search_index.json").read_text(encoding="utf-8"))
         texts[language] = "".join(entry["text"] for entry in index["docs"])
         assert not any(entry["location"].startswith(("en/", "../")) for entry in index["docs"])
@@ -188,7 +189,7 @@ def test_chinese_reference_is_in_chinese(built):
     ],
 )
 def test_an_edit_rebuilds_only_the_language_that_it_touches(edited, rebuilt, site, tmp_path):
-    builder = Builder(site, tmp_path / "out", "http://127.0.0.1:8000/")
+    builder = Builder(site, tmp_path / "out")
     assert builder.changed() == ["zh", "en"], "all at the start"
     assert builder.changed() == []
     later = (site / edited).stat().st_mtime_ns + 10**9
@@ -198,7 +199,7 @@ def test_an_edit_rebuilds_only_the_language_that_it_touches(edited, rebuilt, sit
 
 def test_a_mistake_leaves_the_former_pages_in_place(site, tmp_path, caplog):
     out = tmp_path / "out"
-    builder = Builder(site, out, "http://127.0.0.1:8000/")
+    builder = Builder(site, out)
     builder()
     before = (out / "demo/wave/index.html").read_bytes()
     page = site / "docs/zh/demo/wave.md"

@@ -38,7 +38,7 @@ def test_replay_with_other_losses_refuses_and_asks_for_a_new_training(site):
     before = (site / MANIFEST).read_bytes()
     change(site, SCRIPT, "rate = 0.5", "rate = 0.6")
     [line] = manifests.refresh(site)
-    assert "run 'first', step 2: loss 0.6, recorded 0.5" in line
+    assert "first, no. 2: 0.6, recorded 0.5" in line
     assert f"run: python -m tutorial_site retrain {SCRIPT}" in line
     assert (site / MANIFEST).read_bytes() == before
 
@@ -60,7 +60,7 @@ def test_replay_that_writes_nothing_is_an_error(site):
 def test_new_training_with_other_metrics_is_not_stamped(site):
     change(site, SCRIPT, "rate = 0.5", "rate = 0.8")
     lines = manifests.retrain(site)
-    assert "metrics.first.accuracy is 0.86578, was 0.99805 (tolerance 5%)" in lines[0]
+    assert "first.accuracy: 0.86578, recorded 0.99805 (tolerance: 5 %)" in lines[0]
     assert problems(site)
 
 

@@ -29,29 +29,38 @@ class TrainingMemory:
 
 
 def training_memory(
-    parameters: int, trained: int, weight_bytes: float = 4, trained_bytes: float = 4, states: int = 2
+    parameters: int,
+    trained: int,
+    weight_bytes: float = 4,
+    trained_bytes: float = 4,
+    states: int = 2,
+    state_bytes: float | None = None,
 ) -> TrainingMemory:
-    """Memory of weights, gradients and optimiser: ``N b_w + P b_t + P states b_t``.
+    """Memory of weights, gradients and optimiser: ``(N - P) b_w + P b_t``, ``P b_t`` and ``P k b_k``.
 
-    Frozen weights cost ``weight_bytes`` each, as trained ones do where training is full; each of the ``P``
-    trained parameters costs a gradient and the optimiser's ``states`` (two for Adam). Where the trained ones
-    come on top of the frozen ones, as in LoRA, they are counted in ``parameters``.
+    Where the trained parameters come on top of the frozen ones, as in LoRA, they are counted in ``parameters``.
 
     Args:
         parameters: ``N``, all parameters.
         trained: ``P``, those trained.
         weight_bytes: Of a frozen weight: 4 (float32), 2 (bfloat16), 0.625 (4-bit blocks with a 16-bit scale
             and minimum for each 32 weights).
-        trained_bytes: Of a trained parameter, its gradient and each state.
-        states: Numbers that the optimiser keeps for a parameter.
+        trained_bytes: Of a trained parameter, and of its gradient.
+        states: ``k``, the numbers that the optimiser keeps for a trained parameter: two for Adam, three where it keeps
+            a float32 copy of a 16-bit parameter as well (mixed precision).
+        state_bytes: Of each of them; ``trained_bytes`` if not given.
 
     Example:
         >>> training_memory(100, 100).total / training_memory(100, 0).total  # full fine-tuning with Adam
         4.0
+        >>> training_memory(1, 1, 2, 2, states=3, state_bytes=4).total  # mixed precision: no less than float32
+        16
     """
-    frozen = parameters - trained
+    state_bytes = trained_bytes if state_bytes is None else state_bytes
     return TrainingMemory(
-        frozen * weight_bytes + trained * trained_bytes, trained * trained_bytes, trained * states * trained_bytes
+        weights=(parameters - trained) * weight_bytes + trained * trained_bytes,
+        gradients=trained * trained_bytes,
+        optimizer=trained * states * state_bytes,
     )
 
 
@@ -184,12 +193,13 @@ def activation_memory(
     repeated: bool = False,
     checkpointing: bool = False,
 ) -> int:
-    """Bytes that a Llama, Qwen or SmolLM keeps for the backward pass.
+    """Bytes that the forward pass of a Llama, Qwen or SmolLM keeps for the backward pass.
 
     Beside the blocks, the last norm and the loss: the cross-entropy keeps the logarithm of each softmax, ``vocabulary``
     numbers for every token that is predicted. Left out, since small: the attention mask, the tables of RoPE, and that
-    the first norm of a frozen model keeps nothing. Not kept but passing, and so not counted: logits, gradients of
-    activations, a packed weight while it is unpacked.
+    the first norm of a frozen model keeps nothing. Passing, and so not counted: logits, gradients of activations, a
+    packed weight while it is unpacked, and the block that checkpointing recomputes (see ``block_activations``), which
+    comes after the loss has given its part back.
 
     Args:
         shape: ``hidden``, ``intermediate``, ``heads``, ``key_value_heads`` and ``head_dim``, as ``linear_shapes`` and
@@ -202,8 +212,7 @@ def activation_memory(
         value_bytes: Of an activation.
         adapter_bytes: Of an adapter's number.
         repeated: See ``block_activations``.
-        checkpointing: Keep the input of each block alone, and recompute the rest block by block. What is recomputed
-            for one block is counted, since it is the most that is there at a time.
+        checkpointing: Keep the input of each block alone, to recompute the rest block by block.
 
     Example:
         >>> smollm2 = dict(hidden=576, intermediate=1536, heads=9, key_value_heads=3, head_dim=64)
@@ -211,18 +220,18 @@ def activation_memory(
         ...     kept = activation_memory(smollm2, 30, 49152, 512, 128, rank=8, checkpointing=checkpointing)
         ...     print(f"{kept / 2**20:.0f} MiB")
         619 MiB
-        79 MiB
+        59 MiB
     """
     hidden = shape["hidden"]
-    a_token = block_activations(
-        **shape, rank=rank, value_bytes=value_bytes, adapter_bytes=adapter_bytes, repeated=repeated
-    )
-    block = tokens * a_token
-    if rank:
-        block += adapter_bytes * rank * sum(out_features for out_features, _ in linear_shapes(**shape).values())
+    if checkpointing:
+        block = tokens * hidden * value_bytes
+    else:
+        block = tokens * block_activations(
+            **shape, rank=rank, value_bytes=value_bytes, adapter_bytes=adapter_bytes, repeated=repeated
+        )
+        if rank:
+            block += adapter_bytes * rank * sum(out_features for out_features, _ in linear_shapes(**shape).values())
     end = tokens * (4 * hidden + 4) + answers * vocabulary * value_bytes
     if rank is None:
         end += (tokens + answers) * hidden * value_bytes  # for the gradients of the norm and of the head
-    if checkpointing:
-        return layers * tokens * hidden * value_bytes + block + end
     return layers * block + end

@@ -1,0 +1,103 @@
+"""The HTML of what a page shows: code, recorded outputs, cells, exercises. Notebook views have the same."""
+
+import base64
+import html
+import re
+import struct
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+
+from tutorial_site.exercises import Exercise
+from tutorial_site.recording import Output, text_of
+from tutorial_site.shown import figure
+
+WORDS = {
+    "zh": {"code": "查看代码", "check": "检查你的答案", "solution": "参考答案", "wide": "可以左右滚动"},
+    "en": {"code": "Show the code", "check": "Check your answer", "solution": "Solution", "wide": "Scrolls sideways"},
+}
+WIDE = 60  # characters in a line that may not fit a screen
+URL_SAFE = " /:;=,()-._~!*+@?"  # what a data address in an attribute may hold as it is
+
+
+def scrolls(text: str, language: str) -> str:
+    """Attributes of a box that may scroll sideways, so that the keyboard reaches it."""
+    wide = any(len(line) > WIDE for line in text.splitlines())
+    return f' tabindex="0" role="group" aria-label="{WORDS[language]["wide"]}"' if wide else ""
+
+
+def code_html(code: str, language: str = "python") -> str:
+    """Highlighted code in the markup of pymdownx.highlight, which Material styles and gives a copy button."""
+    tokens = highlight(code, get_lexer_by_name(language), HtmlFormatter(nowrap=True))
+    return f'<div class="language-{language} highlight"><pre><span></span><code>{tokens}</code></pre></div>'
+
+
+def folded(summary: str, content: str) -> str:
+    """Content that a click unfolds."""
+    return f"<details><summary>{summary}</summary>\n{content}\n</details>"
+
+
+def exercise_html(exercise: Exercise, language: str) -> str:
+    """An exercise: its skeleton, the command that checks an answer, the folded solution."""
+    words = WORDS[language]
+    check = f"<p>{words['check']}</p>\n{code_html(exercise.command, 'text')}"
+    solution = folded(words["solution"], code_html(exercise.answer))
+    return f'<div class="exercise">\n{code_html(exercise.task)}\n{check}\n{solution}\n</div>'
+
+
+def cell_html(
+    code: str, outputs: Sequence[Output], language: str, alt: str = "", caption: str = "", name: str = ""
+) -> str:
+    """A cell.
+
+    Args:
+        code: HTML of its code; may be empty.
+        outputs: What it printed and drew.
+        language: Of the page.
+        alt: Text that stands for the figure.
+        caption: HTML under the figure.
+        name: Where the code comes from.
+    """
+    shown = [output_html(output, language, alt) for output in outputs]
+    if caption or any(map(figure, outputs)):
+        shown = ["<figure>", *shown, f"<figcaption>{caption}</figcaption>" if caption else "", "</figure>"]
+    source = f' data-cell="{name}"' if name else ""
+    return "\n".join(filter(None, [f'<div class="cell"{source}>', code, *shown, "</div>"]))
+
+
+def output_html(output: Output, language: str, alt: str) -> str:
+    """A recorded output: a figure, a table or text."""
+    data = {kind: "".join(text) for kind, text in output.get("data", {}).items()}
+    if kind := figure(output):
+        return image_html(kind, data[kind], alt)
+    if "text/html" in data:
+        return f'<div class="output-table"{scrolls("-" * 2 * WIDE, language)}>\n{table_html(data["text/html"])}\n</div>'
+    text = text_of(output).rstrip()
+    return f'<pre class="output"{scrolls(text, language)}>{html.escape(text, quote=False)}</pre>' if text else ""
+
+
+def table_html(table: str) -> str:
+    """A recorded table without styles, borders and empty headings of its own."""
+    table = re.sub(r"<style.*?</style>", "", table, flags=re.DOTALL)
+    table = re.sub(r"(<(?:table|thead|tbody|tr|th|td)\b)[^>]*?((?: (?:col|row)span=\"\d+\")*)\s*>", r"\1\2>", table)
+    return table.replace("<th></th>", "<td></td>").strip()
+
+
+def image_html(kind: str, data: str, alt: str) -> str:
+    """A figure as ``<img>`` with its data inside.
+
+    Not as inline SVG: its style would reach the page, and its ids would clash with those of the next.
+    """
+    if kind == "image/svg+xml":
+        svg = re.sub(r">\s+<", "><", data[data.index("<svg") :]).replace("\n", " ").strip()
+        sizes = re.findall(r'\b(?:width|height)="([\d.]+)(pt|px)?"', svg[: svg.index(">")])
+        pixels = [float(size) * (4 / 3 if unit == "pt" else 1) for size, unit in sizes]
+        source = f"data:{kind},{quote(svg, safe=URL_SAFE)}"
+    else:
+        pixels = list(struct.unpack(">II", base64.b64decode(data)[16:24]))
+        source = f"data:{kind};base64,{''.join(data.split())}"
+    size = f' width="{pixels[0]:.0f}" height="{pixels[1]:.0f}"' if len(pixels) == 2 else ""
+    return f'<img src="{source}" alt="{html.escape(alt)}"{size}>'
