@@ -35,6 +35,7 @@ long_run = LongRun("translation", Path(__file__))
 split = {name: messages(name) for name in ("train", "validation", "test")}
 assert not {key_of(m.english) for m in split["train"]} & {key_of(m.english) for m in split["validation"] + split["test"]}
 long_run.data = {name: data_digest(split[name]) for name in split}
+SAMPLE = split["test"][::8]  # those that train_translation_lora.py translates, too
 whole = Reader(split["train"])
 
 
@@ -66,9 +67,9 @@ def measure(run: str, options: dict, context: dict, rate: float, seed: int) -> d
 
 
 def scores(translations: dict) -> dict:
-    """Of all messages, and of those whose catalogue is not sorted by the alphabet."""
+    """Of all messages, and of those whose catalogue is not sorted by the alphabet; and what some became."""
     in_order = {m: text for m, text in translations.items() if not m.catalogue.startswith("jupyterlab")}
-    return {**score(translations), "source order": score(in_order)}
+    return {**score(translations), "source order": score(in_order), "sample": [translations[m] for m in SAMPLE]}
 
 
 def memory() -> dict:

@@ -6,6 +6,7 @@ as a whole; a decoder of one layer writes all the translations asked for, and ma
 arXiv:1704.04368). Placeholders are numbered before anything else, so that a model need not spell them.
 """
 
+import itertools
 import random
 import re
 import statistics
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from sacrebleu import corpus_bleu, corpus_chrf
+from safetensors.torch import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
@@ -204,21 +206,19 @@ class Reader:
 
         def batch_at(step: int) -> list[Row]:
             chance = random.Random(1_000_003 * seed + step)
-            rows = list[Row]()
-            for _ in range(stretches):
-                place, room = chance.randrange(len(self.training)), 1024
-                stretch, wanted = list[Message](), set[Message]()
-                while room > 0:
-                    message = self.training[(place + len(stretch)) % len(self.training)]
-                    asked = chance.random() < share
-                    room -= len(self._part(message, asked, memory=True)[1])
-                    if room >= 0:
-                        stretch.append(message)
-                        wanted |= {message} if asked else set()
-                rows += [row for row in self.rows(stretch, wanted.__contains__) if row.asked]
-            return rows
+            return [row for _ in range(stretches) for row in self._stretch(chance, share) if row.asked]
 
         return batch_at
+
+    def _stretch(self, chance: random.Random, share: float) -> list[Row]:
+        place, room = chance.randrange(len(self.training)), 1024
+        stretch, asked = list[Message](), dict[str, bool]()  # all wordings of a message, or none
+        while room > 0:
+            message = self.training[(place + len(stretch)) % len(self.training)]
+            wanted = asked.setdefault(key_of(message.english), chance.random() < share)
+            room -= len(self._part(message, wanted, memory=True)[1])
+            stretch.append(message)
+        return self.rows(stretch[:-1], lambda message: asked[key_of(message.english)])
 
     def held_out(self, messages: Sequence[Message]) -> list[Row]:
         """Rows that ask for messages of another split, among all those of the training split.
@@ -427,32 +427,53 @@ class Translator(nn.Module):
             batch_size: Rows at once.
         """
         self.eval()
-        translations = {}
+        translations = dict[Message, str]()
         rows = sorted(rows, key=lambda row: len(row.input_ids))
         for first in range(0, len(rows), batch_size):
             part = rows[first : first + batch_size]
-            written = [[list[int]() for _ in row.asked] for row in part]
+            lines = [(number, asked, list[int]()) for number, row in enumerate(part) for asked in row.asked]
             memory = self.encode(collate(part, [[[END]] * len(row.asked) for row in part]).input_ids)
             for _ in range(LONGEST):
-                open_ = [[not ids or ids[-1] != END for ids in lines] for lines in written]
-                if not any(map(any, open_)):
+                unfinished = [line for line in lines if line[2][-1:] != [END]]
+                if not unfinished:
                     break
-                # a finished translation takes no place any more, an open one asks for its next token
-                asking = [Row(row.input_ids, [a for a, o in zip(row.asked, os, strict=True) if o])
-                          for row, os in zip(part, open_, strict=True)]  # fmt: skip
-                lines = [
-                    ids for texts, os in zip(written, open_, strict=True) for ids, o in zip(texts, os, strict=True) if o
+                of_row = [[line for line in unfinished if line[0] == number] for number in range(len(part))]
+                asking = [
+                    row._replace(asked=[asked for _, asked, _ in mine]) for row, mine in zip(part, of_row, strict=True)
                 ]
-                taken = iter(lines)
-                batch = collate(asking, [[[*next(taken), END] for _ in row.asked] for row in asking])
+                batch = collate(asking, [[[*ids, END] for _, _, ids in mine] for mine in of_row])
                 last = (batch.number >= 0) & (F.pad(batch.place[:, 1:], (0, 1)) == 0)
-                for ids, token in zip(lines, self(batch, memory, last).argmax(-1).tolist(), strict=True):
+                for (*_, ids), token in zip(unfinished, self(batch, memory, last).argmax(-1).tolist(), strict=True):
                     ids.append(token)
-            for row, texts in zip(part, written, strict=True):
-                for asked, ids in zip(row.asked, texts, strict=True):
-                    text = tokenizer.decode([token for token in ids if token > END], skip_special_tokens=False)
-                    translations[asked.message] = fill_placeholders(text, asked.message.english).strip()
+            for _, asked, ids in lines:
+                text = tokenizer.decode([token for token in ids if token > END], skip_special_tokens=False)
+                translations[asked.message] = fill_placeholders(text, asked.message.english).strip()
         return translations
+
+
+def save_translator(model: Translator, tokenizer: Tokenizer, folder: Path) -> None:
+    """Writes weights of half precision, configuration and subwords.
+
+    Args:
+        model: The translator.
+        tokenizer: Of its reader.
+        folder: Made if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.half() for name, value in model.state_dict().items()}, folder / "model.safetensors")
+    model.encoder.config.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def load_translator(folder: Path) -> tuple[Translator, Tokenizer]:
+    """What ``save_translator`` wrote, ready to translate.
+
+    Args:
+        folder: Where it stands.
+    """
+    model = Translator(RelationSparseConfig.from_pretrained(folder))
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 def targets(reader: Reader, rows: Sequence[Row]) -> list[list[list[int]]]:
@@ -511,7 +532,7 @@ def train_translator(
         model, batch_at, optimizer, steps, linear_decay(optimizer, steps, warmup=20), state, seed,
         save_every=50, description=description, loss_of=loss_for(reader), count=count_for(reader),
     )  # fmt: skip
-    durations = [after - before for before, after in zip(begun, begun[1:], strict=False)]
+    durations = [after - before for before, after in itertools.pairwise(begun)]
     return model, losses, statistics.median(durations or [0.0])
 
 
