@@ -21,7 +21,7 @@ VARIANTS = {  # attention, context
     "dense": ({"attention": "dense", "entities": "none"}, {}),
     "sparse": ({}, {}),
     "window": ({"entities": "none"}, {}),
-    "alone": ({}, {"catalogue": False, "memory": False}),
+    "alone": ({"attention": "dense", "entities": "none"}, {"catalogue": False, "memory": False}),  # fits one block anyway
 }
 SWEEP = {
     "no memory": ({}, {"memory": False}),
