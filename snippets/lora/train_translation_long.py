@@ -1,4 +1,4 @@
-"""The sparse translator of ``train_translation.py``, trained seven times as long: about a quarter of an hour of one core."""
+"""The sparse translator of ``train_translation.py``, trained nine times as long: about a quarter of an hour of one core."""
 
 from pathlib import Path
 

@@ -334,7 +334,7 @@ class DecoderLayer(nn.Module):
 
         Args:
             hidden: (batch, written, hidden_size).
-            memory: The encoder's vectors, (batch, length, hidden_size).
+            memory: ``key_value`` of the encoder's vectors, (batch, length, 2 * hidden_size).
             batch: What the vectors stand for.
 
         Returns:
@@ -353,7 +353,7 @@ class DecoderLayer(nn.Module):
         hidden = hidden + self.dropout(self.out(read.transpose(1, 2).flatten(2)))
 
         query = self.query(self.norms[1](hidden)).view(rows, written, self.heads, -1).transpose(1, 2)
-        key, value = self.key_value(memory).view(rows, -1, 2, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
+        key, value = memory.view(rows, -1, 2, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
         scores = query @ key.mT * (size // self.heads) ** -0.5
         scores = scores + torch.einsum("bqlf,fh->bhql", source_relations(batch), self.relation)
         weights = scores.masked_fill((batch.input_ids == PAD)[:, None, None], -torch.inf).softmax(-1)
@@ -392,15 +392,16 @@ class Translator(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def encode(self, input_ids: Tensor) -> Tensor:
-        """The source's vectors, (batch, length, hidden_size)."""
-        return self.encoder(input_ids, (input_ids != PAD).long()).last_hidden_state  # type: ignore[no-any-return]
+        """The keys and values that the decoder reads the source by, (batch, length, 2 * hidden_size)."""
+        vectors = self.encoder(input_ids, (input_ids != PAD).long()).last_hidden_state
+        return self.decoder.key_value(vectors)  # type: ignore[no-any-return]
 
     def forward(self, batch: Batch, memory: Tensor | None = None, at: Tensor | None = None) -> Tensor:
         """Log-probabilities of the next token.
 
         Args:
             batch: Rows and what is written.
-            memory: Their vectors, if they are known already.
+            memory: What ``encode`` gave, if it is known already.
             at: Where they are wanted, (batch, written); everywhere but at padding if not given.
 
         Returns:
