@@ -134,6 +134,9 @@ plt.show()
 # %% examples_needed_figures
 for count in counts:
     print(f"held_out_with_{count} = {data[f'{count} pairs']['held_out']:.1f}")
+    assert data[f"{count} pairs"]["train"] == 100  # every training pair that was asked again
+print(f"steps_with_10 = {data['10 pairs']['steps']}")
+print(f"steps_with_1000 = {data['1000 pairs']['steps']}")
 
 # %% spectrum
 update = full["metrics"]["full, seed 0"]
@@ -171,6 +174,8 @@ for method, runs in seeds.items():
     questions, perplexities = ([run[metric] for run in runs] for metric in ("questions", "perplexity"))
     mean = [sum(values) / len(values) for values in (questions, perplexities)]
     print(f"{method:18}{mean[0]:9.1f}  {mean[1]:.2f}  [{min(perplexities):.2f}, {max(perplexities):.2f}]")
+*adapted, full_runs = ([run["perplexity"] for run in runs] for runs in seeds.values())
+assert all(min(runs) > max(full_runs) for runs in adapted)  # every seed of LoRA forgets more than any of the full one
 
 # %% forgetting_figures
 print(f"perplexity_before = {untrained['perplexity']:.2f}")
@@ -204,6 +209,8 @@ for name in compared:
     print(
         f"{labels.get(name, name):20}{run['validation_loss']:15.3f}{run['validation']:13.1f}{run['perplexity']:23.1f}"
     )
+learns_fastest = min(compared, key=lambda name: sweeps[name]["validation_loss"])
+assert learns_fastest == max(compared, key=lambda name: sweeps[name]["perplexity"])  # and forgets most
 
 # %% no_begin_token
 without = sweeps["no begin token"]
@@ -239,6 +246,7 @@ for name in ("query and value, rank 42", "attention, rank 21", "mlp, rank 13", "
     run = sweeps[name]
     label = "all linear, rank 8" if name == "base" else name
     print(f"{label:26}{run['percent']:.2f} % trained   validation loss {run['validation_loss']:.3f}")
+    assert run["validation_loss"] <= sweeps["query and value, rank 42"]["validation_loss"]
 
 # %% time_spent
 names = ("low_rank", "low_rank_full", "low_rank_data", "low_rank_sweeps")

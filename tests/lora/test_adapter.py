@@ -71,6 +71,20 @@ def test_saving_and_loading_changes_no_bit(llama, ids, randomise, tmp_path):
     assert difference(load_adapter(llama(), save_adapter(model, tmp_path / "new")), model, ids) == 0
 
 
+def test_a_float32_adapter_of_a_bfloat16_model_comes_back_bit_for_bit(llama, ids, randomise, tmp_path):
+    model = randomise(add_lora(llama().bfloat16(), rank=2))
+    loaded = load_adapter(llama().bfloat16(), save_adapter(model, tmp_path / "new"))
+    assert difference(loaded, model, ids) == 0
+    assert {p.dtype for name, p in loaded.named_parameters() if "lora_" in name} == {torch.float32}
+
+
+def test_an_adapter_saved_in_half_precision_loads_as_float32(llama, ids, randomise, tmp_path):
+    model = randomise(add_lora(llama(), rank=2))
+    loaded = load_adapter(llama(), save_adapter(model, tmp_path / "half", torch.float16))
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    assert 0 < difference(loaded, model, ids) < 0.05
+
+
 def test_a_merged_model_saves_the_same_adapter(llama, randomise, tmp_path):
     model = randomise(add_lora(llama(), rank=2))
     save_adapter(model, tmp_path / "before")

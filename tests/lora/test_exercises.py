@@ -14,10 +14,16 @@ HINTS = {
     "attention_groups": "read the wrong keys and values",
     "attention_mask": "its padding is read",
     "attention_merge": "add the sums of the parts",
+    "efficiency_block": "operations over",
+    "efficiency_crossover": "halfway: at 256",
+    "efficiency_pairs": "64 keys of its own block",
     "merge": "alpha/rank",
     "scaling": "factor squared times the rank",
     "masking": "must be -100",
     "dora": "divide each output feature",
+    "sparse_bigbird": "No random block was added",
+    "sparse_choice": "looks ahead",
+    "sparse_layers": "too many",
 }
 MISTAKES = {
     "attention_gradient": (" - (P * dP).sum(-1, keepdim=True)", "", "must sum to zero"),
@@ -28,10 +34,20 @@ MISTAKES = {
     ),
     "attention_mask": ("place[:, None] >= place", "place[:, None] > place", "read itself"),
     "attention_merge": ("(lses - total).exp()", "lses.exp() / lses.exp().sum(0)", "take the difference before exp"),
+    "efficiency_block": ("3 * 2 * keys", "2 * keys", "4·(2·64 + 6·224) bytes"),
+    "efficiency_crossover": (
+        "math.log(ratios[last]), math.log(ratios[last + 1])",
+        "ratios[last] - 1, ratios[last + 1] - 1",
+        "halfway",
+    ),
+    "efficiency_pairs": (" + entities * length", "", "Entities count twice"),
     "merge": ("alpha / rank * ", "", "not scaled by alpha / rank"),
     "scaling": ("rank**0.5", "rank**0.1", "falls too slowly"),
     "masking": ("end + 1 :", "end:", "never learn to stop"),
     "dora": (".detach()", "", "detach() the norm"),
+    "sparse_bigbird": (".masked_fill(blocks, -1)", "", "from outside the window"),
+    "sparse_choice": ("above & (above.cumsum(1) <= limit)", "above", "At most 2 places"),
+    "sparse_layers": ("-(-n // b)", "n // b", "a block begun counts as one"),
 }
 
 

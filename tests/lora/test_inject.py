@@ -6,6 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from llm_tutorial.lora import (
     LoRALinear,
@@ -55,6 +56,14 @@ def test_a_pattern_that_matches_nothing_names_what_there_is(llama):
     with pytest.raises(ValueError, match=r"'query'.*matches no linear layer; their names end in \[.*'q_proj'"):
         add_lora(model, 2, target_modules=["query"])
     assert not list(lora_layers(model))
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["c_attn"]])
+def test_the_transposed_layers_of_gpt2_are_refused_before_anything_is_frozen(targets):
+    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=16, bos_token_id=0, eos_token_id=0))
+    with pytest.raises(ValueError, match="matches no linear layer"):  # Conv1D keeps its weight as (in, out)
+        add_lora(model, 2, target_modules=targets)
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 

@@ -3,9 +3,12 @@
     python -m llm_tutorial.lora.bench --lengths 256 1024 4096 --threads 1
 
 Each row interleaves the two, and takes the median of the ratios of neighbours: what slows the machine down slows both.
+``--flex`` adds PyTorch's FlexAttention, compiled with the same mask, where there is a C++ compiler.
 """
 
 import argparse
+import os
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +23,7 @@ from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.sparse import sparse_attention
 
 LENGTHS = (256, 512, 1024, 2048, 4096, 8192, 16384)
+FLEX_BLOCKS = (32, 64, 128)
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,14 @@ class Configuration:
         return query, key, value
 
 
-def ratio(slow: Callable[[], object], fast: Callable[[], object], seconds: float = 2.0) -> float:
+def ratio(slow: Callable[[], object], fast: Callable[[], object], seconds: float = 2.0, least: int = 5) -> float:
     """How many times as long ``slow`` takes: the median over neighbouring pairs of runs.
 
     Args:
         slow: Called in turn with ``fast``, each once to warm up.
         fast: The other.
-        seconds: To spend; at least five pairs are run.
+        seconds: To spend.
+        least: Pairs to run, whatever time they take.
 
     Example:
         >>> ratio(lambda: time.sleep(0.02), lambda: time.sleep(0.005), seconds=0) > 2
@@ -63,7 +68,7 @@ def ratio(slow: Callable[[], object], fast: Callable[[], object], seconds: float
     slow(), fast()
     ratios: list[float] = []
     start = time.perf_counter()
-    while len(ratios) < 5 or time.perf_counter() - start < seconds:
+    while len(ratios) < least or time.perf_counter() - start < seconds:
         times = []
         for run in (slow, fast):
             before = time.perf_counter()
@@ -73,28 +78,126 @@ def ratio(slow: Callable[[], object], fast: Callable[[], object], seconds: float
     return statistics.median(ratios)
 
 
-def forward(configuration: Configuration, length: int, seconds: float = 2.0) -> float:
-    """Time of dense over sparse attention, forward."""
+def forward(
+    configuration: Configuration,
+    length: int,
+    seconds: float = 2.0,
+    dense_below: int | None = 0,
+    least: int = 5,
+) -> float:
+    """Time of dense over sparse attention, forward.
+
+    Args:
+        configuration: What is measured.
+        length: Tokens.
+        seconds: To spend.
+        dense_below: For `sparse_attention`: by blocks however short the sequence is, or ``None`` for its own choice.
+        least: Pairs of runs at least.
+    """
     inputs, matrix = configuration.inputs(length), configuration.matrix(length)
     query, key, value = (each.contiguous() for each in inputs)
     with torch.inference_mode():
         return ratio(
             lambda: F.scaled_dot_product_attention(query, key, value),
-            lambda: sparse_attention(*inputs, matrix=matrix),
+            lambda: sparse_attention(*inputs, matrix=matrix, dense_below=dense_below),
             seconds,
+            least,
         )
 
 
-def training(configuration: Configuration, length: int, seconds: float = 2.0) -> float:
-    """Time of dense over sparse attention, forward and backward."""
+def training(
+    configuration: Configuration,
+    length: int,
+    seconds: float = 2.0,
+    dense_below: int | None = 0,
+    least: int = 5,
+) -> float:
+    """Time of dense over sparse attention, forward and backward; the arguments are those of `forward`."""
     inputs, matrix = configuration.inputs(length, grad=True), configuration.matrix(length)
     query, key, value = dense = tuple(each.detach().contiguous().requires_grad_() for each in inputs)
     grad = torch.ones(inputs[0].shape)
     return ratio(
         lambda: torch.autograd.grad(F.scaled_dot_product_attention(query, key, value), dense, grad),
-        lambda: torch.autograd.grad(sparse_attention(*inputs, matrix=matrix), inputs, grad),
+        lambda: torch.autograd.grad(sparse_attention(*inputs, matrix=matrix, dense_below=dense_below), inputs, grad),
         seconds,
+        least,
     )
+
+
+def has_compiler() -> bool:
+    """Whether there is a C++ compiler, which ``torch.compile`` needs on a CPU: ``$CXX``, or else ``g++`` or ``clang++``."""
+    named = os.environ.get("CXX")
+    return any(shutil.which(name) for name in ([named] if named else ["g++", "clang++"]))
+
+
+def entities_first(matrix: InteractionMatrix) -> tuple[Tensor, Callable[..., Tensor]]:
+    """The layout that suits FlexAttention: entities in front, so that they fill few blocks.
+
+    Args:
+        matrix: Of one sequence, without related pairs.
+
+    Returns:
+        The order of the tokens (length,), and FlexAttention's ``mask_mod`` for tokens in this order.
+
+    Example:
+        >>> matrix = InteractionMatrix(6, block_size=2, window=0, entities=torch.tensor([[3]]))
+        >>> entities_first(matrix)[0]
+        tensor([3, 0, 1, 2, 4, 5])
+    """
+    entity = matrix.is_entity[0]
+    order = torch.cat([entity.nonzero()[:, 0], (~entity).nonzero()[:, 0]])
+    keeps = matrix.mask_mod()
+    return order, lambda batch, head, query, key: keeps(batch, head, order[query], order[key])
+
+
+def flex(
+    configuration: Configuration,
+    length: int,
+    seconds: float = 2.0,
+    blocks: Sequence[int] = FLEX_BLOCKS,
+    least: int = 5,
+) -> dict[int, float]:
+    """Time of FlexAttention over sparse attention, forward, for each size of FlexAttention's blocks.
+
+    It is compiled for one shape, and its tokens are laid out by `entities_first` beforehand: what that takes is not
+    counted. On a CPU it has no backward pass.
+
+    Args:
+        configuration: What is measured.
+        length: Tokens.
+        seconds: To spend for each size, beside compiling.
+        blocks: Sizes to try.
+        least: Pairs of runs at least.
+
+    Raises:
+        RuntimeError: There is no C++ compiler.
+        AssertionError: The two give different outputs.
+    """
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    if not has_compiler():
+        raise RuntimeError(
+            "FlexAttention is compiled, and there is no C++ compiler: install g++ or clang++, or name yours in CXX\n"
+            "FlexAttention 需要编译，而这里没有 C++ 编译器：请安装 g++ 或 clang++，或用环境变量 CXX 指明"
+        )
+    inputs, matrix = configuration.inputs(length), configuration.matrix(length)
+    order, keeps = entities_first(matrix)
+    query, key, value = (each[:, :, order].contiguous() for each in inputs)
+    ratios = {}
+    for block in blocks:
+        torch.compiler.reset()
+        compiled = torch.compile(flex_attention, dynamic=False)  # with dynamic shapes its code for CPUs may not compile
+        mask = create_block_mask(keeps, 1, None, length, length, matrix.device, BLOCK_SIZE=block)
+        with torch.inference_mode():
+            out = compiled(query, key, value, block_mask=mask)
+            torch.testing.assert_close(out, sparse_attention(*inputs, matrix)[:, :, order], atol=1e-5, rtol=1e-4)
+            ratios[block] = ratio(
+                lambda mask=mask, compiled=compiled: compiled(query, key, value, block_mask=mask),  # type: ignore[misc]
+                lambda: sparse_attention(*inputs, matrix=matrix),
+                seconds,
+                least,
+            )
+    return ratios
 
 
 def table(
@@ -130,14 +233,29 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--heads", type=int, default=4, help="each of 64")
     parser.add_argument("--entities", type=int, default=32)
     parser.add_argument("--window", type=int, default=1, help="blocks of 64 seen to each side")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each ratio")
+    parser.add_argument("--flex", action="store_true", help="FlexAttention beside it, forward")
     arguments = parser.parse_args(words)
     if min(arguments.lengths) < 1 or arguments.threads < 1:
         parser.error("lengths and threads are positive numbers")
     torch.set_num_threads(arguments.threads)
     configuration = Configuration(heads=arguments.heads, window=arguments.window, entities=arguments.entities)
     print(f"{'length':>7}{'pairs':>9}{'forward':>9}{'training':>10}   (dense over sparse, {arguments.threads} threads)")
-    for row in table(arguments.lengths, configuration):
+    for row in table(arguments.lengths, configuration, arguments.seconds):
         print(f"{row['length']:7}{row['pairs']:8.1f}x{row['forward']:8.1f}x{row['training']:9.1f}x")
+    if not arguments.flex:
+        return
+    if not has_compiler():
+        print("FlexAttention is left out: it is compiled, and there is no C++ compiler here.")
+        return
+    print(
+        f"{'length':>7}"
+        + "".join(f"{f'block {block}':>11}" for block in FLEX_BLOCKS)
+        + "   (FlexAttention over sparse)"
+    )
+    for length in arguments.lengths:
+        ratios = flex(configuration, length, arguments.seconds)
+        print(f"{length:7}" + "".join(f"{ratios[block]:10.1f}x" for block in FLEX_BLOCKS))
 
 
 if __name__ == "__main__":

@@ -213,20 +213,21 @@ def _dense(
             mask = mask & torch.ones(matrix.length, matrix.length, dtype=torch.bool, device=mask.device).tril()
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     assert matrix.entities is not None
-    batch, heads, length, _ = query.shape
-    bias = query.new_zeros(batch, heads, length, length + 1)  # the last column and row take what is no entity
-    at = matrix.entities.where(matrix.entities >= 0, length)
+    heads, length, size = query.shape[1:]
+    at, there = matrix.entities.clamp(min=0), (matrix.entities >= 0)[:, None, None]  # (batch, 1, 1, entities)
+    scores = (query * size**-0.5) @ key.mT  # spelled out: the fused kernel has no gradient of a bias
     if entity_bias is not None:
-        place = at[:, None, None].expand(-1, heads, length, -1)
-        bias = bias.scatter(3, place, entity_bias.expand(-1, heads, -1, -1))
-    bias = F.pad(bias[..., :length], (0, 0, 0, 1))
+        read = entity_bias * (there & ~matrix.is_entity[:, None, :, None])  # what an entity reads, row_bias says
+        scores.scatter_add_(3, at[:, None, None].expand(-1, heads, length, -1), read.expand(-1, heads, -1, -1))
     if row_bias is not None:
-        bias = bias.scatter(2, at[:, None, :, None].expand(-1, heads, -1, length), row_bias.expand(-1, heads, -1, -1))
-    bias = bias[:, :, :length].masked_fill(~real[:, None, None], torch.finfo(query.dtype).min)
+        rows = (row_bias * there.mT).expand(-1, heads, -1, -1)
+        scores.scatter_add_(2, at[:, None, :, None].expand(-1, heads, -1, length), rows)
+    if matrix.real is not None:
+        scores = scores.masked_fill(~real[:, None, None], torch.finfo(query.dtype).min)
     if matrix.causal:
-        later = torch.ones(length, length, dtype=torch.bool, device=bias.device).triu(1)
-        bias = bias.masked_fill(later, torch.finfo(query.dtype).min)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        later = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
+        scores = scores.masked_fill(later, torch.finfo(query.dtype).min)
+    return scores.softmax(-1) @ value
 
 
 class BigramEmbedding(nn.Module):
@@ -242,6 +243,7 @@ class BigramEmbedding(nn.Module):
         self.buckets, self.causal = config.bigram_buckets, causal
         self.pair = nn.Embedding(config.bigram_buckets, config.hidden_size // 4)
         self.out = nn.Linear(config.hidden_size // 4 * 2, config.hidden_size, bias=False)
+        self.out.initial_std = 0.1  # type: ignore[assignment]  # at 0.02 pairs would hardly be heard beside tokens
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """(batch, length) to (batch, length, hidden_size)."""
@@ -285,7 +287,7 @@ class RelationSparsePreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
+            nn.init.normal_(module.weight, std=getattr(module, "initial_std", 0.02))
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
         if isinstance(module, RelationSparseAttention) and hasattr(module, "relation_key"):

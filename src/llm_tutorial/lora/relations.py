@@ -40,8 +40,7 @@ def related_kinds(
         causal: Look back only.
 
     Returns:
-        (batch, length, entities), a sum of SAME_SURFACE, SAME_TYPE, TITLE and SAME_SENTENCE; 0 where there is no
-        relation or no entity.
+        (batch, length, entities), a sum of SAME_SURFACE, SAME_TYPE, TITLE and SAME_SENTENCE; 0 for none.
 
     Example:
         >>> ids = torch.tensor([[5, 6, 1, 9, 5, 6]])  # the name 5 6, a full stop, and the name again

@@ -95,6 +95,7 @@ def batches(
         length: Characters in a crop.
         seed: Of order and crops.
     """
+    batch_size = min(batch_size, len(examples))
     per_epoch = len(examples) // batch_size
 
     def batch_at(step: int) -> list[Tagged]:

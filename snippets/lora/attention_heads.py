@@ -1,0 +1,128 @@
+# %% setup
+import copy
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from llm_tutorial.data.text import held_out_english
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.plotting import panels, spread, use_style
+
+use_style()
+torch.set_num_threads(1)
+
+
+# %% lookup
+def questions(generator, batch=32, pairs=32, asked=4):
+    """Each row: 32 pairs of a symbol and a value; each query names four of the symbols and wants their values."""
+    symbols = torch.rand(batch, 64, generator=generator).argsort(-1)[:, :pairs]
+    values = torch.randint(8, (batch, pairs), generator=generator)
+    chosen = torch.randint(pairs, (batch, 16, asked), generator=generator)  # 16 queries a row
+    pick = lambda x: x.gather(1, chosen.flatten(1)).view(chosen.shape)  # noqa: E731
+    return symbols, values, pick(symbols), pick(values)
+
+
+class Lookup(nn.Module):
+    def __init__(self, heads, kv_heads, width=64):
+        super().__init__()
+        self.shape = (heads, kv_heads, kv_heads)
+        self.symbol, self.value = nn.Embedding(64, width), nn.Embedding(8, width)
+        self.asked = nn.Embedding(4 * 64, width)  # first symbol asked for, second, …
+        size = width // heads
+        self.qkv = nn.ModuleList(nn.Linear(width, count * size) for count in self.shape)
+        self.o, self.out = nn.Linear(width, width), nn.Linear(width, 4 * 8)
+
+    def forward(self, symbols, values, asked):
+        x = self.symbol(symbols) + self.value(values)  # (batch, pair, width)
+        y = self.asked(asked + 64 * torch.arange(4)).sum(-2)  # (batch, query, width)
+        Q, K, V = (
+            layer(each).unflatten(-1, (count, -1)).transpose(1, 2)
+            for layer, each, count in zip(self.qkv, (y, x, x), self.shape, strict=True)
+        )
+        out = F.scaled_dot_product_attention(Q, K, V, enable_gqa=True).transpose(1, 2).flatten(2)
+        return self.out(y + self.o(out)).unflatten(-1, (4, 8))  # (batch, query, asked, value)
+
+
+def accuracy(heads, kv_heads, rate, seed, steps=250):
+    torch.manual_seed(seed)
+    model, generator = Lookup(heads, kv_heads), torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
+    for _ in range(steps):
+        *question, answer = questions(generator)
+        F.cross_entropy(model(*question).flatten(0, 2), answer.flatten()).backward()
+        optimizer.step(), schedule.step(), optimizer.zero_grad()
+    *question, answer = questions(torch.Generator().manual_seed(999), batch=128)
+    with torch.no_grad():
+        return (model(*question).argmax(-1) == answer).float().mean().item()
+
+
+# %% how_many_heads tolerance="25%"
+layouts = [(1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (4, 1)]  # query heads, key-value heads
+rates = (1e-2, 2e-2)
+runs = {}
+for layout in layouts:
+    first = {rate: accuracy(*layout, rate, seed=0) for rate in rates}
+    rate = max(first, key=first.get)  # each layout at its own better rate
+    runs[layout] = [first[rate], *(accuracy(*layout, rate, seed) for seed in (1, 2))]
+    low, *_, high = sorted(runs[layout])
+    mean = sum(runs[layout]) / 3
+    print(
+        f"{layout[0]:2} heads of {64 // layout[0]:2}, {layout[1]:2} for keys and values: {mean:.2f} [{low:.2f}, {high:.2f}]"
+    )
+
+# %% heads_figure
+equal = [layout for layout in layouts if layout[0] == layout[1]]
+figure, (axes,) = panels(height=2.5)
+spread(axes, [heads for heads, _ in equal], list(zip(*(runs[layout] for layout in equal), strict=True)))
+axes.axhline(1 / 8, color="grey", ls=":", lw=1)
+axes.set(xscale="log", xlabel="heads h (head size 64 / h)", ylabel="accuracy", ylim=(0, 1))
+axes.set_xticks([1, 2, 4, 8, 16], [1, 2, 4, 8, 16])
+axes.minorticks_off()
+plt.show()
+best = max(equal, key=lambda layout: sum(runs[layout]))
+print(f"best_heads = {best[0]}")
+for heads, kv_heads in ((1, 1), (4, 4), (16, 16), (4, 1)):
+    print(f"accuracy_{heads}_{kv_heads} = {sum(runs[heads, kv_heads]) / 3:.2f}")  # tolerance 25%
+assert 1 < best[0] < 16
+
+# %% real_model
+model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
+ids = tokenizer("<|im_start|>" + "\n\n".join(held_out_english()), return_tensors="pt").input_ids[:, :256]
+distance = torch.arange(256)[:, None] - torch.arange(256)  # (query, key)
+
+
+@torch.no_grad()
+def perplexity(model, mask=None) -> float:
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    return F.cross_entropy(logits[0, :-1], ids[0, 1:]).exp().item()
+
+
+usual = perplexity(model)
+print(f"perplexity = {usual:.1f}")  # tolerance 2%
+
+# %% rope_base
+rotary = model.model.rotary_emb
+trained = rotary.inv_freq.clone()
+for base in (10_000, 1_000_000):
+    rotary.inv_freq = base ** (-torch.arange(0, 64, 2) / 64)
+    print(f"perplexity_base_{base} = {perplexity(model):.1f}")  # tolerance 5%
+rotary.inv_freq = trained
+assert perplexity(model) == usual
+
+# %% window
+for sinks in (0, 4):
+    mask = (distance >= 0) & ((distance < 64) | (torch.arange(256) < sinks))
+    print(f"perplexity_window_64_sinks_{sinks} = {perplexity(model, mask[None, None]):.1f}")  # tolerance 5%
+
+# %% merged_heads
+merged = copy.deepcopy(model)
+with torch.no_grad():
+    for layer in merged.model.layers:
+        for projection in (layer.self_attn.k_proj, layer.self_attn.v_proj):
+            mean = projection.weight.unflatten(0, (3, 64)).mean(0)  # (64, 576): one head instead of three
+            projection.weight.copy_(mean.repeat(3, 1))
+print(f"perplexity_merged_heads = {perplexity(merged):.0f}")  # tolerance 5%
+assert perplexity(merged) > 2 * usual

@@ -1,0 +1,79 @@
+# %% setup
+import math
+
+import matplotlib.pyplot as plt
+import torch
+
+from llm_tutorial.data.text import held_out_english
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.plotting import COLOURS, panels, use_style
+
+use_style()
+torch.set_grad_enabled(False)
+model = load_model("smollm2-135m", attn_implementation="eager")  # SDPA never has the weights in hand
+tokenizer = load_tokenizer("smollm2-135m")
+
+
+def weights_of(ids):  # (batch, token) -> (layer, batch, head, query, key)
+    return torch.stack(model(input_ids=ids, output_attentions=True, use_cache=False).attentions)
+
+
+# %% collect
+begin = tokenizer.convert_tokens_to_ids("<|im_start|>")
+texts = [tokenizer(text).input_ids[:63] for text in held_out_english()]
+texts = torch.tensor([text for text in texts if len(text) == 63][:4])  # (4, 63)
+with_begin = torch.cat([torch.full((len(texts), 1), begin), texts], 1)  # (4, 64)
+P = weights_of(with_begin)
+assert torch.allclose(P.sum(-1), torch.ones(P.shape[:-1]), atol=1e-5)
+assert (P.triu(1) == 0).all()
+
+# %% kinds tolerance="5%"
+first = P[..., 1:, 0].mean((1, 3))  # (layer, head): weight on the first token
+previous = P.diagonal(-1, -2, -1).mean((1, 3))
+generator = torch.Generator().manual_seed(0)
+half = torch.randint(1000, 20_000, (2, 32), generator=generator)  # random tokens, then the same again
+repeated = weights_of(torch.cat([torch.full((2, 1), begin), half, half], 1))
+induction = repeated.diagonal(-31, -2, -1)[..., 1:].mean((1, 3))  # on what followed the last time
+chosen = {}
+for name, score in (("first", first), ("previous", previous), ("induction", induction)):
+    layer, head = divmod(score.argmax().item(), 9)
+    chosen[name] = (layer, head)
+    print(f"{name}: layer {layer}, head {head}, weight {score[layer, head]:.2f}")
+
+# %% maps
+sentence = tokenizer("<|im_start|>The old red door opened. The old red door closed.").input_ids
+pieces = [piece.replace("Ġ", "").replace("<|im_start|>", "▷") for piece in tokenizer.convert_ids_to_tokens(sentence)]
+maps = weights_of(torch.tensor([sentence]))[:, 0]  # (layer, head, query, key)
+figure, axes = panels(3, height=3.0)
+for panel, (name, (layer, head)) in zip(axes, chosen.items(), strict=True):
+    panel.imshow(maps[layer, head], cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    panel.set_xticks(range(len(pieces)), pieces, rotation=90, fontsize=7)
+    panel.set_yticks(range(len(pieces)), pieces, fontsize=7)
+    panel.set_title(f"{name}: layer {layer}, head {head}")
+    panel.grid(False)
+axes[0].set_ylabel("query")
+axes[0].set_xlabel("key")
+plt.show()
+
+# %% sink
+without_begin = weights_of(texts)
+print(f"sink_percent = {100 * P[..., 1:, 0].mean():.0f}")
+print(f"sink_percent_without_begin = {100 * without_begin[..., 1:, 0].mean():.0f}")
+uniform = (1 / torch.arange(2, 65)).mean()
+print(f"uniform_percent = {100 * uniform:.0f}")
+assert without_begin[..., 1:, 0].mean() > 3 * uniform
+
+# %% entropy
+entropy = torch.special.entr(P).sum(-1)[..., 1:]  # (layer, batch, head, query)
+entropy = (entropy / torch.arange(2, 65).log()).mean((1, 2, 3))  # 1: uniform over all it may read
+figure, (axes,) = panels(height=2.4)
+axes.plot(range(30), entropy, label="entropy / log i")
+axes.plot(range(30), first.mean(1), color=COLOURS[1], marker="s", label="weight on first token")
+axes.set(xlabel="layer", ylim=(0, 1))
+axes.legend()
+plt.show()
+print(f"entropy_first_layer = {entropy[0]:.2f}")
+print(f"entropy_lowest = {entropy.min():.2f}")
+print(f"layer_of_lowest = {entropy.argmin()}")
+print(f"sink_percent_there = {100 * first[entropy.argmin()].mean():.0f}")
+print(f"effective_tokens_first_layer = {math.exp(torch.special.entr(P[0]).sum(-1)[..., -1].mean()):.0f}")

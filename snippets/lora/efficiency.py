@@ -1,0 +1,154 @@
+# %% setup
+from functools import partial
+
+import matplotlib.pyplot as plt
+import torch
+from torch.nn import functional as F
+
+from llm_tutorial.lora import plan
+from llm_tutorial.lora.attention import attention, peak_bytes
+from llm_tutorial.lora.bench import FLEX_BLOCKS, Configuration, forward, ratio, training
+from llm_tutorial.lora.sparse import masked_attention, sparse_attention
+from llm_tutorial.plotting import use_style
+from llm_tutorial.training import read_manifest
+
+use_style()
+torch.set_num_threads(1)
+configuration = Configuration()  # 4 heads of 64, blocks of 64, a window of one block to each side, 32 entities
+manifest = read_manifest("lora", "efficiency")
+lengths, runs = manifest["lengths"], manifest["metrics"]
+one, two = ([runs[f"{threads} threads, {length}"] for length in lengths] for threads in (1, 2))
+
+# %% speed_up
+figure, axes = plt.subplots()
+axes.plot(lengths, [row["pairs"] for row in one], color="#757d88", marker="", linestyle="--", label="pairs")
+axes.plot(lengths, [row["forward"] for row in one], label="forward")
+axes.plot(lengths, [row["training"] for row in one], label="forward and backward")
+axes.axhline(1, color="#757d88", linewidth=0.8)
+axes.set(xscale="log", yscale="log", xlabel="n", ylabel="dense / sparse")
+axes.set_xticks(lengths, lengths)
+axes.set_yticks([1, 4, 16, 64], [1, 4, 16, 64])
+axes.minorticks_off()
+axes.legend()
+plt.show()
+
+# %% figures_quoted
+at = dict(zip(lengths, one, strict=True))
+for length in (256, 8192, 16384):
+    print(f"pairs_{length} = {at[length]['pairs']:.1f}")
+    print(f"forward_{length} = {at[length]['forward']:.2f}")
+    print(f"training_{length} = {at[length]['training']:.2f}")
+print(f"share_of_the_pair_ratio_8192 = {100 * at[8192]['forward'] / at[8192]['pairs']:.0f}")
+print(f"own_choice_256 = {at[256]['own choice']:.2f}")
+for quantity in ("forward", "training"):
+    values = [row[quantity] for row in one]
+    after = next(index for index, value in enumerate(values) if value > 1)
+    share = (1 - values[after - 1]) / (values[after] - values[after - 1]) if after else 0
+    crossover = lengths[max(after - 1, 0)] * 2**share  # the lengths double
+    print(f"crossover_{quantity} = {crossover:.0f}")
+
+# %% count
+dense_pairs = 8192**2
+kept = configuration.matrix(8192).count()
+computed = plan.Plan(configuration.matrix(8192), 1).computed
+by_hand = 8192 * (3 * 64 + 32) + 32 * 8192  # windows and entities, then what the entities read
+assert computed == by_hand
+flops = (
+    4 * configuration.heads * configuration.head_size
+)  # of a pair: two dot products of a multiplication and an addition
+print(f"kept_pairs = {kept}")
+print(f"computed_pairs = {computed}")
+print(f"percent_of_the_computed_kept = {100 * kept / computed:.1f}")
+print(f"gflop_dense = {flops * dense_pairs / 1e9:.1f}")
+print(f"gflop_sparse = {flops * computed / 1e9:.2f}")
+
+# %% intensity
+size, wide = configuration.head_size, 3 * 64 + 32  # keys that a query reads
+number = 4  # bytes of a float32
+intensities = {
+    "dense, fused": 4 * 8192 * size / (4 * size * number),  # reads query, key and value, writes the output: once
+    "dense, explicit": 4 * size / (4 * number),  # writes and reads n² scores, then n² weights
+    "gathered": 4 * size / (3 * 2 * size * number),  # key and value of each pair: read, written, read again
+    "blocks, fused": 4 * wide * size / ((2 + 2 * 3 * wide / 64) * size * number),  # the same, once for each block of 64
+}
+for name, intensity in intensities.items():
+    print(f"{name:16}{intensity:8.1f} floating-point operations a byte")
+assert abs(intensities["gathered"] - 1 / 6) < 1e-9
+
+# %% ridge differs="depends on the processor"
+square, long = torch.randn(2, 1024, 1024), torch.randn(2, 2**24)
+copies = ratio(lambda: square[0] @ square[1], lambda: long[0].copy_(long[1]), seconds=1)  # a product, in copies
+ridge = (2 * 1024**3) / long.nbytes / copies  # operations in the time that moves one byte
+print(f"ridge = {ridge:.1f}")
+assert ridge > 3 * intensities["gathered"]
+
+# %% live differs="times depend on the processor and on its load"
+print(f"{'n':>5}{'pairs':>8}{'forward':>10}{'training':>10}")
+live = {}
+for n in (256, 1024, 4096):
+    live[n] = forward(configuration, n, seconds=0.7), training(configuration, n, seconds=0.7)
+    print(f"{n:5}{1 / configuration.matrix(n).share:7.1f}x{live[n][0]:9.2f}x{live[n][1]:9.2f}x")
+print(f"forward_4096_live = {live[4096][0]:.1f}")
+print(f"training_4096_live = {live[4096][1]:.1f}")
+assert live[4096][0] > 3 and live[4096][1] > 3
+assert live[256][0] < live[1024][0] < live[4096][0]
+
+# %% table
+print(f"{'':7}{'':9}{'one thread':>20}{'two threads':>22}{'share of':>11}")
+print(f"{'n':>7}{'pairs':>9}" + f"{'forward':>10}{'training':>11}" * 2 + f"{'pairs, %':>12}")
+for n, alone, both in zip(lengths, one, two, strict=True):
+    cells = "".join(f"{row['forward']:9.2f}x{row['training']:10.2f}x" for row in (alone, both))
+    print(f"{n:7}{alone['pairs']:8.1f}x{cells}{100 * alone['forward'] / alone['pairs']:11.0f}")
+
+# %% own_choice differs="times depend on the processor and on its load"
+raw, chosen = (forward(configuration, 256, seconds=1, dense_below=below) for below in (0, None))
+print(f"by_blocks_256 = {raw:.2f}")
+print(f"by_its_own_choice_256 = {chosen:.2f}")
+blocks_256 = plan.Plan(configuration.matrix(256), 1).computed
+assert blocks_256 >= 256**2  # no fewer pairs than dense attention has: nothing to gain
+assert plan.Plan(configuration.matrix(512), 1).computed < 512**2
+
+# %% memory
+print(f"{'MiB beyond the inputs':>24}{'explicit':>10}{'masked':>10}{'SDPA':>10}{'sparse':>10}")
+peaks: dict[str, list[float]] = {"explicit": [], "masked": [], "SDPA": [], "sparse": []}
+for n in (512, 1024, 2048):
+    qkv, matrix = configuration.inputs(n), configuration.matrix(n)
+    calls = {
+        "explicit": partial(attention, *qkv),
+        "masked": partial(masked_attention, *qkv, matrix),
+        "SDPA": partial(F.scaled_dot_product_attention, *qkv),
+        "sparse": partial(sparse_attention, *qkv, matrix, dense_below=0),
+    }
+    with torch.inference_mode():
+        for name, call in calls.items():
+            if name == "masked":
+                call()  # its mask is made once, and counted apart
+            peaks[name].append(peak_bytes(call) / 2**20)
+    print(f"{n:24}" + "".join(f"{peaks[name][-1]:10.1f}" for name in calls))
+print(f"explicit_over_SDPA_2048 = {peaks['explicit'][-1] / peaks['SDPA'][-1]:.0f}")
+print(f"sparse_over_SDPA_2048 = {peaks['sparse'][-1] / peaks['SDPA'][-1]:.1f}")
+print(f"explicit_growth = {peaks['explicit'][-1] / peaks['explicit'][-2]:.1f}")
+print(f"SDPA_growth = {peaks['SDPA'][-1] / peaks['SDPA'][-2]:.1f}")
+print(f"sparse_growth = {peaks['sparse'][-1] / peaks['sparse'][-2]:.1f}")
+assert peaks["explicit"][-1] > 3.5 * peaks["explicit"][-2]  # n²
+assert peaks["SDPA"][-1] < 2.2 * peaks["SDPA"][-2] and peaks["sparse"][-1] < 2.2 * peaks["sparse"][-2]  # n
+
+# %% flex
+flex = {n: {block: runs[f"flex, {n}"][str(block)] for block in FLEX_BLOCKS} for n in manifest["flex_lengths"]}
+print(f"{'n':>7}" + "".join(f"{f'block {block}':>12}" for block in FLEX_BLOCKS) + "   (FlexAttention / sparse)")
+for n, by_block in flex.items():
+    print(f"{n:7}" + "".join(f"{by_block[block]:11.2f}x" for block in FLEX_BLOCKS))
+best = {n: min(by_block.values()) for n, by_block in flex.items() if n >= 4096}  # FlexAttention's best block
+print(f"flex_least = {min(best.values()):.1f}")
+print(f"flex_most = {max(best.values()):.1f}")
+print(f"flex_64_least = {min(flex[n][64] for n in best):.1f}")
+
+# %% larger
+n, heads, size, bytes_each = 2**17, 32, 128, 2  # a large decoder's layer, 16-bit
+GiB = 2**30
+large = Configuration(heads=heads, head_size=size, entities=128)
+print(f"qkv_and_output_GiB = {4 * n * heads * size * bytes_each / GiB:.0f}")
+print(f"explicit_scores_GiB = {n * n * heads * bytes_each / GiB:.0f}")
+print(f"block_scores_GiB = {n * (3 * 64 + 128) * heads * bytes_each / GiB:.1f}")
+print(f"pairs_131072 = {n / (3 * 64 + 2 * 128):.0f}")
+assert abs(1 / large.matrix(n).share / (n / (3 * 64 + 2 * 128)) - 1) < 0.02

@@ -1,0 +1,35 @@
+# %% setup
+import torch
+
+from llm_tutorial.lora.bench import Configuration, forward
+
+torch.set_num_threads(1)
+length = 4096
+
+# %% sweep differs="times depend on the processor and on its load"
+settings = {
+    "page": Configuration(),
+    "block 16": Configuration(block_size=16, window=4),  # the same 64 tokens to each side at least
+    "block 32": Configuration(block_size=32, window=2),
+    "block 128": Configuration(block_size=128, window=1),
+    "block 256": Configuration(block_size=256, window=1),
+    "window 0": Configuration(window=0),
+    "window 4": Configuration(window=4),
+    "window 16": Configuration(window=16),
+    "no entity": Configuration(entities=0),
+    "128 entities": Configuration(entities=128),
+    "512 entities": Configuration(entities=512),
+}
+print(f"{'':14}{'pairs':>8}{'forward':>10}{'share, %':>11}")
+pairs, speed = {}, {}
+for name, setting in settings.items():
+    pairs[name] = 1 / setting.matrix(length).share
+    speed[name] = forward(setting, length, seconds=0, least=3)
+    print(f"{name:14}{pairs[name]:7.1f}x{speed[name]:9.1f}x{100 * speed[name] / pairs[name]:11.0f}")
+assert speed["window 0"] > speed["window 4"] > speed["window 16"]
+assert speed["no entity"] > speed["512 entities"]
+assert speed["block 16"] / pairs["block 16"] < speed["block 128"] / pairs["block 128"]
+
+# %% sweep_figures differs="times depend on the processor and on its load"
+for name in ("block 16", "page", "block 256", "window 16", "512 entities"):
+    print(f"percent_{name.replace(' ', '_')} = {100 * speed[name] / pairs[name]:.0f}")

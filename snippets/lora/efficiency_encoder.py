@@ -1,0 +1,81 @@
+# %% setup
+import torch
+
+from llm_tutorial.lora.bench import Configuration, forward, ratio
+from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseEncoder
+
+torch.set_num_threads(1)
+length, hidden, intermediate = 4096, 256, 512
+
+
+# %% share
+def operations(n: int) -> tuple[int, int]:
+    """Of a layer and a token: in attention over n keys, and in its linear layers."""
+    return 4 * n * hidden, 2 * (4 * hidden**2 + 2 * hidden * intermediate)
+
+
+for n in (256, 1024, 4096, 16384):
+    in_attention, in_linear = operations(n)
+    share = in_attention / (in_attention + in_linear)
+    print(f"percent_of_operations_{n} = {100 * share:.0f}")
+equal = next(n for n in range(1, 10_000) if operations(n)[0] >= operations(n)[1])
+print(f"attention_equals_linear_at = {equal}")
+assert equal == 2 * hidden + intermediate  # from 4 n h = 2 (4 h² + 2 h f)
+
+
+# %% encoders
+def encoder(attention: str, entities: str, relations: tuple[str, ...] | None = None) -> RelationSparseEncoder:
+    torch.manual_seed(0)
+    options = {} if relations is None else {"relations": relations}
+    sizes = {"hidden_size": hidden, "intermediate_size": intermediate}
+    return RelationSparseEncoder(
+        RelationSparseConfig(attention=attention, entities=entities, **sizes, **options)
+    ).eval()
+
+
+dense, window = encoder("dense", "none"), encoder("sparse", "none")
+learned, bare = encoder("sparse", "learned"), encoder("sparse", "learned", relations=())
+ids = torch.randint(1, 5000, (1, length), generator=torch.Generator().manual_seed(0))
+assert sum(p.numel() for p in dense.parameters()) == sum(p.numel() for p in window.parameters())
+
+
+# %% measured_share differs="times depend on the processor and on its load"
+def percent_in_attention(model: RelationSparseEncoder) -> float:
+    with torch.inference_mode(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        model(ids)
+    times = {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
+    return 100 * sum(time for name, time in times.items() if "flash" in name) / sum(times.values())
+
+
+with torch.inference_mode():
+    dense(ids)  # warm
+before = percent_in_attention(dense)
+print(f"percent_of_time_in_attention = {before:.0f}")
+assert before > 40
+
+# %% whole_encoder differs="times depend on the processor and on its load"
+with torch.inference_mode():
+    whole = {
+        name: ratio(lambda: dense(ids), lambda model=model: model(ids), seconds=0, least=3)
+        for name, model in {"window": window, "entities": bare, "entities and relations": learned}.items()
+    }
+layer = forward(Configuration(entities=0), length, seconds=0.5)
+bound = 1 / (1 - before / 100)  # with an attention that takes no time
+amdahl = 1 / (1 - before / 100 + before / 100 / layer)
+print(f"dense / sparse, attention alone, window: {layer:.1f}")
+for name, speed in whole.items():
+    print(f"dense / sparse, whole encoder, {name}: {speed:.1f}")
+print(f"layer_alone = {layer:.1f}")
+print(f"predicted = {amdahl:.1f}")
+print(f"bound = {bound:.1f}")
+print(f"encoder_window = {whole['window']:.1f}")
+print(f"encoder_entities = {whole['entities']:.1f}")
+print(f"encoder_relations = {whole['entities and relations']:.1f}")
+assert 1 < whole["window"] < layer
+assert 0.4 < whole["window"] / amdahl < 2.5
+
+# %% short_texts differs="times depend on the processor and on its load"
+with torch.inference_mode():
+    short = ratio(lambda: dense(ids[:, :128]), lambda: learned(ids[:, :128]), seconds=1)
+print(f"encoder_128 = {short:.2f}")
+assert short < 1.3

@@ -1,0 +1,75 @@
+# %% setup
+import statistics
+
+import matplotlib.pyplot as plt
+
+from llm_tutorial.plotting import use_style
+from llm_tutorial.training import read_manifest
+
+use_style()
+manifest = read_manifest("lora", "entities")
+runs, seeds = manifest["metrics"], manifest["seeds"]
+variants = ("window", "random", "learned", "dense", "dense, relations")
+every = {name: [runs[f"{name}, seed {seed}"] for seed in seeds] for name in variants}
+
+# %% quality
+print(f"{'':18}{'pairs kept':>11}{'F1 on the test set, three seeds':>35}")
+means = {}
+for name, results in every.items():
+    scores = [100 * result["f1"] for result in results]
+    means[name] = statistics.mean(scores)
+    print(f"{name:18}{results[0]['share']:>11.1%}{means[name]:21.1f}   [{min(scores):.1f}, {max(scores):.1f}]")
+for name in variants:
+    print(f"f1_{name.replace(', ', '_')} = {means[name]:.1f}")
+print(f"share_window = {100 * every['window'][0]['share']:.0f}")
+print(f"share_learned = {100 * every['learned'][0]['share']:.0f}")
+print(f"spread = {max(max(r['f1'] for r in e) - min(r['f1'] for r in e) for e in every.values()) * 100:.1f}")
+
+# %% share
+by_share = {name: runs[f"{name}, seed 0"] for name in (*variants, "window 0", "window 2", "8 entities", "128 entities")}
+figure, axes = plt.subplots()
+groups = {
+    "32 entities, window": ("window 0", "learned", "window 2"),
+    "window 1, entities": ("window", "8 entities", "learned", "128 entities"),
+    "dense": ("dense",),
+    "dense, relations": ("dense, relations",),
+}
+for label, names in groups.items():
+    points = sorted((by_share[name]["share"], by_share[name]["validation"]["f1"]) for name in names)
+    axes.plot([100 * share for share, _ in points], [100 * f1 for _, f1 in points], label=label)
+axes.set(xscale="log", xlabel="pairs kept, %", ylabel="F1, validation")
+axes.set_xticks([5, 10, 20, 50, 100], [5, 10, 20, 50, 100])
+axes.minorticks_off()
+axes.legend()
+plt.show()
+
+
+# %% curves
+def curve(name: str) -> list[tuple[float, float, float]]:
+    """Step, seconds and loss, means over the seeds."""
+    curves = [result["curve"] for result in every[name]]
+    return [tuple(map(statistics.mean, zip(*points, strict=True))) for points in zip(*curves, strict=True)]
+
+
+curves = {name: curve(name) for name in ("dense, relations", "learned", "dense", "window")}
+whole = {name: points[-1][1] for name, points in curves.items()}
+figure, (left, right) = plt.subplots(1, 2, sharey=True)
+for name, points in curves.items():
+    left.plot([step for step, _, _ in points], [loss for _, _, loss in points], label=name, markevery=5)
+    times = [seconds / whole["dense"] for _, seconds, _ in points]
+    right.plot(times, [loss for _, _, loss in points], label=name, markevery=5)
+left.set(xlabel="step", ylabel="loss", yscale="log")
+right.set(xlabel="time / dense")
+left.legend()
+plt.show()
+
+# %% equal_time
+for sparse, dense in (("window", "dense"), ("learned", "dense, relations")):
+    step, _, by_then = max(point for point in curves[dense] if point[1] <= whole[sparse])
+    name = sparse.replace(" ", "_")
+    print(f"time_of_dense_over_{name} = {whole[dense] / whole[sparse]:.1f}")
+    print(f"steps_of_dense_by_the_end_of_{name} = {step:.0f}")
+    print(f"loss_of_{name} = {curves[sparse][-1][2]:.2f}")
+    print(f"loss_of_dense_after_all_steps_beside_{name} = {curves[dense][-1][2]:.2f}")
+    print(f"loss_of_dense_by_the_end_of_{name} = {by_then:.2f}")
+    assert whole[sparse] < whole[dense]

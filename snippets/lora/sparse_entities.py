@@ -1,0 +1,140 @@
+# %% setup
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from llm_tutorial.lora.encoder import gate_loss
+from llm_tutorial.plotting import panels, use_style
+
+use_style()
+
+
+# %% hidden_markers
+def texts(batch: int, seed: int, n: int = 128) -> tuple[Tensor, Tensor]:
+    """Noise (5 … 49) in which one of the markers 1 … 4 stands at 4 random places; which one is the answer."""
+    pick = torch.Generator().manual_seed(seed)
+    ids = torch.randint(5, 50, (batch, n), generator=pick)
+    answer = torch.randint(0, 4, (batch,), generator=pick)
+    places = torch.rand(batch, n, generator=pick).topk(4).indices
+    return ids.scatter(1, places, (answer + 1)[:, None].expand(-1, 4)), answer
+
+
+ids, answer = texts(1, seed=0)
+print("markers at", (ids[0] < 5).nonzero()[:, 0].tolist(), "of", ids.shape[1], "places; the answer is", answer.item())
+
+
+# %% reader
+class Reader(nn.Module):
+    """A gate chooses 8 tokens; one query reads them and nothing else."""
+
+    def __init__(self, gate: str = "soft", noise: bool = True, size: int = 32):
+        super().__init__()
+        self.kind, self.noise = gate, noise
+        self.embedding, self.gate = nn.Embedding(50, size), nn.Linear(size, 1)
+        self.query, self.value = nn.Parameter(torch.zeros(size)), nn.Linear(size, 4)
+
+    def choose(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        score = self.gate(x)[..., 0]  # (batch, n)
+        noise = -torch.empty_like(score).exponential_().log() if self.noise and self.training else 0.0
+        return (score + noise).topk(8).indices, score  # the choice itself has no gradient
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.embedding(ids)  # (batch, n, size)
+        chosen, score = self.choose(x)  # (batch, 8), (batch, n)
+        log_gate = F.logsigmoid(score.gather(1, chosen))
+        if self.kind == "hard":
+            log_gate = torch.zeros_like(log_gate)
+        elif self.kind == "straight-through":
+            log_gate = log_gate - log_gate.detach()  # zero, with the gradient of the soft one
+        read = x.gather(1, chosen[..., None].expand(-1, -1, x.shape[-1]))  # (batch, 8, size)
+        weights = (read @ self.query + log_gate).softmax(-1)
+        return (weights[:, None] @ self.value(read))[:, 0], chosen
+
+
+# %% gradient_of_the_gate
+torch.manual_seed(0)
+reader = Reader(noise=False).double()
+with torch.no_grad():
+    reader.query.normal_()
+x = reader.embedding(ids).detach()
+chosen, score = reader.choose(x)
+score = score.detach().requires_grad_()
+read = x.gather(1, chosen[..., None].expand(-1, -1, x.shape[-1]))
+P = (read @ reader.query + F.logsigmoid(score.gather(1, chosen))).softmax(-1)  # (1, 8)
+out = (P[:, None] @ reader.value(read))[:, 0]  # (1, 4)
+F.cross_entropy(out, answer).backward()
+
+dO = out.softmax(-1) - F.one_hot(answer, 4)  # gradient of the cross-entropy
+gain = ((reader.value(read) - out[:, None]) * dO[:, None]).sum(-1)  # what each token says, against the average
+by_hand = torch.zeros_like(score).scatter(1, chosen, P * gain * torch.sigmoid(-score.gather(1, chosen)))
+assert torch.allclose(score.grad, by_hand)
+print(f"tokens_with_a_gradient = {int((score.grad != 0).sum())}")
+
+
+# %% train_reader
+def train(gate: str, noise: bool, seed: int, steps: int = 150) -> tuple[Reader, list[float], float]:
+    torch.manual_seed(seed)
+    reader = Reader(gate, noise)
+    optimizer = torch.optim.Adam(reader.parameters(), lr=1e-2)
+    found = []
+    test_ids, test_answer = texts(200, seed=10**6)
+    for step in range(steps):
+        ids, answer = texts(64, seed=1000 * seed + step)
+        F.cross_entropy(reader(ids)[0], answer).backward()
+        if gate == "hard":
+            assert reader.gate.weight.grad is None or not reader.gate.weight.grad.any()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step % 10 == 9:
+            reader.eval()
+            logits, chosen = reader(test_ids)
+            found.append((test_ids.gather(1, chosen) < 5).float().sum(1).mean().item() / 4)
+            reader.train()
+    return reader.eval(), found, (logits.argmax(-1) == test_answer).float().mean().item()
+
+
+runs = {gate: [train(gate, True, seed) for seed in range(3)] for gate in ("soft", "straight-through", "hard")}
+
+# %% gates_compared differs="training amplifies the rounding of a processor"
+figure, (axes,) = panels(height=2.6)
+for gate, results in runs.items():
+    mean = torch.tensor([found for _, found, _ in results])  # (seeds, evaluations)
+    (line,) = axes.plot(range(10, 151, 10), mean.mean(0), label=gate)
+    axes.fill_between(
+        range(10, 151, 10), mean.min(0).values, mean.max(0).values, color=line.get_color(), alpha=0.2, lw=0
+    )
+    print(
+        f"{gate:18} accuracy {' '.join(f'{accuracy:.2f}' for *_, accuracy in results)}   markers found {' '.join(f'{f[-1]:.2f}' for _, f, _ in results)}"
+    )
+axes.set(xlabel="step", ylabel="markers found")
+axes.legend()
+plt.show()
+assert min(accuracy for gate in ("soft", "straight-through") for *_, accuracy in runs[gate]) > 0.95
+assert max(accuracy for *_, accuracy in runs["hard"]) < 0.8
+
+# %% what_the_task_needs differs="training amplifies the rounding of a processor"
+for seed, (reader, *_) in enumerate(runs["soft"]):
+    score = reader.gate(reader.embedding.weight)[:, 0]  # (50,)
+    passed = [marker for marker in range(1, 5) if score[marker] > score[5:].max()]
+    print(f"seed {seed}: above all noise are the markers {passed}")
+
+# %% annotation
+logits = torch.randn(1, 128, 4, requires_grad=True)  # no entity, and three types
+types = torch.zeros(1, 128, dtype=torch.long)
+types[0, ::32] = 1  # 4 entities among 128 tokens
+each = F.cross_entropy(logits[0], types[0], reduction="none")
+balanced = (each[types[0] > 0].mean() + each[types[0] == 0].mean()) / 2
+assert torch.allclose(gate_loss(logits, types), balanced)
+score = logits[..., 1:].logsumexp(-1) - logits[..., 0]  # (1, 128): log-odds of being an entity of any type
+assert torch.allclose(torch.sigmoid(score), 1 - logits.softmax(-1)[..., 0])
+
+# %% without_noise differs="training amplifies the rounding of a processor"
+silent = [train("soft", noise=False, seed=seed) for seed in range(3)]
+for seed, (reader, found, accuracy) in enumerate(silent):
+    chosen = reader(texts(200, seed=10**6)[0])[1]  # (200, 8)
+    ids = texts(200, seed=10**6)[0].gather(1, chosen)
+    kinds = len(ids.unique())
+    print(
+        f"seed {seed}: accuracy {accuracy:.2f}, markers found {found[-1]:.2f}, {kinds} of 49 characters are ever chosen"
+    )

@@ -1,0 +1,82 @@
+# %% setup
+import matplotlib.pyplot as plt
+import torch
+
+from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseEncoder
+from llm_tutorial.lora.interaction import InteractionMatrix
+from llm_tutorial.plotting import panels, use_style
+
+torch.manual_seed(0)
+use_style()
+
+
+# %% powers
+def reached(masks: list[torch.Tensor]) -> list[torch.Tensor]:
+    """After each layer (n, n), True where the output at a row depends on the input at a column."""
+    reach, after = torch.eye(masks[0].shape[0]), []
+    for mask in masks:
+        reach = ((mask.float() @ reach) > 0).float()  # whatever those whom I read have read before
+        after.append(reach.bool())
+    return after
+
+
+n, b, w = 512, 16, 1
+window = InteractionMatrix(n, b, w).mask()[0]
+entities = InteractionMatrix(n, b, w, entities=torch.tensor([[100, 400]])).mask()[0]
+growth = {"window": reached([window] * 32), "window + 2 entities": reached([entities] * 32)}
+for layers in (1, 2, 4, 8):
+    reach = growth["window"][layers - 1]
+    furthest = int((reach.nonzero()[:, 0] - reach.nonzero()[:, 1]).max())
+    assert furthest == layers * w * b + b - 1  # w blocks a layer, and the rest of the last block
+    print(f"{layers} layers of window reach {furthest:3} places, {reach.float().mean():5.1%} of all pairs")
+one, two, *_ = growth["window + 2 entities"]
+assert not one.all() and two.all()  # to the entity, and from it
+
+# %% layers_needed
+figure, (axes,) = panels(height=2.6)
+for name, reaches in growth.items():
+    axes.plot(range(1, 33), [100 * reach.float().mean() for reach in reaches], label=name)
+axes.set(xlabel="layers", ylabel="pairs reached (%)")
+axes.legend()
+plt.show()
+layers = 1 + [bool(reach.all()) for reach in growth["window"]].index(True)
+print(f"layers_of_window_alone = {layers}")
+assert layers == -(-(n - b) // (w * b))  # rounded up
+
+# %% encoder
+n = 160
+config = RelationSparseConfig(
+    vocab_size=50, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32,
+    block_size=16, window=1, dropout=0.0, gate_layer=1,
+)  # fmt: skip
+encoder = RelationSparseEncoder(config).eval()
+ids = torch.randint(1, 50, (1, n))
+vectors = encoder.embedding.weight[ids[0]].detach().requires_grad_()  # (n, hidden)
+encoder.embedding.forward = lambda _: vectors[None]  # so that each place has a gradient of its own
+
+
+def depends(places: torch.Tensor) -> torch.Tensor:
+    """(n, n), True where the output at a row has a gradient at the input of a column."""
+    hidden = encoder(ids, entities=places).last_hidden_state[0]  # (n, hidden)
+    direction = torch.randn(hidden.shape[1])
+    rows = [torch.autograd.grad(h @ direction, vectors, retain_graph=True)[0] for h in hidden]
+    return torch.stack([row.abs().sum(-1) > 0 for row in rows])
+
+
+# %% gradients_agree
+places = torch.tensor([[20, 90]])
+alone = InteractionMatrix(n, 16, 1).mask()[0]
+both = InteractionMatrix(n, 16, 1, entities=places).mask()[0]
+with_entities = depends(places)
+assert torch.equal(with_entities, reached([alone, both, both])[-1])  # the first layer reads its window only
+assert with_entities.all()
+without = depends(torch.tensor([[-1, -1]]))
+assert torch.equal(without, reached([alone] * 3)[-1]) and not without.all()
+
+# %% pictures
+figure, axes = panels(2, height=3.0)
+for panel, mask, name in zip(axes, (without, with_entities), ("window", "window + 2 entities"), strict=True):
+    panel.imshow(mask, cmap="Greys", vmin=0, vmax=1.6, interpolation="nearest")
+    panel.set(title=f"{name}: {100 * mask.float().mean():.0f} %", xlabel="input", ylabel="output")
+    panel.grid(visible=False)
+plt.show()
