@@ -76,10 +76,10 @@ by_step.legend()
 plt.show()
 
 # %% sweep
-for name in ("no memory", "no catalogue", "512 tokens", "128 entities"):
-    run = metrics[f"{name}, seed 0"]
-    print(f"{name.replace(' ', '_')}_chrf = {run['chrf']:.4g}")
-    print(f"{name.replace(' ', '_')}_in_order = {run['source order']['chrf']:.4g}")
+SWEPT = {"no memory": "no_memory", "no catalogue": "no_catalogue", "512 tokens": "half", "128 entities": "many_entities"}
+for run, name in SWEPT.items():
+    print(f"{name}_chrf = {metrics[f'{run}, seed 0']['chrf']:.4g}")
+    print(f"{name}_in_order = {metrics[f'{run}, seed 0']['source order']['chrf']:.4g}")
 print(f"all_context_chrf = {metrics['sparse, seed 0']['chrf']:.4g}")
 
 # %% language_model
