@@ -300,7 +300,8 @@ def collate(rows: Sequence[Row], written: Sequence[Sequence[Sequence[int]]]) -> 
     for line, column in zip(table, columns, strict=True):
         if column:
             line[: len(column)] = torch.tensor(column)
-    return Batch(input_ids, *table[..., :4].unbind(-1), table[..., 4:])
+    tokens, labels, number, place = table[..., :4].unbind(-1)
+    return Batch(input_ids, tokens, labels, number, place, table[..., 4:])
 
 
 class DecoderLayer(nn.Module):
@@ -539,7 +540,7 @@ def train_translator(
 
 def translator_config(reader: Reader, **options: Any) -> RelationSparseConfig:
     """Two layers; a "sentence" is a message or its translation pair; no types, as nothing is annotated."""
-    settings = {
+    settings: dict[str, Any] = {
         "vocab_size": reader.tokenizer.get_vocab_size(),
         "num_hidden_layers": 2,
         "relations": ("same surface", "same sentence"),
