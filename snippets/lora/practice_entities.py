@@ -114,5 +114,7 @@ for name in ("window 0", "learned", "window 2", "8 entities", "128 entities"):
     swept.append(100 * result["validation"]["f1"])
     print(f"{name:14}{result['share']:8.1%} of pairs{swept[-1]:8.1f}")
 print(f"sweep_width = {max(swept) - min(swept):.1f}")
+same = [100 * runs[f"learned, seed {seed}"]["validation"]["f1"] for seed in seeds]
+print(f"seed_width = {max(same) - min(same):.1f}")
 for name in ("dense", "learned", "window", "BiLSTM"):
     print(name, *(f"rate {r:g}: {100 * runs[f'{name}, rate {r:g}']['validation_f1']:.1f}" for r in (1e-3, 2e-3)))
