@@ -58,10 +58,9 @@ def test_recording_is_of_this_source_and_library(path):
 @pytest.mark.parametrize("language", ["zh", "en"])
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
 def test_code_of_the_page_in_page_order_is_the_script(path, language):
-    shown = standard.shown_cells(ROOT, language).get(name(path), [])
+    shown = standard.shown_cells(ROOT, language).get(name(path), {})
     script = read_script(path)
-    order = list(dict.fromkeys(cell for cell, _ in shown))
-    pasted = "\n\n".join(script[cell].code for cell in order)
+    pasted = "\n\n".join(script[cell].code for cell in shown)
     assert pasted == "\n\n".join(cell.code for cell in script.cells if not cell.hidden)
 
 

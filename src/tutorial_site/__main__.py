@@ -1,78 +1,69 @@
-"""``python -m tutorial_site record | rerun | check | build | serve | retrain``."""
+"""Commands of the site's engine; each says what is wrong, a line for each problem.
+
+record [PATH ...]   run the scripts that changed, or those that are named, and write their recordings
+rerun [PATH ...]    run every script again and compare with its recording
+retrain [PATH ...]  train again from nothing and compare the metrics
+check               check everything that can be checked without running a script
+build [--offline]   build the site in both languages, strictly; for reading from a folder into build/archive/
+serve               build, serve on this machine and rebuild at every edit
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-from tutorial_site import SiteError, repository
+from tutorial_site import SiteError
+from tutorial_site.repository import find_root, scripts
 
 
-def record(root: Path, paths: list[Path]) -> list[str]:
-    """Run the scripts that changed, or those that are named, and write their recordings."""
-    from tutorial_site import manifests, record
+def run(command: str, root: Path, paths: list[Path], offline: bool) -> list[str]:
+    """Runs a command; only what it needs is imported, since a site is built without what runs scripts."""
+    if not (root / "mkdocs.yml").exists():
+        raise SiteError("no mkdocs.yml here or above: run this inside the repository")
+    match command:
+        case "record":
+            from tutorial_site import manifests, record
 
-    problems = manifests.refresh(root, paths)
-    for path in repository.scripts(root, paths):
-        if paths or record.staleness(root, path):
-            record.record(root, path)
-    return problems
+            problems = manifests.refresh(root, paths)
+            for path in scripts(root, paths):
+                if paths or record.staleness(root, path):
+                    record.record(root, path)
+            return problems
+        case "rerun":
+            from tutorial_site import record
 
+            return [problem for path in scripts(root, paths) for problem in record.rerun(root, path)]
+        case "retrain":
+            from tutorial_site import manifests
 
-def rerun(root: Path, paths: list[Path]) -> list[str]:
-    """Run every script again and compare with its recording."""
-    from tutorial_site import record
+            return manifests.retrain(root, paths)
+        case "check":
+            from tutorial_site import check
 
-    return [problem for path in repository.scripts(root, paths) for problem in record.rerun(root, path)]
+            return check.errors(root)
+        case "build":
+            from tutorial_site import build
 
-
-def retrain(root: Path, paths: list[Path]) -> list[str]:
-    """Train again from nothing and compare the metrics."""
-    from tutorial_site import manifests
-
-    return manifests.retrain(root, paths)
-
-
-def check(root: Path) -> list[str]:
-    """Check everything that can be checked without running a script."""
-    from tutorial_site import check
-
-    return check.errors(root)
-
-
-def build(root: Path, offline: bool) -> list[str]:
-    """Build the site in both languages, strictly."""
-    from tutorial_site import build
-
-    return build.build(root, root / "build/archive", build.OFFLINE) if offline else build.build(root, root / "site")
-
-
-def serve(root: Path) -> list[str]:
-    """Build, serve on this machine and rebuild at every edit."""
+            return (
+                build.build(root, root / "build/archive", build.OFFLINE)
+                if offline
+                else build.build(root, root / "site")
+            )
     from tutorial_site import serve
 
-    serve.serve(root)
-    return []
+    return serve.serve(root)
 
 
 def main(words: list[str] | None = None) -> int:
-    """Runs one command; problems go to stderr, one a line, and give exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m tutorial_site", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    for run in (record, rerun, check, build, serve, retrain):
-        command = commands.add_parser(run.__name__, help=run.__doc__)
-        command.set_defaults(run=run)
-        if run in (record, rerun, retrain):
-            command.add_argument(
-                "paths", nargs="*", type=Path, metavar="PATH", help="scripts or folders; all when left out"
-            )
-        if run is build:
-            command.add_argument("--offline", action="store_true", help="for reading from a folder: build/archive/")
-    options = vars(parser.parse_args(words))
-    root = repository.find_root()
+    """Runs one command; problems go to stderr and give exit code 1."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m tutorial_site", description=__doc__, formatter_class=form)
+    parser.add_argument("command", choices=["record", "rerun", "retrain", "check", "build", "serve"])
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="scripts or folders; all when left out")
+    parser.add_argument("--offline", action="store_true")
+    options, root = parser.parse_args(words), find_root()
     try:
-        if not (root / "mkdocs.yml").exists():
-            raise SiteError("no mkdocs.yml here or above: run this inside the repository")
-        problems = options.pop("run")(root, **options)
+        problems = run(options.command, root, options.paths, options.offline)
     except SiteError as error:
         problems = [str(error)]
     for problem in problems:

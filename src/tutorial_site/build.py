@@ -36,18 +36,14 @@ def build_language(root: Path, language: str, site: Path, configs: dict[str, str
             config.plugins.on_startup(command="build", dirty=False)
             mkdocs.build(config)
             config.plugins.on_shutdown()
-        except SiteError as error:
-            return [str(error)]
-        except MkDocsException as error:
             if not heard:
+                _replace(Path(folder), site / FOLDERS[language])
+        except (SiteError, MkDocsException) as error:
+            if not heard or isinstance(error, SiteError):
                 return [str(error)]
-        if heard:
-            return [
-                f"{configs[language]}: {line}"
-                for line in dict.fromkeys(record.getMessage().strip() for record in heard)
-            ]
-        _replace(Path(folder), site / FOLDERS[language])
-    return []
+        return [
+            f"{configs[language]}: {line}" for line in dict.fromkeys(record.getMessage().strip() for record in heard)
+        ]
 
 
 def _replace(new: Path, old: Path) -> None:

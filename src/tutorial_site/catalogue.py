@@ -38,7 +38,7 @@ class Translated(griffe.Extension):
             obj.docstring.__dict__["parsed"] = translated(obj, lambda text: self.messages.get(text, text))
 
 
-def missing_and_stale(root: Path) -> list[str]:
+def problems(root: Path) -> list[str]:
     """Names every message of the API pages without a translation, and every translation without its message."""
     path = root / CATALOGUE
     known, messages = read_catalogue(path) if path.is_file() else {}, shown_messages(root)
@@ -58,13 +58,8 @@ def shown_messages(root: Path) -> dict[str, str]:
             loaded = griffe.load(package, search_paths=[root / "src"], resolve_aliases=True)
             for obj in _public(loaded[path] if path else loaded):
                 place = f"{Path(str(obj.filepath)).relative_to(root)}:{obj.docstring.lineno if obj.docstring else 1}"
-                translated(obj, partial(_note, messages, place))
+                translated(obj, partial(lambda place, text: messages.setdefault(text, place), place))
     return messages
-
-
-def _note(messages: dict[str, str], place: str, text: str) -> str:
-    messages.setdefault(text, place)
-    return text
 
 
 def _public(obj: griffe.Object | griffe.Alias) -> Iterator[griffe.Object]:

@@ -11,21 +11,13 @@ def _build(root: Path) -> list[str]:
         return build.build(root, Path(folder))
 
 
-CHECKS = (
-    record.stale,
-    manifests.problems,
-    parity.problems,
-    numbers.problems,
-    standard.problems,
-    catalogue.missing_and_stale,
-    _build,
-)
+MODULES = (record, manifests, parity, numbers, standard, catalogue)  # each lists the `problems` of its kind
 
 
 def errors(root: Path) -> list[str]:
     """The problems that all checks find, each a line that names its place."""
     found: list[str] = []
-    for check in CHECKS:
+    for check in (*(module.problems for module in MODULES), _build):
         try:
             found += check(root)
         except SiteError as error:

@@ -17,14 +17,13 @@ from pybtex.richtext import Text
 
 from tutorial_site import SiteError, nearest
 from tutorial_site.page import constructs
-from tutorial_site.repository import pages
 
 BIBLIOGRAPHY = "docs/references.bib"
 MOST_AUTHORS = 8
-AND = {"zh": " 与 ", "en": " and "}
-OTHERS = {"zh": " 等", "en": " et al."}
-COMMA = {"zh": "，", "en": ", "}
-STOP = {"zh": "。", "en": ". "}
+WORDS = {
+    "zh": {"and": " 与 ", "others": " 等", "comma": "，", "stop": "。"},
+    "en": {"and": " and ", "others": " et al.", "comma": ", ", "stop": ". "},
+}
 
 
 @dataclass(frozen=True)
@@ -36,35 +35,31 @@ class Work:
     title: str
     year: str
     venue: str
-    arxiv: str
-    url: str
+    link: str  # where it can be read; may be empty
     letter: str = ""  # tells apart two works that would read "Wang et al., 2020"
 
     def author_year(self, language: str) -> str:
         """What a citation says: "Hu et al., 2021", in Chinese "Hu 等，2021"."""
-        family = [family for _, family in self.authors]
-        many = len(family) > 2 or family[-1] == "others"
-        names = family[0] + OTHERS[language] if many else AND[language].join(family)
-        return f"{names}{COMMA[language]}{self.year}{self.letter}"
+        return self._dated([family for _, family in self.authors], language, most=2, named=1)
 
-    def names(self, language: str) -> str:
-        """All authors; of a long list the first three."""
-        named = [f"{given} {family}".strip() for given, family in self.authors if family != "others"]
-        if len(named) < len(self.authors) or len(named) > MOST_AUTHORS:
-            return ", ".join(named[:3]) + OTHERS[language]
-        return AND[language].join(filter(None, [", ".join(named[:-1]), named[-1]]))
-
-    @property
-    def link(self) -> str:
-        """Where the work can be read, or an empty string."""
-        return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else self.url
+    def _dated(self, names: list[str], language: str, most: int, named: int) -> str:
+        """Authors and year; of more than ``most`` authors, the first ones ``named``."""
+        words = WORDS[language]
+        if len(names) > most or names[-1] == "others":
+            authors = ", ".join([name for name in names if name != "others"][:named]) + words["others"]
+        else:
+            authors = words["and"].join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        return f"{authors}{words['comma']}{self.year}{self.letter}"
 
     def html(self, language: str) -> str:
         """The work in a list, as HTML that Markdown takes as well: authors, year, title, venue, link."""
-        where = f'<a href="{self.link}">{f"arXiv:{self.arxiv}" if self.arxiv else self.url}</a>' if self.link else ""
+        where = (
+            f'<a href="{self.link}">{self.link.replace("https://arxiv.org/abs/", "arXiv:")}</a>' if self.link else ""
+        )
         title = f'<cite lang="en">{html.escape(self.title)}</cite>'
-        names = f"{self.names(language)}{COMMA[language]}{self.year}{self.letter}"
-        parts = [part + STOP[language] for part in (names, title, html.escape(self.venue)) if part]
+        names = [f"{given} {family}".strip() for given, family in self.authors]
+        dated = self._dated(names, language, MOST_AUTHORS, named=3)
+        parts = [part + WORDS[language]["stop"] for part in (dated, title, html.escape(self.venue)) if part]
         return "".join([*parts, where]).strip()
 
 
@@ -89,18 +84,15 @@ def _parse(text: str) -> dict[str, Work]:
 
 def _work(key: str, entry: Entry) -> Work:
     field = {name.lower(): _plain(value) for name, value in entry.fields.items()}
-    authors = tuple(
-        (
-            _plain(" ".join(person.first_names + person.middle_names)),
-            _plain(" ".join(person.prelast_names + person.last_names + person.lineage_names)),
-        )
-        for person in entry.persons.get("author", [])
-    )
-    for name, value in (("author", authors), ("title", field.get("title")), ("year", field.get("year"))):
+    people = entry.persons.get("author", [])
+    for name, value in {"title": "", "year": "", **field, "author": people}.items():
         if not value:
             raise SiteError(f"{BIBLIOGRAPHY}: {key} has no {name}")
+    given = [_plain(" ".join(person.first_names + person.middle_names)) for person in people]
+    family = [_plain(" ".join(person.prelast_names + person.last_names + person.lineage_names)) for person in people]
     venue = field.get("booktitle") or field.get("journal") or field.get("howpublished", "")
-    return Work(key, authors, field["title"], field["year"], venue, field.get("eprint", ""), field.get("url", ""))
+    link = f"https://arxiv.org/abs/{field['eprint']}" if "eprint" in field else field.get("url", "")
+    return Work(key, tuple(zip(given, family, strict=True)), field["title"], field["year"], venue, link)
 
 
 def _plain(value: str) -> str:
@@ -140,8 +132,3 @@ def cited(root: Path, markdown: str) -> list[Work]:
         found.update(key for item in inside if item.kind == "citation" for key in keys(item.body))
     works = [find(root, key) for key in found]
     return sorted(works, key=lambda work: (work.authors[0][1].lower(), work.year, work.letter))
-
-
-def cited_in(root: Path, language: str) -> list[Work]:
-    """The works that any page of a language cites."""
-    return cited(root, "\n\n".join(page.read_text(encoding="utf-8") for page in pages(root, language)))

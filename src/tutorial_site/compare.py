@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from tutorial_site.cells import Cell, Script
-from tutorial_site.recording import Output, text_of
+from tutorial_site.recording import Output, figure, text_of
 
 DEFAULT = 1e-3
 NEAR_ZERO = 1e-6
@@ -38,15 +38,13 @@ def compare_cell(cell: Cell, recorded: list[Output], got: list[Output]) -> Itera
     if was != now:
         yield f"gives {', '.join(now) or 'nothing'}; recorded: {', '.join(was) or 'nothing'}"
         return
-    for kind, one, other in zip(was, recorded, got, strict=True):
-        if kind in ("text", "table"):
+    for one, other in zip(recorded, got, strict=True):
+        if not figure(one):
             yield from _text(cell, plain(one), plain(other))
 
 
 def _kind(output: Output) -> str:
-    data = output.get("data", {})
-    image = next((kind for kind in data if kind.startswith("image/")), None)
-    return image or ("table" if "text/html" in data else "text")
+    return figure(output) or ("table" if "text/html" in output.get("data", {}) else "text")
 
 
 def plain(output: Output) -> str:
@@ -65,8 +63,7 @@ def _text(cell: Cell, recorded: str, got: str) -> Iterator[str]:
         yield "prints other lines\n    " + "\n    ".join(diff)
         return
     for one, other in zip(was, now, strict=True):
-        if one != other:
-            yield from _line(cell, one, other)
+        yield from _line(cell, one, other)
 
 
 def _line(cell: Cell, recorded: str, got: str) -> Iterator[str]:

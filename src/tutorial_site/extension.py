@@ -18,7 +18,6 @@ from markdown.extensions import Extension
 from markdown.preprocessors import Preprocessor
 
 from tutorial_site import SiteError, citations, shown
-from tutorial_site.exercises import read_exercise
 from tutorial_site.formulas import mathml
 from tutorial_site.markup import WORDS, cell_html, code_html, exercise_html, folded, scrolls
 from tutorial_site.page import Construct, blank, constructs, line_of, replace
@@ -68,25 +67,18 @@ class Page:
             except SiteError as error:
                 raise SiteError(f"{self.place(construct.line)}: {error}") from None
 
-        unfinished = UNFINISHED.search(blank(self.markdown))
-        if unfinished and self.path:
-            hint = (
-                "write \\$ for a dollar sign"
-                if unfinished[0] == "$"
-                else "cells and exercises stand on a line of their own"
-            )
-            rest = self.markdown[unfinished.start() :].splitlines()[0][:40]
-            raise SiteError(f"{self.place(line_of(self.markdown, unfinished.start()))}: cannot read {rest!r}; {hint}")
+        if self.path and (found := UNFINISHED.search(blank(self.markdown))):
+            hint = "write \\$ for a dollar sign" if found[0] == "$" else "cells and exercises: on a line of their own"
+            rest = self.markdown[found.start() :].splitlines()[0][:40]
+            raise SiteError(f"{self.place(line_of(self.markdown, found.start()))}: cannot read {rest!r}; {hint}")
         return replace(self.markdown, placed)
 
     def html(self, construct: Construct) -> str:
         """A construct as HTML, a citation as Markdown; code and comments as they stand."""
         body = construct.body
         match construct.kind:
-            case "value" if body == "time":
-                return shown.run_time(shown.page_scripts(self.root, self.markdown), self.language)
             case "value":
-                return html.escape(shown.read_value(self.root, body), quote=False)
+                return html.escape(shown.value(self.root, body, self.markdown, self.language), quote=False)
             case "inline":
                 return f'<span class="math">{mathml(body)}</span>'
             case "display":
@@ -95,18 +87,15 @@ class Page:
             case "citation":
                 return citations.label(self.root, body, self.language, self.link)
             case "list":
-                everywhere = body == "references"
-                works = (
-                    citations.cited_in(self.root, self.language)
-                    if everywhere
-                    else citations.cited(self.root, self.markdown)
-                )
+                citing = pages(self.root, self.language) if body == "references" else []
+                every = [self.markdown, *(page.read_text(encoding="utf-8") for page in citing)]
+                works = citations.cited(self.root, "\n\n".join(every))
                 items = "\n".join(f'<li id="source-{work.key}">{work.html(self.language)}</li>' for work in works)
                 return f'<ul class="sources">\n{items}\n</ul>'
             case "cell":
                 return self.cell(shown.read_shown(self.root, body))
             case "exercise":
-                return exercise_html(read_exercise(self.root, body), self.language)
+                return exercise_html(shown.read_exercise(self.root, body), self.language)
         return construct.source
 
     def link(self, work: citations.Work, label: str) -> str:

@@ -7,7 +7,7 @@ ask for no new run, while any change of what the code does asks for one.
 import ast
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -44,69 +44,52 @@ def _dump(node: object) -> str:
     return f"{type(node).__name__}({','.join(f'{name}={_dump(value)}' for name, value in fields.items())})"
 
 
-def imported(tree: ast.AST, package: str = "") -> Iterator[str]:
-    """Dotted names that the code imports, ``from a import b`` as both ``a`` and ``a.b``."""
-    for node in ast.walk(tree):
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names that the code in a file imports, ``from a import b`` as both ``a`` and ``a.b``."""
+    for node in ast.walk(_parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*parents, *([node.module] if node.module else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def module_file(root: Path, name: str) -> Path | None:
-    """The file of a library module, or None where the name is no module."""
-    base = root.joinpath(SOURCES, *name.split("."))
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+        elif isinstance(node, ast.ImportFrom):  # absolute: the library has no other imports
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def modules(root: Path, path: Path) -> list[Path]:
     """Library modules that the code in ``path`` imports, directly or through each other, sorted."""
-    found, open_ = set[Path](), [path]
-    while open_:
-        file = open_.pop()
-        inside = file.relative_to(root / SOURCES).with_suffix("").parts if file.is_relative_to(root / SOURCES) else ()
-        package = ".".join(inside[:-1])
-        for name in imported(_parse(file.read_text(encoding="utf-8")), package):
-            if name.split(".")[0] != LIBRARY:
-                continue
-            parts = name.split(".")
-            for end in range(1, len(parts) + 1):  # importing a.b.c runs a and a.b first
-                module = module_file(root, ".".join(parts[:end]))
-                if module and module not in found:
-                    found.add(module)
-                    open_.append(module)
+    found, unread = set[Path](), [path]
+    while unread:
+        names = [name.split(".") for name in imported(unread.pop()) if name.split(".")[0] == LIBRARY]
+        bases = {root.joinpath(SOURCES, *parts[:end]) for parts in names for end in range(1, len(parts) + 1)}
+        files = {file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
+        unread += files - found
+        found |= files
     return sorted(found)
 
 
+def digests(root: Path, files: Iterable[Path]) -> dict[str, str]:
+    """Digest of the code in each file, by its path from the root."""
+    return {file.relative_to(root).as_posix(): code_digest(file.read_text(encoding="utf-8")) for file in files}
+
+
 def library(root: Path, path: Path) -> dict[str, str]:
-    """Digest of each library module and each training result that the script in ``path`` uses."""
-    digests = {
-        module.relative_to(root).as_posix(): code_digest(module.read_text(encoding="utf-8"))
-        for module in modules(root, path)
-    }
-    return digests | {manifest.relative_to(root).as_posix(): _results(manifest) for manifest in _manifests(root, path)}
-
-
-def _manifests(root: Path, path: Path) -> Iterator[Path]:
-    """Manifests of long runs that the script names in a string."""
-    tree = _parse(path.read_text(encoding="utf-8"))
-    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    """Digest of each library module that the script in ``path`` uses, and of each training result that it names."""
+    found = digests(root, modules(root, path))
+    nodes = ast.walk(_parse(path.read_text(encoding="utf-8")))
+    words = {str(node.value).rpartition("/")[2] for node in nodes if isinstance(node, ast.Constant)}
     for manifest in sorted(root.glob(f"{SOURCES}/{LIBRARY}/*/weights/*/manifest.json")):
-        if any(manifest.parent.name == word.rpartition("/")[2] for word in words):
-            yield manifest
+        if manifest.parent.name in words:
+            results = json.loads(manifest.read_text(encoding="utf-8"))
+            results.pop("code", None)  # a renewed digest of code changes nothing that a page shows
+            text = json.dumps(results, sort_keys=True)
+            found[manifest.relative_to(root).as_posix()] = hashlib.sha256(text.encode()).hexdigest()
+    return found
 
 
-def _results(manifest: Path) -> str:
-    """Digest of a manifest without its code hashes: a renewed hash changes nothing that a page shows."""
-    content = json.loads(manifest.read_text(encoding="utf-8"))
-    content.pop("code", None)
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def changed(was: dict[str, str], now: dict[str, str]) -> str:
+    """The files whose digests differ, for a message; empty where all agree."""
+    return ", ".join(sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name)))
 
 
 def packages(root: Path, path: Path) -> set[str]:
     """Top-level packages that the script and the library code it uses import."""
-    trees = [_parse(file.read_text(encoding="utf-8")) for file in [path, *modules(root, path)]]
-    return {name.split(".")[0] for tree in trees for name in imported(tree)} - {LIBRARY, ""}
+    return {name.split(".")[0] for file in [path, *modules(root, path)] for name in imported(file)} - {LIBRARY}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tutorial_site import SiteError
-from tutorial_site.imports import code_digest, modules
+from tutorial_site.imports import changed, digests, modules
 from tutorial_site.repository import scripts, write_atomically
 
 KEYS = ("name", "seeds", "steps", "time", "losses", "metrics", "data")
@@ -36,8 +36,7 @@ def manifest_of(root: Path, script: Path) -> Path:
 
 def code(root: Path, script: Path) -> dict[str, str]:
     """Digests of a training script and of the library code it uses, by path from the root."""
-    files = [script, *modules(root, script)]
-    return {file.relative_to(root).as_posix(): code_digest(file.read_text(encoding="utf-8")) for file in files}
+    return digests(root, [script, *modules(root, script)])
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -57,30 +56,24 @@ def problems(root: Path) -> Iterator[str]:
         content = _read(manifest)
         if missing := [key for key in KEYS if not content.get(key)]:
             yield f"{manifest}: without {', '.join(missing)}"
-        if changed := _changed(root, script, content):
-            yield f"{manifest}: trained with other code in {', '.join(changed)}; run: python -m tutorial_site record"
-    sizes = {
-        path: path.stat().st_size for path in sorted(root.glob("src/llm_tutorial/*/weights/*/**/*")) if path.is_file()
-    }
+        if other := changed(content.get("code", {}), code(root, script)):
+            yield f"{manifest}: trained with other code in {other}; run: python -m tutorial_site record"
+    library = root / "src/llm_tutorial"
+    sizes = {path: path.stat().st_size for path in sorted(library.glob("*/weights/*/**/*")) if path.is_file()}
     for file, size in sizes.items():
-        chapter, _, name = file.relative_to(root / "src/llm_tutorial").parts[:3]
-        if root / "src/llm_tutorial" / chapter / "weights" / name / "manifest.json" not in trained:
+        chapter, weights, name = file.relative_to(library).parts[:3]
+        if library / chapter / weights / name / "manifest.json" not in trained:
             yield f"{file}: weights without a script snippets/{chapter}/train_{name}.py"
         if file.suffix not in (".safetensors", ".json"):
             yield f"{file}: weights are safetensors and what describes them is JSON, nothing else"
         if size > LARGEST:
             yield f"{file}: {size:,} bytes; at most {LARGEST:,} belong in the repository"
     if (total := sum(sizes.values())) > ALL:
-        yield f"{root}/src/llm_tutorial: {total:,} bytes of weights; at most {ALL:,} in all"
+        yield f"{library}: {total:,} bytes of weights; at most {ALL:,} in all"
 
 
 def _retrain(root: Path, script: Path) -> str:
     return f"run: python -m tutorial_site retrain {script.relative_to(root).as_posix()}"
-
-
-def _changed(root: Path, script: Path, content: dict[str, Any]) -> list[str]:
-    was, now = content.get("code", {}), code(root, script)
-    return sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
 
 
 def stamp(root: Path, script: Path) -> None:
@@ -95,7 +88,7 @@ def refresh(root: Path, paths: Iterable[Path] = ()) -> list[str]:
     refused = []
     for script in scripts(root, paths, long=True):
         manifest = manifest_of(root, script)
-        if not manifest.exists() or not _changed(root, script, _read(manifest)):
+        if not manifest.exists() or not changed(_read(manifest).get("code", {}), code(root, script)):
             continue
         print(f"{script.relative_to(root)}: its code changed, replaying {REPLAYED} steps", file=sys.stderr)
         now = replay(root, script)

@@ -11,9 +11,8 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
-from tutorial_site.exercises import Exercise
-from tutorial_site.recording import Output, text_of
-from tutorial_site.shown import figure
+from tutorial_site.recording import Output, figure, text_of
+from tutorial_site.shown import Exercise
 
 WORDS = {
     "zh": {"code": "查看代码", "check": "检查你的答案", "solution": "参考答案", "wide": "可以左右滚动"},

@@ -16,10 +16,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tutorial_site import citations, shown
 from tutorial_site.cells import Cell, Script
-from tutorial_site.exercises import read_exercise
 from tutorial_site.formulas import mathml
 from tutorial_site.markup import WORDS, cell_html, code_html, folded, scrolls
-from tutorial_site.page import HEADING, Construct, blank, constructs, replace
+from tutorial_site.page import HEADING, Construct, blank, pieces, replace
 from tutorial_site.recording import NOTEBOOK, read_recording
 from tutorial_site.repository import is_long
 
@@ -58,35 +57,30 @@ class Notebook:
     language: str
     resolve: Callable[[str], str]
     cells: list[nbformat.NotebookNode] = field(default_factory=list)
-    done: set[str] = field(default_factory=set)
     prose: str = ""
 
     def read(self, markdown: str) -> None:
         """Takes in a page from start to end."""
-        at = 0
-        for construct in constructs(markdown):
-            self.prose += markdown[at : construct.start]
-            at = construct.end
-            if construct.kind == "cell":
-                self._cell(shown.read_shown(self.root, construct.body))
+        for piece in pieces(markdown):
+            if isinstance(piece, str):
+                self.prose += piece
+            elif piece.kind == "cell":
+                self._cell(shown.read_shown(self.root, piece.body))
             else:
-                self.prose += self._words(construct, markdown)
-        self.prose += markdown[at:]
+                self.prose += self._words(piece, markdown)
         self._flush()
 
     def _words(self, construct: Construct, markdown: str = "") -> str:
         """A construct as plain Markdown."""
         match construct.kind:
-            case "value" if construct.body == "time":
-                return shown.run_time(shown.page_scripts(self.root, markdown), self.language)
             case "value":
-                return shown.read_value(self.root, construct.body)
+                return shown.value(self.root, construct.body, markdown, self.language)
             case "citation":
                 return citations.label(self.root, construct.body, self.language)
             case "list":
                 return "\n".join(f"- {work.html(self.language)}" for work in citations.cited(self.root, markdown))
             case "exercise":
-                exercise, words = read_exercise(self.root, construct.body), WORDS[self.language]
+                exercise, words = shown.read_exercise(self.root, construct.body), WORDS[self.language]
                 answer = folded(words["solution"], f"\n{_fence(exercise.answer)}\n")
                 return f"{_fence(exercise.task)}\n\n{words['check']}\n\n{_fence(exercise.command, 'bash')}\n\n{answer}"
             case "comment":
@@ -105,11 +99,9 @@ class Notebook:
 
     def _code(self, script: Script, cell: Cell, alt: str) -> None:
         name = f"{script.path.stem}-{cell.name}"[:64]
-        if name in self.done:
-            return
-        self.done.add(name)
-        outputs = [nbformat.from_dict(output) for output in read_recording(script).outputs[cell.name]]
-        self.cells.append(new_code_cell(cell.code, id=name, outputs=outputs, metadata={"alt": alt} if alt else {}))
+        if name not in [each.id for each in self.cells]:
+            outputs = nbformat.from_dict(read_recording(script).outputs[cell.name])
+            self.cells.append(new_code_cell(cell.code, id=name, outputs=outputs, metadata={"alt": alt} if alt else {}))
 
     def _flush(self) -> None:
         """Closes the Markdown cell that is being collected."""

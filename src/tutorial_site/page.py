@@ -68,13 +68,19 @@ def constructs(markdown: str) -> Iterator[Construct]:
     return map(_construct, CONSTRUCT.finditer(markdown))
 
 
+def pieces(markdown: str) -> Iterator[Construct | str]:
+    """The page from start to end: constructs, and the words between them."""
+    at = 0
+    for construct in constructs(markdown):
+        yield markdown[at : construct.start]
+        yield construct
+        at = construct.end
+    yield markdown[at:]
+
+
 def replace(markdown: str, put: Callable[[Construct], str], words: Callable[[str], str] = str) -> str:
     """The page with ``put(construct)`` for each construct and ``words(text)`` for what stands between them."""
-    pieces, at = [], 0
-    for construct in constructs(markdown):
-        pieces += [words(markdown[at : construct.start]), put(construct)]
-        at = construct.end
-    return "".join(pieces) + words(markdown[at:])
+    return "".join(words(piece) if isinstance(piece, str) else put(piece) for piece in pieces(markdown))
 
 
 def spaces(text: str, by: str = " ") -> str:

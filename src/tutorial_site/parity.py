@@ -9,7 +9,7 @@ import calendar
 import itertools
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,13 +48,13 @@ class Block:
 
     what: str
     place: str
-    inside: Counter[str] = field(default_factory=Counter)
-    places: dict[str, str] = field(default_factory=dict)
+    inside: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # what stands there: its places
     text: str = ""
 
 
-def blocks(name: str, markdown: str) -> list[Block]:
+def blocks(root: Path, name: str) -> list[Block]:
     """The blocks of a page, in order: its start, and then all that both languages must have alike."""
+    markdown = (root / name).read_text(encoding="utf-8")
     found, at = [Block("page start", f"{name}:1")], 0
     for start, end, what in [*sorted(_pieces(markdown)), (len(markdown), len(markdown), "page end")]:
         if start < at:  # inside what was already taken
@@ -62,8 +62,7 @@ def blocks(name: str, markdown: str) -> list[Block]:
         place = f"{name}:{line_of(markdown, start)}"
         found[-1].text += markdown[at:start]
         if what.startswith(INLINE):
-            found[-1].inside[what] += 1
-            found[-1].places[what] = place
+            found[-1].inside[what].append(place)
         elif what:
             found.append(Block(what, place))
         at = end
@@ -137,32 +136,27 @@ def problems(root: Path) -> Iterator[str]:
         here, there = LANGUAGES if page in zh else LANGUAGES[::-1]
         yield f"docs/{here}/{page}:1: has no docs/{there}/{page}"
     for page in sorted(zh & en):
-        yield from itertools.islice(_differences(*(_read(root, language, page) for language in LANGUAGES)), 1)
+        both = {language: blocks(root, f"docs/{language}/{page.as_posix()}") for language in LANGUAGES}
+        yield from itertools.islice(_differences(both), 1)
     yield from itertools.islice(_navigation(root / "mkdocs.yml", root / "mkdocs.en.yml"), 1)
 
 
-def _read(root: Path, language: str, page: Path) -> list[Block]:
-    name = f"docs/{language}/{page.as_posix()}"
-    return blocks(name, (root / name).read_text(encoding="utf-8"))
-
-
-def _differences(zh: list[Block], en: list[Block]) -> Iterator[str]:
-    for one, other in zip(zh, en, strict=False):
+def _differences(both: dict[str, list[Block]]) -> Iterator[str]:
+    for one, other in zip(*both.values(), strict=False):
         if one.what != other.what:
             yield f"{one.place}: {one.what} | {other.place}: {other.what}"
             return  # from here on everything is shifted
         for mine, theirs in ((one, other), (other, one)):
-            for what in mine.inside - theirs.inside:
-                yield f"{mine.places[what]}: {what} | {theirs.place}: not after {theirs.what}"
-    headings = [index for index, block in enumerate(zh) if block.what.startswith(("page", "heading"))]
-    for start, end in itertools.pairwise([*headings, len(zh)]):
-        text = {
-            language: "\n".join(block.text for block in blocks[start:end])
-            for language, blocks in (("zh", zh), ("en", en))
-        }
-        for here, there, mine, theirs in (("zh", "en", zh[start], en[start]), ("en", "zh", en[start], zh[start])):
+            for what, places in mine.inside.items():
+                if len(places) > len(theirs.inside.get(what, [])):
+                    yield f"{places[-1]}: {what} | {theirs.place}: not after {theirs.what}"
+    headings = [index for index, block in enumerate(both["zh"]) if block.what.startswith(("page", "heading"))]
+    for start, end in itertools.pairwise([*headings, len(both["zh"])]):
+        text = {language: "\n".join(block.text for block in found[start:end]) for language, found in both.items()}
+        for here, there in itertools.permutations(LANGUAGES):
             for number in numerals(text[here], here) - numerals(text[there], there):
                 if not _in_words(number, text[there], there):
+                    mine, theirs = both[here][start], both[there][start]
                     yield f"{mine.place}: number {number:.12g} after {mine.what} | {theirs.place}: not there"
 
 

@@ -24,19 +24,19 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert.filters import strip_ansi
 from nbformat.v4 import new_code_cell, new_notebook
 from tqdm import tqdm
 
 from tutorial_site import SiteError
 from tutorial_site.cells import Cell, Script, read_script
 from tutorial_site.compare import compare, compare_cell
-from tutorial_site.imports import library, packages
-from tutorial_site.recording import NOTEBOOK, SECONDS, Output, read_recording
+from tutorial_site.imports import changed, library, packages
+from tutorial_site.recording import NOTEBOOK, SECONDS, Output, Recording, figure, read_recording
 from tutorial_site.repository import scripts, write_atomically
 
 LONGEST = 900  # seconds for one cell: well over the budget, so that a busy machine is no error
 KINDS = ("image/svg+xml", "image/png", "text/html", "text/plain")  # richest first
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -114,9 +114,7 @@ def _execute(client: NotebookClient, cell: nbformat.NotebookNode, index: int, pl
     try:
         client.execute_cell(cell, index)
     except CellExecutionError as error:
-        frames = next((output.traceback for output in cell.outputs if output.output_type == "error"), [error.traceback])
-        traceback = ANSI.sub("", "\n".join(frames))
-        raise SiteError(f"{place} raised {error.ename}\n{traceback}") from None
+        raise SiteError(f"{place} raised {error.ename}\n{strip_ansi(error.traceback)}") from None
     except CellTimeoutError:
         raise SiteError(f"{place} ran longer than {LONGEST} s; what trains belongs in a train_*.py") from None
     except DeadKernelError:
@@ -171,12 +169,11 @@ def staleness(root: Path, path: Path) -> str | None:
         was, now = read_recording(read_script(path)).metadata.get("library", {}), library(root, path)
     except SiteError as error:
         return str(error)
-    if changed := sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name)):
-        return f"{path}: recorded with other code in {', '.join(changed)}; run: python -m tutorial_site record"
-    return None
+    other = changed(was, now)
+    return f"{path}: recorded with other code in {other}; run: python -m tutorial_site record" if other else None
 
 
-def stale(root: Path) -> Iterator[str]:
+def problems(root: Path) -> Iterator[str]:
     """Names every script whose recording is missing or older than its source or library code."""
     yield from filter(None, (staleness(root, path) for path in scripts(root)))
     for recording in sorted(root.glob("snippets/*/*.ipynb")):
@@ -189,19 +186,15 @@ def record(root: Path, path: Path, quiet: bool = False) -> None:
     script = read_script(path)
     metadata: dict[str, Any] = {"source": script.digest, "library": library(root, path)}  # before a run of minutes
     result = run(root, script, quiet)
-    metadata |= {
-        "packages": result.packages,
-        "date": datetime.date.today().isoformat(),
-        "time": time_class(script, result.seconds),
-    }
+    metadata |= {"packages": result.packages, "date": f"{datetime.date.today()}"}
+    metadata["time"] = time_class(script, result.seconds)
     outputs = result.outputs
     with suppress(SiteError):  # there is no former recording
         former = read_recording(script, any_source=True)
         same = {key for key in metadata if former.metadata.get(key) == metadata[key]}
-        outputs = {
-            name: _settle(script[name], former.outputs.get(name), new, same >= {"source", "library", "packages"})
-            for name, new in outputs.items()
-        }
+        for cell in script.cells:
+            if _says_the_same(cell, former, outputs[cell.name], same >= {"source", "library", "packages"}):
+                outputs[cell.name] = former.outputs[cell.name]
         if outputs == former.outputs and same >= {"source", "packages"}:
             metadata |= {key: former.metadata[key] for key in ("date", "time")}
     cells = [
@@ -212,16 +205,14 @@ def record(root: Path, path: Path, quiet: bool = False) -> None:
     write_atomically(script.recording, nbformat.writes(notebook, version=4) + "\n")
 
 
-def _settle(cell: Cell, former: list[Output] | None, new: list[Output], same_code: bool) -> list[Output]:
-    """The former outputs of a cell where the new ones say the same.
+def _says_the_same(cell: Cell, former: Recording, new: list[Output], same_code: bool) -> bool:
+    """Whether a cell's former outputs can stay.
 
     After a change of the code, figures are taken anew, and so is text that may differ between machines:
     `compare` cannot tell what became of those.
     """
-    if former is None or any(compare_cell(cell, former, new)):
-        return new
-    loose = cell.differs or any(kind.startswith("image/") for output in new for kind in output.get("data", {}))
-    return new if loose and not same_code else former
+    loose = cell.differs or any(map(figure, new))
+    return (same_code or not loose) and not any(compare_cell(cell, former.outputs.get(cell.name, []), new))
 
 
 def rerun(root: Path, path: Path, quiet: bool = False) -> list[str]:

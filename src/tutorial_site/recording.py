@@ -17,6 +17,8 @@ NOTEBOOK = {
     "language_info": {"name": "python"},
 }
 
+FIGURES = ("image/svg+xml", "image/png")
+
 Output = dict[str, Any]
 
 
@@ -36,6 +38,11 @@ class Recording:
         """The lines ``name = value`` that the cell printed, as they stand."""
         printed = "".join(map(text_of, self.outputs[cell]))
         return {match["name"]: match["value"].strip() for match in VALUE.finditer(printed)}
+
+
+def figure(output: Output) -> str | None:
+    """The image type that a page shows of an output, or None."""
+    return next((kind for kind in FIGURES if kind in output.get("data", {})), None)
 
 
 def text_of(output: Output) -> str:

@@ -13,19 +13,12 @@ from mkdocs.livereload import LiveReloadServer
 
 from tutorial_site.build import CONFIGS, FOLDERS, build_language
 
-SHARED = (
-    "mkdocs.yml",
-    "docs/references.bib",
-    "docs/zh/assets",
-    "snippets",
-    "src/llm_tutorial",
-    "src/tutorial_site/theme",
-    "src/tutorial_site/locale",
-)
+ENGINE = ("src/tutorial_site/theme", "src/tutorial_site/locale")
+SHARED = ("mkdocs.yml", "docs/references.bib", "docs/zh/assets", "snippets", "src/llm_tutorial", *ENGINE)
 log = logging.getLogger("tutorial_site.serve")
 
 
-def serve(root: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(root: Path, host: str = "127.0.0.1", port: int = 8000) -> list[str]:
     """Builds, serves at ``http://HOST:PORT/`` and ``…/en/``, and rebuilds until interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("mkdocs").setLevel(logging.WARNING)
@@ -45,6 +38,7 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
             pass
         finally:
             server.shutdown()
+    return []
 
 
 class Builder:
@@ -58,10 +52,7 @@ class Builder:
         """Builds what is needed; a mistake is said, and the former pages stay."""
         for language in self.changed():
             problems = build_language(self.root, language, self.site)
-            for problem in problems:
-                log.error(problem)
-            if not problems:
-                log.info(f"built {language}")
+            log.log(logging.ERROR if problems else logging.INFO, "\n".join(problems) or f"built {language}")
 
     def changed(self) -> list[str]:
         """The languages that the edits since the last call touch."""

@@ -1,23 +1,21 @@
-"""What a page takes from scripts and recordings: cells, values, the time that they take."""
+"""What a page takes from `snippets/`: cells, recorded values, the time that they take, exercises."""
 
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tutorial_site import SiteError, nearest
 from tutorial_site.cells import Cell, Script, read_script
-from tutorial_site.page import Construct, constructs, replace
-from tutorial_site.recording import SECONDS, Output, read_recording
+from tutorial_site.page import constructs, replace
+from tutorial_site.recording import SECONDS, Output, figure, read_recording
 from tutorial_site.repository import is_long
 
 CELL = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?P<options>.*)", re.DOTALL)
 OPTION = re.compile(r'\s+(\w+)=(?:"([^"]*)"|([^\s"]+))')
+KNOWN = 'output=only, output=hide, code=fold, alt="…", caption="…"'
 OPTIONS = {"output": ("only", "hide"), "code": ("fold",), "alt": (), "caption": ()}
 VALUE = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?::(?P<format>\S+))?")
-FIGURES = ("image/svg+xml", "image/png")
 SCALES = {"万": 1e4, "亿": 1e8, "k": 1e3, "M": 1e6, "B": 1e9}
 SCALED = re.compile(rf",?(\.\d+)?[{''.join(SCALES)}]")
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -37,10 +35,14 @@ class Shown:
 
 def find_script(root: Path, name: str) -> Script:
     """The script at a path under ``snippets/``."""
-    names = [path.relative_to(root / "snippets").as_posix() for path in sorted(root.glob("snippets/*/*.py"))]
-    if name not in names:
-        raise SiteError(f"no script snippets/{name}{nearest(name, names)}")
-    return read_script(root / "snippets" / name)
+    return read_script(_find(root, name, "script", "*/*.py"))
+
+
+def _find(root: Path, name: str, what: str, pattern: str) -> Path:
+    files = {path.relative_to(root / "snippets").as_posix(): path for path in root.glob(f"snippets/{pattern}")}
+    if name not in files:
+        raise SiteError(f"no {what} snippets/{name}{nearest(name, sorted(files))}")
+    return files[name]
 
 
 def read_shown(root: Path, body: str) -> Shown:
@@ -49,8 +51,7 @@ def read_shown(root: Path, body: str) -> Shown:
     Raises:
         SiteError: Script, cell or option unknown; no recording; a figure without an alt text.
     """
-    match = CELL.fullmatch(body)
-    if not match:
+    if not (match := CELL.fullmatch(body)):
         raise SiteError(f"a cell reads {{* lora/low_rank.py#name *}}, not {body!r}")
     script, options = find_script(root, match["path"]), _options(match["options"])
     names, place = [cell.name for cell in script.cells], f"snippets/{match['path']}: cell {match['name']!r}"
@@ -72,21 +73,14 @@ def read_shown(root: Path, body: str) -> Shown:
         if wrong:
             raise SiteError(f"{place} {why}")
     code = "hide" if output == "only" else options.get("code", "show")
-    return Shown(script, cell, outputs, code, replace(alt, partial(_plain, root)), options.get("caption", ""))
-
-
-def _plain(root: Path, construct: Construct) -> str:
-    """What stands for a construct in an alt text, which may hold values."""
-    if construct.kind != "value":
-        raise SiteError(f"{construct.source!r} cannot stand in an alt text")
-    return read_value(root, construct.body)
+    words = replace(alt, lambda construct: read_value(root, construct.body))  # nothing but values stands in one
+    return Shown(script, cell, outputs, code, words, options.get("caption", ""))
 
 
 def _options(text: str) -> dict[str, str]:
     options = {name: quoted or bare for name, quoted, bare in OPTION.findall(text)}
     if rest := OPTION.sub("", text).strip():
-        known = 'output=only, output=hide, code=fold, alt="…", caption="…"'
-        raise SiteError(f"cannot read {rest!r}; options are {known}")
+        raise SiteError(f"cannot read {rest!r}; options are {KNOWN}")
     for name, value in options.items():
         if name not in OPTIONS:
             raise SiteError(f"unknown option {name!r}{nearest(name, OPTIONS)}")
@@ -95,9 +89,9 @@ def _options(text: str) -> dict[str, str]:
     return options
 
 
-def figure(output: Output) -> str | None:
-    """The image type that a page shows of an output, or None."""
-    return next((kind for kind in FIGURES if kind in output.get("data", {})), None)
+def value(root: Path, body: str, markdown: str, language: str) -> str:
+    """What a page shows for ``{= … =}``: a recorded value, or for ``time`` the class of its run time."""
+    return run_time(page_scripts(root, markdown), language) if body == "time" else read_value(root, body)
 
 
 def read_value(root: Path, body: str) -> str:
@@ -106,8 +100,7 @@ def read_value(root: Path, body: str) -> str:
     Raises:
         SiteError: No such value (names the nearest), or a format that does not fit it.
     """
-    match = VALUE.fullmatch(body)
-    if not match:
+    if not (match := VALUE.fullmatch(body)):
         raise SiteError(f"a value reads {{= lora/low_rank.py#name =}}, perhaps with a format, #name:.1f, not {body!r}")
     script, name, place = find_script(root, match["path"]), match["name"], f"snippets/{match['path']}"
     if is_long(script.path):
@@ -170,10 +163,37 @@ def page_scripts(root: Path, markdown: str) -> list[Script]:
     return [script for script in (find_script(root, name) for name in names) if not is_long(script.path)]
 
 
-def run_time(scripts: Iterable[Script], language: str) -> str:
+def run_time(scripts: list[Script], language: str) -> str:
     """How long the scripts take together: "under 1 min", in Chinese "1 分钟以内"."""
-    if not (scripts := list(scripts)):
+    if not scripts:
         raise SiteError("the page shows no script, so no run time")
     seconds = sum(SECONDS[read_recording(script).metadata["time"]] for script in scripts)
     amount, unit = (seconds, 0) if seconds < 60 else (math.ceil(seconds / 60), 1)
     return f"{amount} {('秒', '分钟')[unit]}以内" if language == "zh" else f"under {amount} {('s', 'min')[unit]}"
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """Code of the skeleton, the command that checks it (from the root of the repository), code of the solution."""
+
+    task: str
+    command: str
+    answer: str
+
+
+def read_exercise(root: Path, body: str) -> Exercise:
+    """Reads the files of ``{! lora/exercises/merge.py !}``: a skeleton to fill in, its checker, a solution.
+
+    Raises:
+        SiteError: A file is missing; names the nearest exercise that exists.
+    """
+    skeleton = _find(root, body, "exercise", "*/exercises/*.py")
+    checker, solution = skeleton.with_name(f"test_{skeleton.name}"), skeleton.parent / "solutions" / skeleton.name
+    for path in (checker, solution):
+        if not path.is_file():
+            raise SiteError(f"exercise {body!r} lacks {path.relative_to(root).as_posix()}")
+    task, answer = (
+        re.sub(r"^# %%.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE).strip("\n")
+        for path in (skeleton, solution)
+    )
+    return Exercise(task, f"pytest {checker.relative_to(root).as_posix()}", answer)

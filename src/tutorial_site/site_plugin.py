@@ -7,6 +7,7 @@ Python-Markdown extension, so that another site generator shows them as well.
 import logging
 import posixpath
 import re
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urljoin
@@ -14,23 +15,22 @@ from urllib.parse import urljoin
 import jieba
 import mkdocs_jupyter.config
 import nbformat
-from markdown.extensions.toc import nest_toc_tokens
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from mkdocs.structure.toc import get_toc
+from mkdocs.structure.toc import AnchorLink, TableOfContents
 from nbconvert.exporters.templateexporter import default_filters
 
 from tutorial_site import SiteError, notebooks, shown
 from tutorial_site.build import FOLDERS
-from tutorial_site.cells import Script
 from tutorial_site.recording import read_recording
 from tutorial_site.repository import write_atomically
 from tutorial_site.wheel import build_wheel
 
 NOTEBOOKS = "notebooks/"  # where notebook views stand on the site
-HEADING = re.compile(r'<h([1-6]) id="([^"]*)">(.*?)</h\1>', re.DOTALL)
+SECTION = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
+TAG = re.compile(r"<[^>]+>")
 FIRST = ("torch", "transformers", "peft")  # among the packages that a page was checked with
 
 # What Material's templates leave to be wished for: a dialog and sections of the menu without names of
@@ -54,13 +54,6 @@ def _language(config: MkDocsConfig) -> str:
 def _up(config: MkDocsConfig) -> str:
     """The way from the home of this language to that of the whole site."""
     return "../" if FOLDERS[_language(config)] else ""
-
-
-def _scripts(root: Path, markdown: str) -> list[Script]:
-    try:
-        return shown.page_scripts(root, markdown)
-    except SiteError:  # the page itself will say so, with its line
-        return []
 
 
 def _notebook_uri(page: File) -> str:
@@ -92,8 +85,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, uri, abs_src_path=str(path)))
     made = str(root / "build" / language)
     for page in list(files.documentation_pages()):
-        if _scripts(root, page.content_string):
-            files.append(File(_notebook_uri(page), made, config.site_dir, config.use_directory_urls))
+        with suppress(SiteError):  # the page itself will say so, with its line
+            if shown.page_scripts(root, page.content_string):
+                files.append(File(_notebook_uri(page), made, config.site_dir, config.use_directory_urls))
     return files
 
 
@@ -134,12 +128,7 @@ def _write_notebook(notebook: File, page: Page, config: MkDocsConfig, files: Fil
 
 def _notebook_view(html: str, page: Page, config: MkDocsConfig) -> str:
     """Links into this site relative, a table of contents with the ids of the page, no search."""
-    keys = ("level", "id", "name", "html", "data-toc-label")
-    tokens = [
-        dict(zip(keys, (int(level), anchor, re.sub(r"<[^>]+>", "", text), text, ""), strict=True))
-        for level, anchor, text in HEADING.findall(html)
-    ]
-    page.toc = get_toc(nest_toc_tokens(tokens))  # type: ignore[arg-type]
+    page.toc = TableOfContents([AnchorLink(TAG.sub("", text), anchor, 2) for anchor, text in SECTION.findall(html)])
     page.meta.update({"search": {"exclude": True}, "robots": "noindex"})
     if config.site_url:
         html = html.replace(f'href="{config.site_url}', 'href="' + "../" * page.url.count("/"))
@@ -159,19 +148,7 @@ def _foot(notebook: File, page: Page, config: MkDocsConfig) -> dict[str, Any]:
         "wheel": _up(config) + build_wheel(root).name,
         "packages": {name: packages[name] for name in sorted(packages, key=lambda name: (name not in FIRST, name))},
         "date": max(metadata["date"] for metadata in recorded),
-        "key": re.sub(r"\W", "-", str(PurePosixPath(page.file.src_uri).with_suffix(""))),
-        "url": page.canonical_url,
     }
-
-
-def on_page_context(context: dict[str, Any], page: Page, config: MkDocsConfig, nav: Any) -> dict[str, Any]:
-    """Tells the templates the address of the page in each language."""
-    address = page.url.removeprefix("./")
-    for other in config.extra["alternate"]:
-        here, there = FOLDERS[_language(config)], FOLDERS[other["lang"]]
-        home = "" if here == there else _up(config) + there
-        other["link"] = "../" * address.count("/") + home + address or "./"
-    return context
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tutorial_site import SiteError
 from tutorial_site.cells import read_script
 from tutorial_site.page import FIGURE, HEADING, Construct, blank, constructs, line_of
+from tutorial_site.recording import figure
 from tutorial_site.repository import LANGUAGES, pages, scripts
 from tutorial_site.shown import read_shown
 
@@ -27,51 +28,41 @@ class Section:
     text: str
 
 
-def chapter_pages(root: Path, language: str) -> list[Path]:
-    """The pages that the standard binds: those of the chapters, without the chapters' indexes."""
-    chapters = {folder.name for folder in root.glob("snippets/*")}
-    return [page for page in pages(root, language) if page.parent.name in chapters and page.name != "index.md"]
-
-
-def sections(markdown: str) -> list[Section]:
+def sections(markdown: str) -> Iterator[Section]:
     """All sections of a page, in order."""
     headings = list(HEADING.finditer(blank(markdown)))
-    found = []
     for index, match in enumerate(headings):
         level = len(match["level"])
         end = next((later.start() for later in headings[index + 1 :] if len(later["level"]) <= level), len(markdown))
-        found.append(Section(match["id"] or "", level, line_of(markdown, match.start()), markdown[match.end() : end]))
-    return found
+        yield Section(match["id"] or "", level, line_of(markdown, match.start()), markdown[match.end() : end])
 
 
 def problems(root: Path) -> Iterator[str]:
-    """Everything that a chapter page or a script lacks."""
+    """Everything that a page of a chapter (but its index) or a script lacks."""
+    chapters = {folder.name for folder in root.glob("snippets/*")}
     for language in LANGUAGES:
-        for page in chapter_pages(root, language):
-            for line, lack in _page(root, page.read_text(encoding="utf-8")):
-                yield f"{page}:{line}: {lack}"
+        for page in pages(root, language):
+            if page.parent.name in chapters and page.name != "index.md":
+                for line, lack in _page(root, page.read_text(encoding="utf-8")):
+                    yield f"{page}:{line}: {lack}"
         yield from _unshown(root, language)
 
 
 def _page(root: Path, markdown: str) -> Iterator[tuple[int, str]]:
-    found = sections(markdown)
-    by_id = {section.id: section for section in found}
-    for section in found:
-        if not section.id:
-            yield section.line, "a heading without an explicit id"
+    by_id = {section.id: section for section in sections(markdown)}
+    if "" in by_id:
+        yield by_id[""].line, "a heading without an explicit id"
     for name in SECTIONS:
         if name not in by_id:
             yield 1, f"no section {{#{name}}}"
         else:
             for lack in _lacks(root, by_id[name]):
                 yield by_id[name].line, f"section {{#{name}}} {lack}"
-    first = next((section for section in found if section.level == 2), None)
+    first = next((section for section in by_id.values() if section.level == 2), None)
     if first and first.id != "goals":
         yield first.line, f"the first section is {{#{first.id}}}; a page opens with {{#goals}}"
-    figures = [match.start() for match in FIGURE.finditer(markdown)]
-    figures += [
-        item.start for item in constructs(markdown) if any(kind.startswith("image/") for kind in _shown(root, item))
-    ]
+    drawn = [item.start for item in constructs(markdown) if "image" in _shown(root, item)]
+    figures = [*drawn, *(match.start() for match in FIGURE.finditer(markdown))]
     if not figures:
         yield 1, "no figure"
     elif min(figures) > EARLY * len(markdown):
@@ -82,14 +73,15 @@ def _lacks(root: Path, section: Section) -> Iterator[str]:
     inside = list(constructs(section.text))
     kinds = [item.kind for item in inside]
     match section.id:
-        case "goals" if not any(item.kind == "value" and item.body == "time" for item in inside):
+        case "goals" if "time" not in [item.body for item in inside]:
             yield "does not say how long its scripts take: {= time =}"
-        case "parameters":
-            if not TABLE.search(section.text) and not any("text/html" in _shown(root, item) for item in inside):
-                yield "has no table"
+        case "parameters" if not TABLE.search(section.text) and not any(
+            "text/html" in _shown(root, item) for item in inside
+        ):
+            yield "has no table"
         case "failures":
-            parts = [part for part in sections(section.text) if part.level == section.level + 1]
-            shown = sum(any(item.kind == "cell" for item in constructs(part.text)) for part in parts)
+            parts = [part.text for part in sections(section.text) if part.level == section.level + 1]
+            shown = sum(any(item.kind == "cell" for item in constructs(text)) for text in parts)
             if shown < 2:
                 yield f"reproduces {shown} failures; at least 2 subsections with a cell each"
         case "exercises" if kinds.count("exercise") < 2:
@@ -102,12 +94,12 @@ def _lacks(root: Path, section: Section) -> Iterator[str]:
 
 
 def _shown(root: Path, item: Construct) -> set[str]:
-    """The kinds of output that a construct shows."""
+    """What a construct shows: an "image", a table ("text/html") or neither."""
     try:
         outputs = read_shown(root, item.body).outputs if item.kind == "cell" else []
     except SiteError:  # the build says more; here a cell that cannot be read has the benefit of the doubt
-        return {"image/unknown", "text/html"}
-    return {kind for output in outputs for kind in output.get("data", {})}
+        return {"image", "text/html"}
+    return {"image" if figure(output) else kind for output in outputs for kind in output.get("data", {})}
 
 
 def shown_cells(root: Path, language: str) -> dict[str, dict[str, str]]:
@@ -130,10 +122,6 @@ def _unshown(root: Path, language: str) -> Iterator[str]:
         found = shown.get(path.relative_to(root / "snippets").as_posix(), {})
         order = [name for name in found if name in cells]
         if missing := [name for name in cells if name not in order]:
-            line = script[missing[0]].line
-            yield f"{path}:{line}: no page in docs/{language} shows the code of cell {missing[0]!r}"
-            continue
-        for one, other in zip(order, cells, strict=True):
-            if one != other:
-                yield f"{path}: {found[one]} shows {one!r} before {other!r}; the script runs it after"
-                break
+            yield f"{path}:{script[missing[0]].line}: no page in docs/{language} shows the code of cell {missing[0]!r}"
+        elif wrong := next((pair for pair in zip(order, cells, strict=True) if pair[0] != pair[1]), None):
+            yield f"{path}: {found[wrong[0]]} shows {wrong[0]!r} before {wrong[1]!r}; the script runs it after"

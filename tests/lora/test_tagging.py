@@ -68,7 +68,7 @@ def test_types_stand_where_entities_begin(tokenizer: Any) -> None:
 
 def test_sentence_ends_and_titles_are_tokens_of_the_text(tokenizer: Any) -> None:
     settings = relation_settings(tokenizer)
-    assert tokenizer.decode(settings["sentence_ends"]).replace(" ", "") == "。！\n"  # there is no question in these documents
+    assert tokenizer.decode(settings["sentence_ends"]).replace(" ", "") == "。！\n"  # these documents ask nothing
     titles = {tokenizer.decode(title).replace(" ", "") for title in settings["titles"]}
     assert {"记者", "主席"} <= titles <= set(TITLES)
 

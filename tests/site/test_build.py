@@ -143,7 +143,7 @@ def test_wheel_on_the_site_holds_the_library_and_is_built_once(built):
 
 
 def test_every_docstring_of_the_reference_has_a_chinese_text_and_no_translation_is_stale():
-    assert not catalogue.missing_and_stale(ROOT)
+    assert not catalogue.problems(ROOT)
 
 
 def test_a_changed_docstring_is_missing_and_its_translation_stale(tmp_path):
@@ -154,16 +154,16 @@ def test_a_changed_docstring_is_missing_and_its_translation_stale(tmp_path):
     code.write_text(
         '"""Waves."""\n\n\ndef peak(wave):\n    """Largest value.\n\n    Args:\n        wave: Samples.\n    """\n'
     )
-    assert len(catalogue.missing_and_stale(tmp_path)) == 3
+    assert len(catalogue.problems(tmp_path)) == 3
     po = tmp_path / "src/tutorial_site/locale/zh/docstrings.po"
     po.parent.mkdir(parents=True)
     po.write_text(
         'msgid "Waves."\nmsgstr "波。"\n\nmsgid "Largest value."\nmsgstr "最大值。"\n\nmsgid "Samples."\nmsgstr "样本。"\n',
         encoding="utf-8",
     )
-    assert not catalogue.missing_and_stale(tmp_path)
+    assert not catalogue.problems(tmp_path)
     code.write_text(code.read_text().replace("Samples.", "Its samples."))
-    missing, stale = catalogue.missing_and_stale(tmp_path)
+    missing, stale = catalogue.problems(tmp_path)
     assert "src/demo/__init__.py" in missing
     assert "'Its samples.'" in missing
     assert "'Samples.'" in stale

@@ -4,7 +4,7 @@ import pytest
 from rendering import make_root, render
 
 from tutorial_site import SiteError
-from tutorial_site.exercises import read_exercise
+from tutorial_site.shown import read_exercise
 
 
 @pytest.fixture

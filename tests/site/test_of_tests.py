@@ -210,7 +210,7 @@ def test_real_library_with_other_code(repository):
         "source": read_script(script).digest,
     }
     recording.write_text(json.dumps(notebook), encoding="utf-8")
-    assert not [line for line in record.stale(repository) if "first_steps" in line]
+    assert not [line for line in record.problems(repository) if "first_steps" in line]
     change(repository, "src/llm_tutorial/lora/linear.py", "self.scaling = ", "self.scaling = 2 * ")
-    [line] = [line for line in record.stale(repository) if "first_steps" in line]
+    [line] = [line for line in record.problems(repository) if "first_steps" in line]
     assert "recorded with other code in src/llm_tutorial/lora/linear.py; run: python -m tutorial_site record" in line

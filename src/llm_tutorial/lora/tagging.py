@@ -66,7 +66,7 @@ def relation_settings(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
         "num_labels": len(LABELS),
         "num_types": len(ENTITY_TYPES),
         "sentence_ends": tuple(known[end] for end in SENTENCE_ENDS if end in known),
-        "titles": tuple((known[a], known[b]) for a, b in TITLES if a in known and b in known),
+        "titles": tuple((known[a], known[b]) for a, b in TITLES if a in known and b in known),  # type: ignore[str-unpack]
     }
 
 
