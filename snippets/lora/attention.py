@@ -12,8 +12,8 @@ torch.manual_seed(0)
 use_style()
 
 # %% idea
-query = torch.tensor([1.0, 0.4])
-keys = torch.tensor([[1.0, 0.5], [0.2, 1.0], [-0.9, 0.6], [0.3, -1.0]])
+query = torch.tensor([1.1, 0.1])
+keys = torch.tensor([[0.9, 0.6], [0.2, 1.0], [-0.9, 0.6], [0.3, -1.0]])
 values = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 weights = (3 * keys @ query).softmax(0)  # (key,)
 output = weights @ values
@@ -79,7 +79,8 @@ for panel, measured, name in ((axes[0], entropy, "entropy / log n"), (axes[1], s
     panel.plot(sizes, [measured[d, d**-0.5] for d in sizes], label=r"$q \cdot k / \sqrt{d}$")
     panel.set(xscale="log", xlabel="head size d", title=name, ylim=(0, 1.05))
     panel.set_xticks(sizes, sizes)
-axes[0].legend()
+    panel.minorticks_off()
+axes[0].legend(loc="center right")
 plt.show()
 print(f"entropy_unscaled_64 = {entropy[64, 1.0]:.2f}")
 print(f"entropy_scaled_64 = {entropy[64, 0.125]:.2f}")
@@ -160,10 +161,10 @@ assert torch.allclose(rotate(q, place).norm(dim=-1), q.norm())  # lengths stay
 
 # %% rope_and_distance
 ones = torch.ones(1, 64)
-distances = torch.arange(0, 1000)
+distances = torch.arange(0, 1000, 5)
 figure, (axes,) = panels(height=2.4)
 for base, colour in ((10_000.0, COLOURS[0]), (100_000.0, COLOURS[1])):
-    turned = rotate(ones.expand(1000, -1), distances, base)
+    turned = rotate(ones.expand(len(distances), -1), distances, base)
     axes.plot(distances, turned @ ones[0] / 64, color=colour, marker="", label=f"base {base:,.0f}")
 axes.set(xlabel="distance i − j", ylabel="score / d")
 axes.legend()

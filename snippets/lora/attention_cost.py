@@ -108,11 +108,10 @@ shapes = {  # layers, query heads, key-value heads, head size, bytes a number
 }
 for name, (layers, query_heads, kv_heads, size, width) in shapes.items():
     per_token = 2 * layers * kv_heads * size * width  # keys and values
+    shared = query_heads // kv_heads  # query heads a set
     print(
-        f"{name:24} {per_token / 1024:6.1f} KiB a token, {per_token * 32_768 / 2**30:6.2f} GiB for 32,768 tokens,",
-        end="",
+        f"{name:24} {per_token / 1024:6.1f} KiB a token, {per_token * 32_768 / 2**30:6.2f} GiB for 32,768; shared by {shared}"
     )
-    print(f" {query_heads // kv_heads} times less than with a head each")
 
 # %% cache
 model = load_model("smollm2-135m")

@@ -76,7 +76,12 @@ by_step.legend()
 plt.show()
 
 # %% sweep
-SWEPT = {"no memory": "no_memory", "no catalogue": "no_catalogue", "512 tokens": "half", "128 entities": "many_entities"}
+SWEPT = {
+    "no memory": "no_memory",
+    "no catalogue": "no_catalogue",
+    "512 tokens": "half",
+    "128 entities": "many_entities",
+}
 for run, name in SWEPT.items():
     print(f"{name}_chrf = {metrics[f'{run}, seed 0']['chrf']:.4g}")
     print(f"{name}_in_order = {metrics[f'{run}, seed 0']['source order']['chrf']:.4g}")

@@ -17,7 +17,7 @@ from llm_tutorial.lora.translation import TranslationMemory, score
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.training import LongRun, data_digest
 
-STEPS = {"alone": 80, "memory": 45}  # of 16 messages, about as many tokens
+STEPS = {"alone": 70, "memory": 40}  # of 16 messages, about as many tokens
 RATE, LONGEST = 5e-4, 64
 
 torch.set_num_threads(1)
