@@ -71,6 +71,14 @@ def dense_attention(
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).masked_fill(empty, 0)
 
 
+def test_what_entities_read_is_biased_by_the_bias_of_their_rows_alone() -> None:
+    matrix = InteractionMatrix(40, 8, 1, entities=torch.tensor([[3, 30]]))
+    query, key, value = torch.randn(3, 1, 2, 40, 8)
+    bias = torch.randn(1, 1, 40, 2)
+    sparse, dense = (attend(query, key, value, matrix, bias) for attend in (sparse_attention, masked_attention))
+    torch.testing.assert_close(sparse, dense, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_outputs_and_gradients_are_those_of_dense_attention_under_the_mask(seed: int) -> None:
     pick = random.Random(seed)

@@ -180,7 +180,7 @@ class RelationSparseAttention(nn.Module):
             reading = self._relation_scores(query, kinds, 0)
             entity_bias = reading if entity_bias is None else reading + entity_bias
             row_bias = self._relation_scores(query.gather(2, at), kinds.mT, 1)
-        query, key = _rotate(query, rotation), _rotate(key, rotation)
+        query, key = rotate(query, rotation), rotate(key, rotation)
         attend = _dense if self.dense else sparse_attention
         read = attend(query, key, value, matrix, entity_bias, row_bias)
         return self.out(read.transpose(1, 2).reshape(batch, length, -1))
@@ -253,8 +253,32 @@ class BigramEmbedding(nn.Module):
         return self.out(torch.cat([pairs[:, :-1], pairs[:, :-1] if self.causal else pairs[:, 1:]], -1))
 
 
-def _rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary positions, Su et al. 2021 (arXiv:2104.09864), on (batch, heads, length, size)."""
+def rotary_angles(position_ids: Tensor, size: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosines and sines by which rotary positions turn heads of a size, (batch, 1, length, size) each.
+
+    Args:
+        position_ids: (batch, length).
+        size: Of a head.
+        theta: Base of the rates.
+    """
+    rates = theta ** (-torch.arange(0, size, 2, device=position_ids.device) / size)
+    angles = (position_ids[:, None, :, None] * rates).repeat(1, 1, 1, 2)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary positions, Su et al. 2021 (arXiv:2104.09864), on (batch, heads, length, size).
+
+    Args:
+        x: Queries or keys.
+        rotation: What `rotary_angles` gives.
+
+    Example:
+        >>> x = torch.ones(1, 1, 2, 4)
+        >>> turned = rotate(x, rotary_angles(torch.tensor([[0, 9]]), size=4, theta=100.0))
+        >>> torch.allclose(turned.norm(dim=-1), x.norm(dim=-1))
+        True
+    """
     one, other = x.chunk(2, -1)
     return x * rotation[0] + torch.cat([-other, one], -1) * rotation[1]
 
@@ -348,7 +372,7 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
         matrix = InteractionMatrix(length, config.block_size, config.window, real=real, causal=self.causal)
         if position_ids is None:
             position_ids = torch.arange(length, device=input_ids.device)[None]
-        rotation = self._rotation(position_ids)
+        rotation = rotary_angles(position_ids, config.hidden_size // config.num_attention_heads, config.rope_theta)
         hidden = self.embedding(input_ids)
         if config.bigram_buckets:
             hidden = hidden + self.bigram(input_ids if real is None else input_ids.where(real, config.pad_token_id))
@@ -386,12 +410,6 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
         top, places = score.topk(count)
         places = places.where(top > -torch.inf, -1)
         return places.sort(-1).values
-
-    def _rotation(self, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-        size = self.config.hidden_size // self.config.num_attention_heads
-        rates = self.config.rope_theta ** (-torch.arange(0, size, 2, device=position_ids.device) / size)
-        angles = (position_ids[:, None, :, None] * rates).repeat(1, 1, 1, 2)  # (batch or 1, 1, length, size)
-        return angles.cos(), angles.sin()
 
 
 def gate_loss(gate_logits: Tensor, types: Tensor) -> Tensor:

@@ -146,8 +146,7 @@ def tensors(texts: Sequence[HopText], device: Any = None) -> tuple[Tensor, Tenso
 def mention_loss(model: nn.Module, texts: Sequence[HopText], device: Any = None) -> Tensor:
     """Summed cross-entropy of the mentions' cities, on positions spread over ``SPAN``; for ``fit``.
 
-    The gate is told that first names are entities, with the weight that the model's configuration gives it. Left to
-    the cities' loss alone, it settles on what helps to guess, the names of the cities, and never joins two mentions.
+    The gate is told that first names are entities, with the weight that the model's configuration gives it.
     """
     ids, labels = tensors(texts, device)
     output = model(ids, position_ids=spread_positions(ids, SPAN))

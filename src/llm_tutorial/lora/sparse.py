@@ -140,7 +140,8 @@ def scatter_biases(
     if matrix.entities is not None:
         at = matrix.entities.where(matrix.entities >= 0, length).expand(batch, -1)[:, None].expand(-1, heads, -1)
         if entity_bias is not None:
-            columns = F.pad(entity_bias.expand(batch, heads, -1, -1), (0, 0, 0, 1))
+            read = entity_bias.masked_fill(matrix.is_entity[:, None, :, None], 0)  # what an entity reads, row_bias says
+            columns = F.pad(read.expand(batch, heads, -1, -1), (0, 0, 0, 1))
             bias = bias.scatter(3, at[:, :, None].expand_as(columns), columns)
         if row_bias is not None:
             rows = F.pad(row_bias.expand(batch, heads, -1, -1), (0, 1))

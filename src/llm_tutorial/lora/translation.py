@@ -29,7 +29,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from llm_tutorial.data.messages import PLACEHOLDER, Message
 from llm_tutorial.data.splits import key_of
-from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseEncoder
+from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseEncoder, rotary_angles, rotate
 from llm_tutorial.training import fit, linear_decay
 
 PAD, PAIR, ASK, TO, END = range(5)
@@ -343,11 +343,8 @@ class DecoderLayer(nn.Module):
         """
         rows, written, size = hidden.shape
         parts = self.qkv(self.norms[0](hidden)).view(rows, written, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = (
-            _rotate(parts[0], batch.place, self.theta),
-            _rotate(parts[1], batch.place, self.theta),
-            parts[2],
-        )
+        rotation = rotary_angles(batch.place, size // self.heads, self.theta)  # begins again with each translation
+        query, key, value = rotate(parts[0], rotation), rotate(parts[1], rotation), parts[2]
         same = batch.number[:, :, None] == batch.number[:, None]
         seen = same & (batch.place[:, :, None] >= batch.place[:, None])
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None])
@@ -580,12 +577,3 @@ def score(translations: dict[Message, str]) -> dict[str, float]:
         "exact": float(np.mean([text == message.chinese for message, text in translations.items()])),
         "placeholders": float(np.mean(kept)) if kept else 1.0,
     }
-
-
-def _rotate(vectors: Tensor, place: Tensor, theta: float) -> Tensor:
-    """Rotary positions that begin again with each translation: vectors (batch, heads, written, size)."""
-    size = vectors.shape[-1]
-    rates = theta ** (-torch.arange(0, size, 2, device=vectors.device) / size)
-    angles = (place[:, None, :, None] * rates).repeat(1, 1, 1, 2)
-    first, second = vectors.chunk(2, -1)
-    return vectors * angles.cos() + torch.cat([-second, first], -1) * angles.sin()
