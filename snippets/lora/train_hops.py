@@ -1,0 +1,136 @@
+"""Which city is each person in: five kinds of attention, three seeds each; equal steps, parameters within 1 %.
+
+Plan, in minutes of one core: the learning rate of each kind, the better of two on validation, 5; then fifteen runs of
+about 70 seconds; last a sweep of window and number of entities, one seed, 6: about 30 minutes on one thread.
+"""
+
+import itertools
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
+from llm_tutorial.lora.hops import (
+    CITIES,
+    STOP,
+    WORDS,
+    answers,
+    chosen,
+    count_mentions,
+    hop_text,
+    mention_loss,
+    scale_weights,
+)
+from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
+
+STEPS, TUNING_STEPS, SEEDS, BATCH_TOKENS = 400, 250, range(3), 2048
+RATES = (1.5e-3, 3e-3)
+LENGTHS = (128, 256)  # trained on: two thirds of the steps, then the rest
+READ = (256, 512, 1024, 2048, 4096)  # evaluated on
+EDGES = (0, 128, 256, 512, 1024, 2048, 4096)  # of the distances told apart
+SIZES = {
+    "vocab_size": len(WORDS), "num_labels": len(CITIES), "hidden_size": 64, "num_hidden_layers": 4,
+    "num_attention_heads": 4, "intermediate_size": 128, "block_size": 32, "window": 1, "num_entities": 32,
+    "num_types": 1, "bigram_buckets": 2**13, "relations": ("same surface", "same sentence"), "sentence_ends": (STOP,),
+    "dropout": 0.0,
+}  # fmt: skip
+VARIANTS = {
+    "dense": {"attention": "dense", "entities": "none"},
+    "dense, relations": {"attention": "dense"},
+    "learned": {},
+    "random": {"entities": "random"},
+    "window": {"entities": "none"},
+}
+TUNED_AS = {"random": "learned", "window": "learned"}  # the others are tuned themselves
+SWEEP = {
+    "window 0": {"window": 0},
+    "window 2": {"window": 2},
+    "8 entities": {"num_entities": 8},
+    "16 entities": {"num_entities": 16},
+    "64 entities": {"num_entities": 64},
+}  # one block and 32 entities are the run of seed 0
+
+torch.set_num_threads(1)
+long_run = LongRun("hops", Path(__file__))
+long_run.data = {"first texts": data_digest([hop_text(LENGTHS[0], f"train/0/0/{i}") for i in range(8)])}
+
+
+def train(run: str, variant: str, rate: float, seed: int, steps: int, **options: object) -> tuple:
+    """The trained model, its losses, and the seconds of one core that a step of the longer texts takes."""
+    torch.manual_seed(seed)
+    model = RelationSparseForTokenClassification(RelationSparseConfig(**SIZES | VARIANTS[variant] | options))
+    scale_weights(model)
+    begun = []
+
+    def batch_at(step: int) -> list:
+        begun.append(time.process_time())
+        length = LENGTHS[3 * step >= 2 * steps]
+        return [hop_text(length, f"train/{seed}/{step}/{i}") for i in range(BATCH_TOKENS // length)]
+
+    rare = ("embedding", "bigram.pair", "relation_key")  # seen seldom, or begun at zero: they take longer steps
+    tables = [p for name, p in model.named_parameters() if any(part in name for part in rare)]
+    others = [p for p in model.parameters() if all(p is not table for table in tables)]
+    groups = [{"params": tables, "lr": 5 * rate}, {"params": others}]
+    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    losses = fit(
+        model, batch_at, optimizer, steps, linear_decay(optimizer, steps, warmup=20), long_run.state_of(run), seed,
+        save_every=60, description=run, loss_of=mention_loss, count=count_mentions,
+    )  # fmt: skip
+    durations = [after - before for before, after in itertools.pairwise(begun)]
+    return model, losses, statistics.median(durations[2 * len(durations) // 3 :] or [0.0])
+
+
+def right(found: list) -> float | None:
+    return statistics.mean(known for _, known in found) if found else None
+
+
+def tune(run: str, variant: str, rate: float) -> dict:
+    model, losses, _ = train(run, variant, rate, len(SEEDS), TUNING_STEPS)
+    found = answers(model, [hop_text(512, f"validation/{i}") for i in range(16)])
+    return {"losses": losses, "rate": rate, "validation_accuracy": right(found), "loss": statistics.mean(losses[-20:])}
+
+
+def measure(run: str, variant: str, rate: float, seed: int, **options: object) -> dict:
+    model, losses, pace = train(run, variant, rate, seed, STEPS, **options)
+    split = "validation" if options else "test"  # the sweep chooses, so it is not told of the test set
+    lengths = (512, 1024) if options else READ
+    found = {n: answers(model, [hop_text(n, f"{split}/{i}") for i in range(32 if n <= 1024 else 16)]) for n in lengths}
+    everything = list(itertools.chain(*found.values()))
+    smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, STEPS + 1, 10)]
+    return {
+        "losses": losses, "rate": rate, "parameters": sum(p.numel() for p in model.parameters()),
+        "by_length": {
+            str(n): {str(hops): right([f for f in found[n] if f[0].hops == hops]) for hops in (1, 2)} for n in lengths
+        },
+        "by_distance": {
+            str(far): {
+                str(hops): right([f for f in everything if near < f[0].distance <= far and f[0].hops == hops])
+                for hops in (1, 2)
+            }
+            for near, far in itertools.pairwise(EDGES)
+        },
+        "chosen": chosen(model, [hop_text(1024, f"{split}/{i}") for i in range(16)]),
+        "curve": [[step, round(step * pace, 1), round(loss, 4)] for step, loss in smooth],
+    }  # fmt: skip
+
+
+rates = {}
+for variant in VARIANTS:
+    if variant in TUNED_AS:
+        rates[variant] = rates[TUNED_AS[variant]]
+        continue
+    tuned = {}
+    for rate in RATES:
+        run = f"{variant}, rate {rate:g}"
+        tuned[rate] = long_run.measure(run, lambda run=run, v=variant, rate=rate: tune(run, v, rate))
+    rates[variant] = max(tuned, key=lambda rate: tuned[rate]["validation_accuracy"])
+for seed in SEEDS:
+    for variant in VARIANTS:
+        run = f"{variant}, seed {seed}"
+        long_run.measure(run, lambda run=run, v=variant, seed=seed: measure(run, v, rates[v], seed))
+for name, options in SWEEP.items():
+    run = f"{name}, seed 0"
+    long_run.measure(run, lambda run=run, o=options: measure(run, "learned", rates["learned"], 0, **o))
+long_run.finish(seeds=list(SEEDS), steps=STEPS, tolerance=0.3)  # the curves hold times of this machine

@@ -1,0 +1,107 @@
+"""Translating software messages: three kinds of attention over a catalogue, and a message alone; 2.6 M parameters.
+
+Plan, in minutes of one core: two learning rates, 60 steps each, chosen on validation, 4; then dense, sparse with learned
+entities and window only, three seeds each, and the message alone, two, 22; last one seed each without the memory's
+neighbour, without the catalogue, with half the context, and with four times the entities, 8: about 35.
+"""
+
+import statistics
+from pathlib import Path
+
+import torch
+
+from llm_tutorial.data.messages import messages
+from llm_tutorial.data.splits import key_of
+from llm_tutorial.lora.translation import Reader, TranslationMemory, held_out_loss, score, train_translator
+from llm_tutorial.training import LongRun, data_digest
+
+STEPS, TUNING_STEPS, SEEDS = 160, 60, range(3)
+RATES = (1e-3, 2e-3)
+VARIANTS = {  # attention, context
+    "dense": ({"attention": "dense", "entities": "none"}, {}),
+    "sparse": ({}, {}),
+    "window": ({"entities": "none"}, {}),
+    "alone": (
+        {"attention": "dense", "entities": "none"},
+        {"catalogue": False, "memory": False},
+    ),  # fits one block anyway
+}
+TUNED_AS = {"window": "sparse"}  # the others are tuned themselves
+SWEEP = {
+    "no memory": ({}, {"memory": False}),
+    "no catalogue": ({}, {"catalogue": False}),
+    "512 tokens": ({}, {"length": 512}),
+    "128 entities": ({"num_entities": 128}, {}),
+}  # all of it, 1,024 tokens and 32 entities are the sparse run of seed 0
+
+torch.set_num_threads(1)
+long_run = LongRun("translation", Path(__file__))
+split = {name: messages(name) for name in ("train", "validation", "test")}
+assert not {key_of(m.english) for m in split["train"]} & {
+    key_of(m.english) for m in split["validation"] + split["test"]
+}
+long_run.data = {name: data_digest(split[name]) for name in split}
+SAMPLE = split["test"][::8]  # those that train_translation_lora.py translates, too
+whole = Reader(split["train"])
+
+
+def reader_of(**context: object) -> Reader:
+    """A reader that shows other context, with the same subwords and the same memory."""
+    reader = Reader(split["train"], tokenizer=whole.tokenizer, **context)
+    reader.nearest = whole.nearest
+    return reader
+
+
+def tune(run: str, variant: str, rate: float) -> dict:
+    options, context = VARIANTS[variant]
+    reader = reader_of(**context)
+    model, losses, _ = train_translator(reader, TUNING_STEPS, rate, len(SEEDS), long_run.state_of(run), run, **options)
+    rows = reader.held_out(split["validation"])[::6]
+    return {"losses": losses, "rate": rate, "validation_loss": held_out_loss(model, reader, rows)}
+
+
+def measure(run: str, options: dict, context: dict, rate: float, seed: int) -> dict:
+    reader = reader_of(**context)
+    model, losses, pace = train_translator(reader, STEPS, rate, seed, long_run.state_of(run), run, **options)
+    translations = model.translate(reader.held_out(split["test"]), reader.tokenizer, 8 if reader.catalogue else 32)
+    smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, STEPS + 1, 10)]
+    return {
+        "losses": losses, "rate": rate, **scores(translations),
+        "curve": [[step, round(step * pace, 1), round(loss, 4)] for step, loss in smooth],
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }  # fmt: skip
+
+
+def scores(translations: dict) -> dict:
+    """Of all messages, and of those whose catalogue is not sorted by the alphabet; and what some became."""
+    in_order = {m: text for m, text in translations.items() if not m.catalogue.startswith("jupyterlab")}
+    return {**score(translations), "source order": score(in_order), "sample": [translations[m] for m in SAMPLE]}
+
+
+def memory() -> dict:
+    found = TranslationMemory(split["train"]).translate(split["test"])
+    return scores(dict(zip(split["test"], found, strict=True)))
+
+
+long_run.measure("memory", memory)
+rates = {}
+for variant in VARIANTS:
+    if variant in TUNED_AS:
+        rates[variant] = rates[TUNED_AS[variant]]
+        continue
+    tuned = {}
+    for rate in RATES:
+        run = f"{variant}, rate {rate:g}"
+        tuned[rate] = long_run.measure(run, lambda run=run, v=variant, rate=rate: tune(run, v, rate))
+    rates[variant] = min(tuned, key=lambda rate: tuned[rate]["validation_loss"])
+for seed in SEEDS:
+    for variant, (options, context) in VARIANTS.items():
+        if variant != "alone" or seed < 2:
+            run = f"{variant}, seed {seed}"
+            long_run.measure(
+                run, lambda run=run, v=variant, o=options, c=context, s=seed: measure(run, o, c, rates[v], s)
+            )
+for name, (options, context) in SWEEP.items():
+    run = f"{name}, seed 0"
+    long_run.measure(run, lambda run=run, o=options, c=context: measure(run, o, c, rates["sparse"], 0))
+long_run.finish(seeds=list(SEEDS), steps=STEPS, tolerance=0.3)  # the curves hold times of this machine
