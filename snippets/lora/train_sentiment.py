@@ -1,0 +1,139 @@
+"""Positive or negative: three kinds of attention on reviews joined to long documents and on reviews alone, three seeds.
+
+Plan, in minutes of one core: the learning rate of each kind, the better of two on validation, 5; then eighteen runs of
+one and a half (dense joined: three), 32; a sweep of window and number of entities, one seed, 7; last the best kind for
+four times as many steps, 6: about 50 minutes on one thread.
+"""
+
+import itertools
+import statistics
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from llm_tutorial.data.people_daily import Document
+from llm_tutorial.data.reviews import joined_reviews, reviews
+from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
+from llm_tutorial.lora.sentiment import accuracy, count_reviews, encode_reviews, labels_of, review_loss
+from llm_tutorial.lora.tagging import SENTENCE_ENDS, character_tokenizer
+from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
+
+STEPS, TUNING_STEPS, LONG_STEPS, SEEDS = 300, 100, 1200, range(3)
+RATES = (5e-4, 1e-3)
+VARIANTS = {
+    "dense": {"attention": "dense", "entities": "none"},
+    "sparse": {},
+    "window": {"entities": "none"},
+}
+FORMS = {"joined": False, "alone": True}
+SWEEP = {
+    "window 0": {"window": 0},
+    "window 2": {"window": 2},
+    "8 entities": {"num_entities": 8},
+    "128 entities": {"num_entities": 128},
+}  # one block and 32 entities are the joined run of seed 0
+
+torch.set_num_threads(1)
+long_run = LongRun("sentiment", Path(__file__))
+texts = {split: [review.text for review in reviews(split)] for split in ("train", "validation", "test")}
+assert not set(texts["train"]) & set(texts["validation"] + texts["test"])
+tokenizer = character_tokenizer(Document(text, ()) for text in texts["train"])
+known = tokenizer.get_vocab()
+SIZES = {  # beside the encoder's own 4 heads of 64, block of 64, window of one block, 32 entities
+    "vocab_size": len(known), "num_labels": 2, "num_hidden_layers": 2, "intermediate_size": 512, "num_types": 1,
+    "bigram_buckets": 2**15, "rope_theta": 100.0, "dropout": 0.1, "relations": ("same surface", "same sentence"),
+    "sentence_ends": tuple(known[end] for end in SENTENCE_ENDS if end in known),
+}  # fmt: skip
+epochs = [encode_reviews(joined_reviews("train", seed=epoch), tokenizer) for epoch in range(4)]
+training = list(itertools.chain(*epochs))  # each epoch joins the reviews in an order of its own
+joined = {split: joined_reviews(split) for split in ("validation", "test")}
+held_out = {split: encode_reviews(documents, tokenizer) for split, documents in joined.items()}
+long_run.data = {split: data_digest(reviews(split)) for split in texts}
+
+
+def train(run: str, form: str, variant: str, rate: float, seed: int, steps: int, **options: object) -> tuple:
+    """The trained model, its losses, and the seconds of one core that a step takes."""
+    torch.manual_seed(seed)
+    model = RelationSparseForTokenClassification(RelationSparseConfig(**SIZES | VARIANTS[variant] | options))
+    begun = []
+
+    def batch_at(step: int) -> list:
+        begun.append(time.process_time())
+        return [training[(100 * seed + step) % len(training)]]
+
+    tables = [p for name, p in model.named_parameters() if "embedding" in name or "bigram.pair" in name]
+    others = [p for p in model.parameters() if all(p is not table for table in tables)]
+    groups = [{"params": tables, "lr": 5 * rate}, {"params": others}]  # a row is seen seldom: it takes longer steps
+    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    losses = fit(
+        model, batch_at, optimizer, steps, linear_decay(optimizer, steps, warmup=20), long_run.state_of(run), seed,
+        save_every=100, description=run, loss_of=partial(review_loss, alone=FORMS[form]), count=count_reviews,
+    )  # fmt: skip
+    durations = [after - before for before, after in itertools.pairwise(begun)]
+    return model, losses, statistics.mean(durations or [0.0])
+
+
+def tune(run: str, form: str, variant: str, rate: float) -> dict:
+    model, losses, _ = train(run, form, variant, rate, len(SEEDS), TUNING_STEPS)
+    found = accuracy(model, held_out["validation"], FORMS[form])
+    return {"losses": losses, "rate": rate, "validation_accuracy": found}
+
+
+def measure(run: str, form: str, variant: str, rate: float, seed: int, steps: int = STEPS, **options: object) -> dict:
+    model, losses, pace = train(run, form, variant, rate, seed, steps, **options)
+    metrics = {"validation": accuracy(model, held_out["validation"], FORMS[form])}
+    if not options:  # the sweep chooses, so it is not told of the test set
+        metrics["test"] = accuracy(model, held_out["test"], FORMS[form])
+    smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, steps + 1, 10)]
+    return {
+        "losses": losses, "rate": rate, **metrics, "parameters": sum(p.numel() for p in model.parameters()),
+        "curve": [[step, round(step * pace, 1), round(loss, 4)] for step, loss in smooth],
+    }  # fmt: skip
+
+
+def bag_of_ngrams() -> dict:
+    """Logistic regression on character n-grams: their length and its penalty as validation likes them."""
+    given = {
+        split: [d.text[s.start : s.end] for d in documents for s in d.spans] for split, documents in joined.items()
+    }
+    gold = {split: labels_of(documents) for split, documents in held_out.items()}
+    taught = [review.label for review in reviews("train")]
+    tried = {}
+    for longest in (2, 3, 4):
+        vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, longest), min_df=2, sublinear_tf=True)
+        vectors = vectorizer.fit_transform(texts["train"])
+        for penalty in (1, 4, 16):
+            model = LogisticRegression(C=penalty, max_iter=1000).fit(vectors, taught)
+            score = {split: model.score(vectorizer.transform(given[split]), gold[split]) for split in given}
+            tried[longest, penalty] = {**score, "longest": longest, "C": penalty}
+    return max(tried.values(), key=lambda found: found["validation"])
+
+
+long_run.measure("TF-IDF", bag_of_ngrams)
+rates = {}
+for form, variant in itertools.product(FORMS, VARIANTS):
+    tuned = {}
+    for rate in RATES:
+        run = f"{variant}, {form}, rate {rate:g}"
+        tuned[rate] = long_run.measure(run, lambda run=run, form=form, v=variant, rate=rate: tune(run, form, v, rate))
+    rates[form, variant] = max(tuned, key=lambda rate: tuned[rate]["validation_accuracy"])
+results: dict[tuple, list] = {}
+for seed, form, variant in itertools.product(SEEDS, FORMS, VARIANTS):
+    run = f"{variant}, {form}, seed {seed}"
+    found = long_run.measure(
+        run, lambda run=run, form=form, v=variant, seed=seed: measure(run, form, v, rates[form, v], seed)
+    )
+    results.setdefault((form, variant), []).append(found["validation"])
+for name, options in SWEEP.items():
+    run = f"{name}, seed 0"
+    long_run.measure(
+        run, lambda run=run, o=options: measure(run, "joined", "sparse", rates["joined", "sparse"], 0, **o)
+    )
+form, variant = max(results, key=lambda key: statistics.mean(results[key]))
+run = f"long, {variant}, {form}"
+long_run.measure(run, lambda: measure(run, form, variant, rates[form, variant], 0, LONG_STEPS))
+long_run.finish(seeds=list(SEEDS), steps=STEPS, tolerance=0.3, longest_run=run)  # the curves hold times of this machine
