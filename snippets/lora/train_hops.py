@@ -1,7 +1,8 @@
 """Which city is each person in: five kinds of attention, three seeds each; equal steps, parameters within 1 %.
 
-Plan, in minutes of one core: the learning rate of each kind, the better of two on validation, 5; then fifteen runs of
-about 70 seconds; last a sweep of window and number of entities, one seed, 6: about 30 minutes on one thread.
+Plan, in minutes of one core: the learning rate of each kind, the better of two on validation, 3; then fifteen runs of
+about 70 seconds, and dense attention once more for four times as many steps, 4; last a sweep of window and number of
+entities, one seed, 6: about 30 minutes on one thread.
 """
 
 import itertools
@@ -92,13 +93,13 @@ def tune(run: str, variant: str, rate: float) -> dict:
     return {"losses": losses, "rate": rate, "validation_accuracy": right(found), "loss": statistics.mean(losses[-20:])}
 
 
-def measure(run: str, variant: str, rate: float, seed: int, **options: object) -> dict:
-    model, losses, pace = train(run, variant, rate, seed, STEPS, **options)
+def measure(run: str, variant: str, rate: float, seed: int, steps: int = STEPS, **options: object) -> dict:
+    model, losses, pace = train(run, variant, rate, seed, steps, **options)
     split = "validation" if options else "test"  # the sweep chooses, so it is not told of the test set
     lengths = (512, 1024) if options else READ
     found = {n: answers(model, [hop_text(n, f"{split}/{i}") for i in range(32 if n <= 1024 else 16)]) for n in lengths}
     everything = list(itertools.chain(*found.values()))
-    smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, STEPS + 1, 10)]
+    smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, steps + 1, 10)]
     return {
         "losses": losses, "rate": rate, "parameters": sum(p.numel() for p in model.parameters()),
         "by_length": {
@@ -130,6 +131,8 @@ for seed in SEEDS:
     for variant in VARIANTS:
         run = f"{variant}, seed {seed}"
         long_run.measure(run, lambda run=run, v=variant, seed=seed: measure(run, v, rates[v], seed))
+run = "dense, longer"
+long_run.measure(run, lambda: measure(run, "dense", rates["dense"], 0, 4 * STEPS))
 for name, options in SWEEP.items():
     run = f"{name}, seed 0"
     long_run.measure(run, lambda run=run, o=options: measure(run, "learned", rates["learned"], 0, **o))

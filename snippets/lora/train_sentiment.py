@@ -23,7 +23,7 @@ from llm_tutorial.lora.tagging import SENTENCE_ENDS, character_tokenizer
 from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
 
 STEPS, TUNING_STEPS, LONG_STEPS, SEEDS = 300, 100, 1200, range(3)
-RATES = (5e-4, 1e-3)
+RATES = (1e-3, 2e-3)
 VARIANTS = {
     "dense": {"attention": "dense", "entities": "none"},
     "sparse": {},
