@@ -14,7 +14,7 @@ from llm_tutorial.lora.tagging import score, spans
 from llm_tutorial.lora.translation import TranslationMemory
 from llm_tutorial.training import read_manifest
 
-# %% tokens_not_entities
+# %% characters_counted
 documents = people_daily("test")
 gold = [label for document in documents for label in bio_labels(document)]
 silent = ["O"] * len(gold)
@@ -25,7 +25,7 @@ print(f"silent_f1 = {found['f1']:.1f}")
 assert right > 0.9 and found["f1"] == 0
 
 
-# %% repeated_reviews
+# %% repeated_texts
 def test_accuracy(training: list[Review], held_out: list[Review]) -> float:
     """Of logistic regression on character n-grams, in percent."""
     vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), min_df=2, sublinear_tf=True)
@@ -59,11 +59,8 @@ assert (
 
 # %% one_seed
 runs = read_manifest("lora", "entities")["metrics"]
-f1 = {
-    name: [100 * runs[f"{name}, seed {seed}"]["f1"] for seed in range(3)]
-    for name in ("dense", "window", "random", "learned")
-}
-for one, other in itertools.combinations(f1, 2):
-    pairs = list(itertools.product(f1[one], f1[other]))
-    wins = sum(a > b for a, b in pairs)
-    print(f"{one:>7} better than {other:7} in {wins} of {len(pairs)} pairs of seeds")
+variants = ("dense", "window", "random", "learned")
+f1 = {name: [runs[f"{name}, seed {seed}"]["f1"] for seed in range(3)] for name in variants}
+for one, other in itertools.combinations(variants, 2):
+    wins = sum(a > b for a, b in itertools.product(f1[one], f1[other]))
+    print(f"{one}_over_{other} = {wins}")
