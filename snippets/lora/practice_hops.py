@@ -75,7 +75,7 @@ pace = {
 print(f"time_of_learned = {pace['learned'] / pace['dense']:.1f}")  # tolerance 50%
 
 # %% sweep
-for name in ("window 0", "learned", "window 2", "8 entities", "16 entities", "64 entities"):
+for name in ("window 0", "window 2", "8 entities", "16 entities", "32 entities", "64 entities"):
     run = runs[f"{name}, seed 0"]
     right = run["by_length"]["1024"]
     print(
