@@ -41,6 +41,7 @@ for hops, variant in itertools.product((1, 2), VARIANTS):
     shown = "".join(f"{f'{statistics.mean(v):.0f} ({min(v):.0f}-{max(v):.0f})':>14}" for v in cells)
     print(f"{hops:4} {variant:>19}{shown}")
     print(f"{variant.replace(', ', '_')}_{hops} = {statistics.mean(cells[-1]):.0f}")
+print(f"times_longer = {int(lengths[-1]) // 256}")
 longer = runs["dense, longer"]["by_length"]["1024"]
 print(f"dense_longer = {100 * longer['1']:.0f}")
 sizes = [runs[f"{variant}, seed 0"]["parameters"] for variant in VARIANTS]
