@@ -45,7 +45,7 @@ class Document(NamedTuple):
 
 
 def people_daily(split: str = "train", characters: int = 2048) -> list[Document]:
-    """Documents of consecutive lines of the newspaper, each line in exactly one.
+    """Documents of consecutive lines of the newspaper, each line in at most one.
 
     The first eight tenths of the lines are `train`, then comes `validation`, then `test`: what is tested
     was printed after what is trained on.

@@ -178,11 +178,11 @@ def scale_weights(model: nn.Module) -> None:
 
 @torch.no_grad()
 def answers(model: nn.Module, texts: Sequence[HopText]) -> list[tuple[Mention, bool]]:
-    """Each mention that is no statement itself, and whether the model, in evaluation, names its city.
+    """Each mention that is no statement itself, and whether the model, already in evaluation mode, names its city.
 
     Args:
         model: With a label for each token.
-        texts: Of one length.
+        texts: Of any lengths.
     """
     found = []
     for text in texts:
@@ -194,7 +194,7 @@ def answers(model: nn.Module, texts: Sequence[HopText]) -> list[tuple[Mention, b
 
 @torch.no_grad()
 def chosen(model: nn.Module, texts: Sequence[HopText]) -> dict[str, float] | None:
-    """What the gate, in evaluation, spends its entities on; ``None`` for a model that has none.
+    """What the gate spends its entities on, the model being in evaluation mode; ``None`` for a model without entities.
 
     Returns:
         ``names``: share of the entities that are a first name; ``statements``: share of the statements that are read.

@@ -59,7 +59,7 @@ def character_tokenizer(documents: Iterable[Document], at_least: int = 2) -> Pre
 
 
 def relation_settings(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """What ``RelationSparseConfig`` is told about the text: its size, its sentence ends and its titles."""
+    """What ``RelationSparseConfig`` is told about the text: how many tokens, labels and types there are, its sentence ends and its titles."""
     known = tokenizer.get_vocab()
     return {
         "vocab_size": len(known),
@@ -160,7 +160,7 @@ def read(model: Any, examples: Iterable[Tagged], gold_entities: bool = False) ->
 
 
 def gold_places(example: Tagged, limit: int) -> Tensor:
-    """Where the annotated entities of a document begin, (1, entities): at most so many, evenly spread.
+    """Where the annotated entities of a document begin, (1, entities): at most ``limit``, evenly spread.
 
     Example:
         >>> types = torch.tensor([0, 1, 0, 2, 0, 0, 1])

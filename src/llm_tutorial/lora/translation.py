@@ -536,7 +536,7 @@ def train_translator(
 
 
 def translator_config(reader: Reader, **options: Any) -> RelationSparseConfig:
-    """Two layers; a "sentence" is a message or its translation pair; no types, as nothing is annotated."""
+    """Two layers; a "sentence" is a message asked for or a pair that is shown; no types, as nothing is annotated."""
     settings: dict[str, Any] = {
         "vocab_size": reader.tokenizer.get_vocab_size(),
         "num_hidden_layers": 2,
