@@ -1,4 +1,5 @@
 # %% setup
+import itertools
 import statistics
 
 import matplotlib.pyplot as plt
@@ -23,41 +24,39 @@ assert len(text.mentions) == 20
 
 # %% accuracy
 manifest = read_manifest("lora", "hops")
-runs = {name: run for name, run in manifest["metrics"].items() if "by_length" in run}
-VARIANTS = ("dense", "dense, relations", "learned", "random", "window")
+runs = manifest["metrics"]
+VARIANTS = ("window", "dense", "dense, relations", "random", "learned")
+lengths = list(runs["learned, seed 0"]["by_length"])
 
 
 def over_seeds(variant: str, kind: str, key: str, hops: int) -> list[float]:
+    """Percent right, of each seed."""
     values = [runs[f"{variant}, seed {seed}"][kind][key][str(hops)] for seed in manifest["seeds"]]
-    return [value for value in values if value is not None]
+    return [100 * value for value in values if value is not None]
 
 
-print("percent right, mean (lowest to highest of three seeds)")
-lengths = list(runs["learned, seed 0"]["by_length"])
-print(" " * 24 + "".join(f"{length:>18}" for length in lengths))
-for hops in (1, 2):
-    for variant in VARIANTS:
-        cells = [over_seeds(variant, "by_length", length, hops) for length in lengths]
-        shown = "".join(
-            f"{f'{100 * statistics.mean(v):.0f} ({100 * min(v):.0f} to {100 * max(v):.0f})':>18}" for v in cells
-        )
-        print(f"{hops} hop{'s' if hops > 1 else ' '}  {variant:16}{shown}")
-for variant in VARIANTS:
-    for hops in (1, 2):
-        key = variant.replace(", ", "_")
-        print(f"{key}_{hops}_at_4096 = {100 * statistics.mean(over_seeds(variant, 'by_length', '4096', hops)):.0f} %")
+print("hops" + "tokens".rjust(20) + "".join(f"{int(length):>14,}" for length in lengths))
+for hops, variant in itertools.product((1, 2), VARIANTS):
+    cells = [over_seeds(variant, "by_length", length, hops) for length in lengths]
+    shown = "".join(f"{f'{statistics.mean(v):.0f} ({min(v):.0f}-{max(v):.0f})':>14}" for v in cells)
+    print(f"{hops:4} {variant:>19}{shown}")
+    print(f"{variant.replace(', ', '_')}_{hops} = {statistics.mean(cells[-1]):.0f}")
+longer = runs["dense, longer"]["by_length"]["1024"]
+print(f"dense_longer = {100 * longer['1']:.0f}")
+sizes = [runs[f"{variant}, seed 0"]["parameters"] for variant in VARIANTS]
+assert max(sizes) < 1.01 * min(sizes)
+assert min(over_seeds("learned", "by_length", "4096", 2)) > max(over_seeds("dense, relations", "by_length", "4096", 2))
 
 # %% distance
 edges = list(runs["learned, seed 0"]["by_distance"])
 figure, axes = panels(2, height=2.8)
 for hops, ax in zip((1, 2), axes, strict=True):
-    for variant in VARIANTS:
+    for variant, marker in zip(VARIANTS, "^osDP", strict=True):
         cells = {int(edge): over_seeds(variant, "by_distance", edge, hops) for edge in edges}
         cells = {edge: values for edge, values in cells.items() if values}
-        ax.plot(cells.keys(), [100 * statistics.mean(v) for v in cells.values()], label=variant)
-        ax.fill_between(
-            cells.keys(), [100 * min(v) for v in cells.values()], [100 * max(v) for v in cells.values()], alpha=0.15
-        )
+        line = ax.plot(cells.keys(), [statistics.mean(v) for v in cells.values()], marker=marker, label=variant)
+        low, high = zip(*((min(v), max(v)) for v in cells.values()), strict=True)
+        ax.fill_between(cells.keys(), low, high, color=line[0].get_color(), alpha=0.15)
     ax.axhline(100 / len(CITIES), linestyle=":", marker="", color="grey")
     ax.axvline(4 * 63, linestyle="--", marker="", color="grey")  # as far as four layers of the window reach
     ax.set(xscale="log", xticks=[int(e) for e in edges], xticklabels=edges, ylim=(0, 103))
@@ -67,12 +66,18 @@ axes[0].legend(fontsize=8)
 plt.show()
 
 # %% gate
-for name, run in runs.items():
-    if run["chosen"]:
-        print(f"{name:24} names {run['chosen']['names']:4.0%}   statements read {run['chosen']['statements']:4.0%}")
+for variant in ("learned", "random"):
+    found = [runs[f"{variant}, seed {seed}"]["chosen"] for seed in manifest["seeds"]]
+    print(f"{variant:8}", *(f"{kind} {100 * statistics.mean(f[kind] for f in found):.0f} %  " for kind in found[0]))
+pace = {
+    variant: statistics.mean(runs[f"{variant}, seed {s}"]["curve"][-1][1] for s in range(3)) for variant in VARIANTS
+}
+print(f"time_of_learned = {pace['learned'] / pace['dense']:.1f}")  # tolerance 50%
 
 # %% sweep
-for name in ("window 0", "learned", "window 2", "8 entities", "16 entities", "learned", "64 entities"):
-    run = manifest["metrics"][f"{name}, seed 0"]
+for name in ("window 0", "window 2", "8 entities", "16 entities", "32 entities", "64 entities"):
+    run = runs[f"{name}, seed 0"]
     right = run["by_length"]["1024"]
-    print(f"{name:12} at 1,024 tokens: one hop {right['1']:4.0%}   two hops {right['2']:4.0%}")
+    print(
+        f"{name:12} one hop {right['1']:4.0%}   two hops {right['2']:4.0%}   statements {run['chosen']['statements']:4.0%}"
+    )

@@ -1,0 +1,66 @@
+# %% setup
+import itertools
+import random
+import statistics
+
+from sacrebleu import corpus_bleu, corpus_chrf
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from llm_tutorial.data.messages import messages
+from llm_tutorial.data.people_daily import bio_labels, people_daily
+from llm_tutorial.data.reviews import Review, reviews
+from llm_tutorial.lora.tagging import score, spans
+from llm_tutorial.lora.translation import TranslationMemory
+from llm_tutorial.training import read_manifest
+
+# %% characters_counted
+documents = people_daily("test")
+gold = [label for document in documents for label in bio_labels(document)]
+silent = ["O"] * len(gold)
+right = sum(ours == theirs for ours, theirs in zip(silent, gold, strict=True)) / len(gold)
+found = score([spans(silent)], [spans(gold)])
+print(f"right_characters = {100 * right:.1f}")
+print(f"silent_f1 = {found['f1']:.1f}")
+assert right > 0.9 and found["f1"] == 0
+
+
+# %% repeated_texts
+def test_accuracy(training: list[Review], held_out: list[Review]) -> float:
+    """Of logistic regression on character n-grams, in percent."""
+    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    vectors = vectorizer.fit_transform([review.text for review in training])
+    model = LogisticRegression(C=16, max_iter=1000).fit(vectors, [review.label for review in training])
+    return 100 * model.score(vectorizer.transform([r.text for r in held_out]), [r.label for r in held_out])
+
+
+once = [*reviews("train")[:4000], *reviews("test")[:1000]]
+as_found = once * 2  # as in the file: half of its lines repeat others
+random.Random(0).shuffle(as_found)
+leaking = test_accuracy(as_found[:8000], as_found[8000:])
+honest = test_accuracy(once[:4000], once[4000:])
+seen = {review.text for review in as_found[:8000]}
+print(f"percent_seen = {100 * statistics.mean(review.text in seen for review in as_found[8000:]):.0f}")
+print(f"leaking = {leaking:.1f}")
+print(f"honest = {honest:.1f}")
+assert leaking > honest + 3
+
+# %% bleu_of_characters
+test = messages("test")[:500]
+translations = TranslationMemory(messages("train")).translate(test)
+references = [[message.chinese for message in test]]
+for tokenize in ("13a", "char", "zh"):
+    print(f"bleu_{tokenize} = {corpus_bleu(translations, references, tokenize=tokenize).score:.1f}")
+print(f"chrf = {corpus_chrf(translations, references).score:.1f}")
+assert (
+    corpus_bleu(translations, references, tokenize="13a").score
+    < corpus_bleu(translations, references, tokenize="zh").score
+)
+
+# %% one_seed
+runs = read_manifest("lora", "entities")["metrics"]
+variants = ("dense", "window", "random", "learned")
+f1 = {name: [runs[f"{name}, seed {seed}"]["f1"] for seed in range(3)] for name in variants}
+for one, other in itertools.combinations(variants, 2):
+    wins = sum(a > b for a, b in itertools.product(f1[one], f1[other]))
+    print(f"{one}_over_{other} = {wins}")
