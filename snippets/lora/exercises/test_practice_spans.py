@@ -19,8 +19,11 @@ def compare(answer, labels):
     if not missing:
         english, chinese = f"At {place} no entity begins.", f"第 {place} 个位置并没有实体开始。"
     elif any(entity.start == place for entity in found):
-        english = f"The entity at {place} ends at {missing[0].end}: where neither a B- nor another type nor O has come."
-        chinese = f"从 {place} 开始的实体到 {missing[0].end} 为止：B-、别的类型或 O 出现之前都算它的。"
+        english = f"The entity at {place} ends at {missing[0].end}: it lasts as long as I-{missing[0].type} follows."
+        chinese = f"从 {place} 开始的实体到 {missing[0].end} 为止：后面还是 I-{missing[0].type} 就接着算，不是就结束。"
+    elif any(entity.end == missing[0].end for entity in found - right):
+        english = f"The entity at {place} is cut: an I- that continues an entity begins none."
+        chinese = f"从 {place} 开始的实体给切断了：I- 接得上前面，就不另起一个。"
     elif here.startswith("B-"):
         english, chinese = f"At {place} a B- always begins a new entity.", f"第 {place} 个位置是 B-，总是新实体的开始。"
     elif before == "O":

@@ -13,7 +13,7 @@ def choose_by_rule(input_ids: torch.Tensor, idf: torch.Tensor, limit: int) -> to
     row = torch.arange(len(input_ids), device=input_ids.device)[:, None]
     pair = (row * len(idf) + input_ids) * len(idf) + beside  # text, token and next token as one number
     _, kind, counts = pair.unique(return_inverse=True, return_counts=True)
-    wanted = (counts[kind] > 1) & (input_ids > 0) & (beside > 0)
+    wanted = (counts[kind] > 1) & (input_ids > 0)  # padding repeats, the pair before it does not
     rarity = (idf[input_ids] + idf[beside]).masked_fill(~wanted, -torch.inf)
     best, places = rarity.sort(descending=True, stable=True)  # topk may take any of equal ones
     return places.where(best > -torch.inf, -1)[:, :limit].sort(-1).values
