@@ -19,11 +19,12 @@ def choose_by_rule(input_ids: torch.Tensor, idf: torch.Tensor, limit: int) -> to
     return places.where(best > -torch.inf, -1)[:, :limit].sort(-1).values
 
 
-# To compare it in train_entities.py, copy what is here to its beginning, and
-# - fill `idf` from the training documents: idf = inverse_document_frequency(examples["train"], settings["vocab_size"]);
-# - add to VARIANTS "rule": {"entities": "random"}, which differs from "random" in the positions alone, and in TUNED_AS
-#   give it the learning rate of "learned", as "random" has it;
-# - in `train`, make its model with EntitiesByRule(config, idf).
+# To compare it: copy train_entities.py to train_rule.py, with what is here at its beginning, and there
+# - name the run LongRun("rule", …), so that what the page shows is not overwritten;
+# - add to VARIANTS "rule": {"entities": "random"}, which differs from "random" in the positions alone; keep "random" and
+#   "learned", whose learning rate all three have (TUNED_AS); leave out the other kinds and the sweep;
+# - after `settings`: idf = inverse_document_frequency(examples["train"], settings["vocab_size"]);
+# - in `train`, where the variant is "rule": model = EntitiesByRule(config, idf).
 
 
 def inverse_document_frequency(examples: Sequence[Tagged], vocab_size: int) -> torch.Tensor:
