@@ -1,11 +1,16 @@
 """The checkers are checked: a skeleton and a typical mistake fail with a message that helps, the solution passes."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from llm_tutorial.data.people_daily import Document, Entity
+from llm_tutorial.lora.encoder import RelationSparseConfig
+from llm_tutorial.lora.tagging import character_tokenizer, loss_of, read, relation_settings, tag
 
 FOLDER = Path(__file__).parents[2] / "snippets/lora/exercises"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("test_", "conftest")))
@@ -21,6 +26,9 @@ HINTS = {
     "scaling": "factor squared times the rank",
     "masking": "must be -100",
     "dora": "divide each output feature",
+    "practice_bootstrap": "tested on different items",
+    "practice_rule": "stand in their text only once",
+    "practice_spans": "The I-PER at 0 continues nothing",
     "sparse_bigbird": "No random block was added",
     "sparse_choice": "looks ahead",
     "sparse_layers": "too many",
@@ -45,6 +53,9 @@ MISTAKES = {
     "scaling": ("rank**0.5", "rank**0.1", "falls too slowly"),
     "masking": ("end + 1 :", "end:", "never learn to stop"),
     "dora": (".detach()", "", "detach() the norm"),
+    "practice_bootstrap": ("means <= 0", "means < 0", "漏了打成平手的那些次"),
+    "practice_rule": ("row * len(idf) + input_ids", "input_ids", "must not be counted together"),
+    "practice_spans": ('start is None and label != "O"', 'label != "O"', "that continues an entity begins none"),
     "sparse_bigbird": (".masked_fill(blocks, -1)", "", "from outside the window"),
     "sparse_choice": ("above & (above.cumsum(1) <= limit)", "above", "At most 2 places"),
     "sparse_layers": ("-(-n // b)", "n // b", "a block begun counts as one"),
@@ -89,6 +100,42 @@ def test_typical_mistake_is_named(name, tmp_path):
     result = check_mistaken(name, right, wrong, tmp_path)
     assert result.returncode == 1
     assert hint in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "hint"),
+    [
+        ("practice_bootstrap", "drawn.mean(1)", "drawn.mean(0)", "not over the resamples"),
+        ("practice_bootstrap", "default_rng(seed)", "default_rng()", "The same seed twice"),
+        ("practice_bootstrap", "[2.5, 97.5]", "[5, 95]", "2.5% beyond each end"),
+        ("practice_rule", " & (input_ids > 0)", "", "The last token of this text stands at 39"),
+        ("practice_rule", "rarity.sort(", "(rarity + torch.arange(rarity.shape[1]) / 1e4).sort(", "of equal ones the earlier"),
+        ("practice_spans", 'label != f"I-{labels[start][2:]}"', 'label[0] != "I"', "it lasts as long as I-"),
+    ],
+)  # fmt: skip
+def test_further_mistakes_are_named(name, right, wrong, hint, tmp_path):
+    result = check_mistaken(name, right, wrong, tmp_path)
+    assert result.returncode == 1
+    assert hint in result.stdout
+
+
+def test_entities_by_rule_train_and_read_like_the_other_models_of_the_comparison():
+    spec = importlib.util.spec_from_file_location("rule", FOLDER / "solutions/practice_rule.py")
+    rule = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rule)
+    document = Document(
+        "李鹏会见江泽民。晚上，江泽民回京。", (Entity(0, 2, "PER"), Entity(4, 7, "PER"), Entity(11, 14, "PER"))
+    )
+    tokenizer = character_tokenizer([document], at_least=1)
+    examples = tag([document], tokenizer)
+    settings = relation_settings(tokenizer)
+    idf = rule.inverse_document_frequency(examples, settings["vocab_size"])
+    model = rule.EntitiesByRule(
+        RelationSparseConfig(**settings, hidden_size=16, num_hidden_layers=2, num_entities=8), idf
+    )
+    loss_of(model, examples).backward()
+    assert model.encoder.layers[1].attention.relation_key.grad.abs().sum() > 0
+    assert [place for place in read(model, examples)[0].chosen if place >= 0] == [4, 5, 11, 12]
 
 
 @pytest.mark.parametrize("start", ["0", "prompt_length - 1"])
