@@ -19,6 +19,8 @@ lora = read_manifest("lora", "translation_lora")
 long = read_manifest("lora", "translation_long")["metrics"]["long"]
 print(f"training_messages = {len(training)}")
 print(f"test_messages = {len(test)}")
+for english in ("undo", "live"):
+    print([(m.chinese, m.catalogue) for m in test if m.english.lower() == english])
 
 # %% memory
 memory = TranslationMemory(training)
@@ -26,7 +28,7 @@ nearest = memory.nearest(test)
 remembered = dict(zip(test, memory.translate(test), strict=True))
 for message, near in zip(test, nearest, strict=True):
     if message.english in ("Left-aligned", "Save file", "invalid numfig_format: %s (%r)"):
-        print(f"{message.english} | {near.english} | {near.chinese}")
+        print(f"{message.english} | {near.english} | {remembered[message]}")
 for name, value in score(remembered).items():
     print(f"memory_{name} = {value if name in ('chrf', 'bleu') else 100 * value:.1f}")
 assert all(key_of(near.english) != key_of(message.english) for message, near in zip(test, nearest, strict=True))
@@ -44,18 +46,22 @@ print(f"asked_in_a_row = {statistics.mean(len(row.asked) for row in rows):.0f}")
 kinds = ("dense", "sparse", "window", "alone")
 tests = {kind: [run for name, run in runs.items() if name.startswith(f"{kind}, seed")] for kind in kinds}
 tests["memory"] = [runs["memory"]]
+PERCENT = ("exact", "placeholders", "copied")
+for run in (run for results in tests.values() for run in results):  # how many are the memory's, to the letter
+    pairs = zip(run["sample"], runs["memory"]["sample"], strict=True)
+    run["copied"] = statistics.mean(text == near.strip() for text, near in pairs)
 
 
-def mean(results: list[dict], metric: str) -> float:
+def mean(kind: str, metric: str) -> float:
     """Of all seeds; shares in percent."""
-    return statistics.mean(result[metric] for result in results) * (100 if metric in ("exact", "placeholders") else 1)
+    return statistics.mean(run[metric] for run in tests[kind]) * (100 if metric in PERCENT else 1)
 
 
-print(f"{'':8}{'chrF':>6}{'BLEU':>7}{'exact %':>9}{'placeholders %':>16}   chrF of the seeds")
-for kind, results in tests.items():
-    each = " ".join(f"{chrf:.1f}" for chrf in sorted(result["chrf"] for result in results))
-    chrf, bleu, exact, kept = (mean(results, metric) for metric in ("chrf", "bleu", "exact", "placeholders"))
-    print(f"{kind:8}{chrf:6.1f}{bleu:7.1f}{exact:9.1f}{kept:16.1f}   {each}")
+print(f"{'':8}{'chrF':>6}{'BLEU':>6}{'exact %':>9}{'placeholders %':>16}{'copied %':>10}   chrF of the seeds")
+for kind in tests:
+    chrf, bleu, exact, kept, copied = (mean(kind, metric) for metric in ("chrf", "bleu", *PERCENT))
+    seeds = " ".join(f"{value:.1f}" for value in sorted(run["chrf"] for run in tests[kind]))
+    print(f"{kind:8}{chrf:6.1f}{bleu:6.1f}{exact:9.1f}{kept:16.1f}{copied:10.0f}   {seeds}")
 
 # %% loss
 figure, (by_step, by_time) = panels(2)
