@@ -46,22 +46,33 @@ print(f"asked_in_a_row = {statistics.mean(len(row.asked) for row in rows):.0f}")
 kinds = ("dense", "sparse", "window", "alone")
 tests = {kind: [run for name, run in runs.items() if name.startswith(f"{kind}, seed")] for kind in kinds}
 tests["memory"] = [runs["memory"]]
-PERCENT = ("exact", "placeholders", "copied")
-for run in (run for results in tests.values() for run in results):  # how many are the memory's, to the letter
+sample = test[::8]  # whose translations the manifest keeps
+
+
+def copied(run: dict) -> float:
+    """How much of the sample is the memory's, to the letter."""
     pairs = zip(run["sample"], runs["memory"]["sample"], strict=True)
-    run["copied"] = statistics.mean(text == near.strip() for text, near in pairs)
+    return statistics.mean(text.strip() == near.strip() for text, near in pairs)
 
 
-def mean(kind: str, metric: str) -> float:
-    """Of all seeds; shares in percent."""
-    return statistics.mean(run[metric] for run in tests[kind]) * (100 if metric in PERCENT else 1)
+def last_loss(run: dict) -> float:
+    """Mean of the last 50 steps; the memory has none."""
+    return statistics.mean(loss for _, _, loss in run["curve"][-5:]) if "curve" in run else float("nan")
 
 
-print(f"{'':8}{'chrF':>6}{'BLEU':>6}{'exact %':>9}{'placeholders %':>16}{'copied %':>10}   chrF of the seeds")
-for kind in tests:
-    chrf, bleu, exact, kept, copied = (mean(kind, metric) for metric in ("chrf", "bleu", *PERCENT))
-    seeds = " ".join(f"{value:.1f}" for value in sorted(run["chrf"] for run in tests[kind]))
-    print(f"{kind:8}{chrf:6.1f}{bleu:6.1f}{exact:9.1f}{kept:16.1f}{copied:10.0f}   {seeds}")
+print(f"{'':8}{'chrF':>6}{'BLEU':>6}{'exact':>7}{'placeholders':>14}{'copied':>8}{'loss':>6}   chrF of the seeds")
+for kind, results in tests.items():
+    chrf, bleu, exact, kept = (
+        statistics.mean(run[metric] for run in results) for metric in ("chrf", "bleu", "exact", "placeholders")
+    )
+    rest = f"{statistics.mean(map(copied, results)):8.0%}{statistics.mean(map(last_loss, results)):6.2f}  "
+    seeds = sorted(run["chrf"] for run in results)
+    print(f"{kind:8}{chrf:6.1f}{bleu:6.1f}{exact:7.1%}{kept:14.0%}{rest}".replace("nan", "  –"), *(f"{value:.1f}" for value in seeds))
+place = next(i for i, message in enumerate(sample) if message.english.startswith("The configuration for all raw"))
+for kind in ("memory", "sparse"):
+    print(f"{kind:8}{tests[kind][0]['sample'][place]}")
+encoders = [run for kind in ("dense", "sparse", "window") for run in tests[kind]]
+assert max(run["chrf"] for run in encoders) < runs["memory"]["chrf"]
 
 # %% loss
 figure, (by_step, by_time) = panels(2)
@@ -75,13 +86,43 @@ by_step.legend()
 plt.show()
 
 # %% context
-print(f"{'':14}{'chrF':>6}{'source order':>14}")
+print(f"{'':14}{'loss':>6}{'chrF':>6}{'source order':>14}")
 for name in ("sparse", "no catalogue", "no memory", "alone", "512 tokens", "128 entities"):
     run = runs[f"{name}, seed 0"]
-    print(f"{name:14}{run['chrf']:6.1f}{run['source order']['chrf']:14.1f}")
+    print(f"{name:14}{last_loss(run):6.2f}{run['chrf']:6.1f}{run['source order']['chrf']:14.1f}")
+swept = {name: last_loss(runs[f"{name}, seed 0"]) for name in ("sparse", "no catalogue", "no memory", "alone")}
+assert swept["sparse"] < swept["no catalogue"] < swept["no memory"] < swept["alone"]
+
+# %% quoted
+seeds = {kind: [run["chrf"] for run in tests[kind]] for kind in ("dense", "sparse", "window")}
+means = [statistics.mean(each) for each in seeds.values()]
+gap_of_kinds, gap_of_seeds = max(means) - min(means), max(max(each) - min(each) for each in seeds.values())
+assert gap_of_kinds < gap_of_seeds  # nobody wins among the encoders
+print(f"lowest_chrf = {min(run['chrf'] for run in encoders):.1f}")
+print(f"highest_chrf = {max(run['chrf'] for run in encoders):.1f}")
+print(f"lowest_copied = {100 * min(map(copied, encoders)):.0f}")
+length = {True: [], False: []}  # of what was to be copied, by whether it was
+for run in encoders:
+    for text, near in zip(run["sample"], runs["memory"]["sample"], strict=True):
+        length[text.strip() == near.strip()].append(len(near))
+print(f"miscopied_length = {statistics.mean(length[False]) / statistics.mean(length[True]):.1f}")
+print(f"gap_of_kinds = {gap_of_kinds:.1f}")
+print(f"gap_of_seeds = {gap_of_seeds:.1f}")
+time = {kind: statistics.mean(run["curve"][-1][1] for run in tests[kind]) for kind in kinds}
+print(f"dense_time = {time['dense'] / time['sparse']:.1f}")  # tolerance 50%
+print(f"window_time = {time['window'] / time['sparse']:.1f}")  # tolerance 50%
+print(f"memory_worth = {swept['no memory'] - swept['sparse']:.2f}")
+print(f"catalogue_worth = {swept['no catalogue'] - swept['sparse']:.2f}")
+print(f"catalogue_alone_worth = {swept['alone'] - swept['no memory']:.2f}")
+again = [last_loss(run) for run in tests["sparse"]]
+print(f"loss_gap_of_seeds = {max(again) - min(again):.3f}")
+for name in ("512 tokens", "128 entities"):
+    assert abs(last_loss(runs[f"{name}, seed 0"]) - swept["sparse"]) < max(again) - min(again)
+parameters = {kind: runs[f"{kind}, seed 0"]["parameters"] for kind in kinds}
+print(f"parameters = {parameters['dense']}")
+print(f"relation_parameters = {parameters['sparse'] - parameters['dense']}")
 
 # %% language_model
-sample = test[::8]
 found = {name: score(dict(zip(sample, runs[name]["sample"], strict=True))) for name in ("memory", "sparse, seed 0")}
 found |= {name: lora["metrics"][name] for name in ("untrained, alone", "untrained, memory", "LoRA, alone", "LoRA, memory")}
 print(f"{'':18}{'chrF':>6}{'exact %':>9}{'placeholders %':>16}")
@@ -107,5 +148,3 @@ for message in [message for message in sample if message in close][-6:]:
 written = dict(zip(sample, long["sample"], strict=True))
 same = [written[message] == text for message, text in translations.items() if message in written]
 assert statistics.mean(same) >= 0.8  # weights of half precision
-
-# %% quoted
