@@ -1,15 +1,13 @@
 # %% setup
 import random
 import statistics
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 from sacrebleu import corpus_chrf
 
-import llm_tutorial.lora
 from llm_tutorial.data.messages import messages
 from llm_tutorial.data.splits import key_of
-from llm_tutorial.lora.translation import Reader, TranslationMemory, load_translator, score
+from llm_tutorial.lora.translation import Reader, TranslationMemory, score
 from llm_tutorial.plotting import panels, use_style
 from llm_tutorial.training import read_manifest
 
@@ -18,7 +16,6 @@ training, test = messages("train"), messages("test")
 assert not {key_of(message.english) for message in training} & {key_of(message.english) for message in test}
 runs = read_manifest("lora", "translation")["metrics"]
 lora = read_manifest("lora", "translation_lora")
-long = read_manifest("lora", "translation_long")["metrics"]["long"]
 print(f"training_messages = {len(training)}")
 print(f"test_messages = {len(test)}")
 for english in ("undo", "live"):
@@ -69,7 +66,10 @@ for kind, results in tests.items():
     )
     rest = f"{statistics.mean(map(copied, results)):8.0%}{statistics.mean(map(last_loss, results)):6.2f}  "
     seeds = sorted(run["chrf"] for run in results)
-    print(f"{kind:8}{chrf:6.1f}{bleu:6.1f}{exact:7.1%}{kept:14.0%}{rest}".replace("nan", "  –"), *(f"{value:.1f}" for value in seeds))
+    print(
+        f"{kind:8}{chrf:6.1f}{bleu:6.1f}{exact:7.1%}{kept:14.0%}{rest}".replace("nan", "  –"),
+        *(f"{value:.1f}" for value in seeds),
+    )
 place = next(i for i, message in enumerate(sample) if message.english.startswith("The configuration for all raw"))
 for kind in ("memory", "sparse"):
     print(f"{kind:8}{tests[kind][0]['sample'][place]}")
@@ -153,28 +153,23 @@ print(f"lora_copied = {100 * copied(answered['LoRA, memory']):.0f}")
 print(f"gain_low = {gains[5]:.1f}")
 print(f"gain_high = {gains[-6]:.1f}")
 
-# %% live differs="the likeliest token near a tie"
-model, tokenizer = load_translator(Path(llm_tutorial.lora.__file__).parent / "weights" / "translation_long")
-assert tokenizer.to_str() == reader.tokenizer.to_str()
 
-
+# %% samples
 def one_word_apart(english: str, other: str) -> bool:
     """Whether two messages of three words or more differ in one."""
     words, others = english.lower().split(), other.lower().split()
     return len(words) == len(others) > 2 and sum(a != b for a, b in zip(words, others, strict=True)) == 1
 
 
-close = {m for m, near in zip(test, nearest, strict=True) if one_word_apart(m.english, near.english)}
-wanted = [row._replace(asked=[a for a in row.asked if a.message in close]) for row in rows]
-translations = model.translate([row for row in wanted if row.asked], tokenizer)
-written = {name: dict(zip(sample, run["sample"], strict=True)) for name, run in (answered | {"long": long}).items()}
-for message in [message for message in sample if message in close][8:14]:
-    print(f"{message.english}\n  {'people':14}{message.chinese}")
-    for name in ("memory", "LoRA, memory"):
-        print(f"  {name:14}{written[name][message]}")
-    print(f"  {'long':14}{translations[message]}")
-same = [written["long"][message] == text for message, text in translations.items() if message in written["long"]]
-assert statistics.mean(same) >= 0.8  # the manifest's, from weights of full precision
-
-# %% long_quoted
+close = [
+    place
+    for place, (message, near) in enumerate(zip(sample, nearest[::8], strict=True))
+    if one_word_apart(message.english, near.english)
+]
+for place in close[3::3]:
+    print(f"{sample[place].english}\n  {'people':13}{sample[place].chinese}")
+    for name in ("memory", "LoRA, alone", "LoRA, memory"):
+        print(f"  {name:13}{answered[name]['sample'][place]}")
 print(f"close_messages = {len(close)}")
+same = [answered["LoRA, memory"]["sample"][i].strip() == answered["memory"]["sample"][i].strip() for i in close]
+print(f"close_copied = {sum(same)}")
