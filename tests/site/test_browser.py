@@ -66,76 +66,72 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @dataclass
 class Visit:
-    """What one look at a page on a phone, with an empty cache, asked for and showed."""
+    """What a page asked for and showed: on a phone with an empty cache, then to axe on a wide screen, light and dark."""
 
+    path: str
     requests: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     transferred: int = 0
     width: int = 0
     errors: list[str] = field(default_factory=list)
+    violations: dict[str, list[str]] = field(default_factory=dict)
 
 
-@pytest.fixture(scope="session")
-def visit(browser: Browser, address: str):
-    """Visits a page of the site once, whatever the number of tests that ask about it."""
-
-    @functools.cache
-    def look(path: str) -> Visit:
-        context = browser.new_context(viewport={"width": 360, "height": 760})
-        tab, seen = context.new_page(), Visit()
-        responses: list[Response] = []
-        tab.on("request", lambda request: seen.requests.append(request.url))
-        tab.on("response", lambda response: responses.append(response))
-        tab.on("pageerror", lambda error: seen.errors.append(str(error)))
-        tab.goto(address + path)
-        tab.wait_for_load_state("networkidle")
-        for response in responses:
-            if response.url.startswith("data:"):
-                continue
-            if not response.ok:
-                seen.failed.append(f"{response.status} {response.url}")
-                continue
-            body, kind = response.body(), response.headers.get("content-type", "")
-            seen.transferred += len(gzip.compress(body, 6)) if kind.startswith(COMPRESSED) else len(body)
-        seen.width = tab.evaluate("document.documentElement.scrollWidth")
-        context.close()
-        return seen
-
-    return look
-
-
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_page_asks_nothing_of_other_hosts(path, visit, address):
-    foreign = [url for url in visit(path).requests if not url.startswith((address, "data:", "blob:"))]
-    assert not foreign
-    assert not visit(path).failed
-    assert not visit(path).errors
+@pytest.fixture(scope="module", params=ADDRESSES)
+def visit(request: pytest.FixtureRequest, browser: Browser, address: str) -> Visit:
+    """A page of the site, loaded once for the tests that ask about it, which pytest runs one after the other."""
+    context = browser.new_context(viewport={"width": 360, "height": 760}, color_scheme="light")
+    tab, seen = context.new_page(), Visit(request.param)
+    responses: list[Response] = []
+    tab.on("request", lambda request: seen.requests.append(request.url))
+    tab.on("response", lambda response: responses.append(response))
+    tab.on("pageerror", lambda error: seen.errors.append(str(error)))
+    tab.goto(address + seen.path)
+    tab.wait_for_load_state("networkidle")
+    for response in responses:
+        if response.url.startswith("data:"):
+            continue
+        if not response.ok:
+            seen.failed.append(f"{response.status} {response.url}")
+            continue
+        body, kind = response.body(), response.headers.get("content-type", "")
+        seen.transferred += len(gzip.compress(body, 6)) if kind.startswith(COMPRESSED) else len(body)
+    seen.width = tab.evaluate("document.documentElement.scrollWidth")
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    seen.violations["light"] = _violations(tab)
+    tab.emulate_media(color_scheme="dark")
+    tab.wait_for_selector("body[data-md-color-scheme=slate]")
+    seen.violations["dark"] = _violations(tab, runOnly=["color-contrast", "link-in-text-block"])  # the rest is the same
+    context.close()
+    return seen
 
 
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_page_transfers_at_most_300_kilobytes(path, visit):
-    assert visit(path).transferred <= LARGEST
+def _violations(tab: Page, **options: object) -> list[str]:
+    found = Axe().run(tab, options={"resultTypes": ["violations"], **options}).response["violations"]
+    return [
+        f"{violation['id']} ({violation['impact']}): {node['html'][:200]}"
+        for violation in found
+        for node in violation["nodes"][:5]
+    ]
 
 
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_page_fits_a_phone_without_sideways_scroll(path, visit):
-    assert visit(path).width <= 360
+def test_page_asks_nothing_of_other_hosts(visit, address):
+    assert not [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
+    assert not visit.failed
+    assert not visit.errors
+
+
+def test_page_transfers_at_most_300_kilobytes(visit):
+    assert visit.transferred <= LARGEST
+
+
+def test_page_fits_a_phone_without_sideways_scroll(visit):
+    assert visit.width <= 360
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_axe_finds_no_violation(path, scheme, browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-    tab = context.new_page()
-    tab.goto(address + path)
-    tab.wait_for_load_state("networkidle")
-    violations = Axe().run(tab).response["violations"]
-    context.close()
-    assert not violations, "\n".join(
-        f"{violation['id']} ({violation['impact']}): {node['html'][:200]}"
-        for violation in violations
-        for node in violation["nodes"][:5]
-    )
+def test_axe_finds_no_violation(scheme, visit):
+    assert not visit.violations[scheme], "\n".join(visit.violations[scheme])
 
 
 @pytest.mark.parametrize("language", ["", "en/"])
