@@ -69,7 +69,10 @@ for kind, results in tests.items():
     )
     rest = f"{statistics.mean(map(copied, results)):8.0%}{statistics.mean(map(last_loss, results)):6.2f}  "
     seeds = sorted(run["chrf"] for run in results)
-    print(f"{kind:8}{chrf:6.1f}{bleu:6.1f}{exact:7.1%}{kept:14.0%}{rest}".replace("nan", "  –"), *(f"{value:.1f}" for value in seeds))
+    print(
+        f"{kind:8}{chrf:6.1f}{bleu:6.1f}{exact:7.1%}{kept:14.0%}{rest}".replace("nan", "  –"),
+        *(f"{value:.1f}" for value in seeds),
+    )
 place = next(i for i, message in enumerate(sample) if message.english.startswith("The configuration for all raw"))
 for kind in ("memory", "sparse"):
     print(f"{kind:8}{tests[kind][0]['sample'][place]}")

@@ -1,10 +1,14 @@
 """The checkers are checked: a skeleton and a typical mistake fail with a message that helps, the solution passes."""
 
+import contextlib
 import importlib.util
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
 
 import pytest
 
@@ -12,7 +16,8 @@ from llm_tutorial.data.people_daily import Document, Entity
 from llm_tutorial.lora.encoder import RelationSparseConfig
 from llm_tutorial.lora.tagging import character_tokenizer, loss_of, read, relation_settings, tag
 
-FOLDER = Path(__file__).parents[2] / "snippets/lora/exercises"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "snippets/lora/exercises"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("test_", "conftest")))
 HINTS = {
     "attention_gradient": "each row of dS must sum to zero",
@@ -62,14 +67,24 @@ MISTAKES = {
 }
 
 
-def check(name: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{FOLDER}/test_{name}.py"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+
+
+def check(name: str, **environment: str) -> Result:
+    """Runs a checker in this process: one of its own would mostly import PyTorch."""
+    command = ["-q", "-p", "no:cacheprovider", "--capture=sys", f"{FOLDER}/test_{name}.py"]
+    with mock.patch.dict(os.environ, environment), contextlib.redirect_stdout(io.StringIO()) as said:
+        return Result(pytest.main(command), said.getvalue())
+
+
+def test_command_of_a_page_runs_the_checker():
+    name = NAMES[0]
+    command = [sys.executable, "-m", "pytest", f"snippets/lora/exercises/test_{name}.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 1
+    assert HINTS[name] in done.stdout
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,7 +101,7 @@ def test_solution_passes(name):
     assert result.returncode == 0, result.stdout
 
 
-def check_mistaken(name: str, right: str, wrong: str, folder: Path) -> subprocess.CompletedProcess:
+def check_mistaken(name: str, right: str, wrong: str, folder: Path) -> Result:
     solution = (FOLDER / "solutions" / f"{name}.py").read_text(encoding="utf-8")
     assert right in solution
     answer = folder / "answer.py"

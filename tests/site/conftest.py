@@ -1,18 +1,56 @@
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from fixture import configure, make_site
 
 from tutorial_site import build
 
 ROOT = Path(__file__).parents[2]
+BUILD = """
+import sys, time
+from pathlib import Path
+for package in ("torch", "transformers", "peft"):
+    sys.modules[package] = None  # importing it fails
+from tutorial_site.build import build
+start = time.process_time()
+problems = build(Path(sys.argv[1]), Path(sys.argv[2]))
+print(*problems, sep="\\n", end="", file=sys.stderr)
+print(time.process_time() - start)
+"""
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def recorded_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes a folder when the first of the processes that run the tests needs it.
+
+    One folder at a time: builds of the real site share the notebooks in ``build/``.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def get(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        with FileLock(shared / "once.lock"):
+            if not folder.exists():
+                unfinished = shared / f"{name}-unfinished"
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def recorded_site(once: Once) -> Path:
     """The fixture site as it is made; tests change a copy of it."""
-    return make_site(tmp_path_factory.mktemp("recorded"))
+    return once("recorded", make_site)
 
 
 @pytest.fixture
@@ -25,18 +63,23 @@ def site(recorded_site: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real site, built once a session."""
-    folder = tmp_path_factory.mktemp("built")
-    problems = build.build(ROOT, folder)
-    assert not problems, "\n".join(problems)
-    return folder
+def built(once: Once) -> Path:
+    """The real site, built by a process that cannot import torch; beside it lies how many seconds it took."""
+
+    def make(folder: Path) -> None:
+        done = subprocess.run([sys.executable, "-c", BUILD, ROOT, folder], capture_output=True, text=True)
+        assert not done.stderr, done.stderr
+        folder.with_name("built.seconds").write_text(done.stdout)
+
+    return once("built", make)
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(once: Once) -> Path:
     """The real site for reading from a folder."""
-    folder = tmp_path_factory.mktemp("archive")
-    problems = build.build(ROOT, folder, configs=build.OFFLINE)
-    assert not problems, "\n".join(problems)
-    return folder
+
+    def make(folder: Path) -> None:
+        problems = build.build(ROOT, folder, configs=build.OFFLINE)
+        assert not problems, "\n".join(problems)
+
+    return once("archive", make)

@@ -30,6 +30,26 @@ VIEWS = [
 ]
 ADDRESSES = [f"{language}{page}" for page in PAGES + VIEWS for language in ("", "en/")]
 LESSON = "lora/low-rank/"
+CONTRAST = ["color-contrast", "link-in-text-block"]
+# Contrast takes axe long, and pages have thousands of coloured words. Marks three of each look, which is
+# size, weight, and the colours of a text and of all that it stands in, once colours no longer change.
+LOOKS = """async () => {
+  const changes = document.getAnimations().filter((change) => change instanceof CSSTransition);
+  await Promise.allSettled(changes.map((change) => change.finished));
+  const seen = {};
+  for (const node of document.body.querySelectorAll("*")) {
+    if (![...node.childNodes].some((child) => child.nodeType === Node.TEXT_NODE && child.data.trim())) continue;
+    const { fontSize, fontWeight } = getComputedStyle(node);
+    const colours = new Set();
+    for (let around = node; around; around = around.parentElement) {
+      const { color, backgroundColor, backgroundImage, opacity } = getComputedStyle(around);
+      colours.add([color, backgroundColor, backgroundImage, opacity].join());
+    }
+    const look = [fontSize, fontWeight, node.checkVisibility({ visibilityProperty: true }), ...colours].join(" ");
+    seen[look] = (seen[look] ?? 0) + 1;
+    node.toggleAttribute("data-look", seen[look] <= 3);
+  }
+}"""
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -66,76 +86,96 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @dataclass
 class Visit:
-    """What one look at a page on a phone, with an empty cache, asked for and showed."""
+    """What a page asked for and showed: on a phone with an empty cache, then to axe on a wide screen, light and dark."""
 
+    path: str
     requests: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     transferred: int = 0
     width: int = 0
     errors: list[str] = field(default_factory=list)
+    violations: dict[str, list[str]] = field(default_factory=dict)
+    switched: tuple[str, str | None] = ("", None)  # address and language after a click on the other language
 
 
-@pytest.fixture(scope="session")
-def visit(browser: Browser, address: str):
-    """Visits a page of the site once, whatever the number of tests that ask about it."""
-
-    @functools.cache
-    def look(path: str) -> Visit:
-        context = browser.new_context(viewport={"width": 360, "height": 760})
-        tab, seen = context.new_page(), Visit()
-        responses: list[Response] = []
-        tab.on("request", lambda request: seen.requests.append(request.url))
-        tab.on("response", lambda response: responses.append(response))
-        tab.on("pageerror", lambda error: seen.errors.append(str(error)))
-        tab.goto(address + path)
-        tab.wait_for_load_state("networkidle")
-        for response in responses:
-            if response.url.startswith("data:"):
-                continue
-            if not response.ok:
-                seen.failed.append(f"{response.status} {response.url}")
-                continue
-            body, kind = response.body(), response.headers.get("content-type", "")
-            seen.transferred += len(gzip.compress(body, 6)) if kind.startswith(COMPRESSED) else len(body)
-        seen.width = tab.evaluate("document.documentElement.scrollWidth")
-        context.close()
-        return seen
-
-    return look
-
-
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_page_asks_nothing_of_other_hosts(path, visit, address):
-    foreign = [url for url in visit(path).requests if not url.startswith((address, "data:", "blob:"))]
-    assert not foreign
-    assert not visit(path).failed
-    assert not visit(path).errors
+@pytest.fixture(scope="module", params=ADDRESSES)
+def visit(request: pytest.FixtureRequest, browser: Browser, address: str) -> Visit:
+    """A page of the site, loaded once for the tests that ask about it, which pytest runs one after the other."""
+    context = browser.new_context(viewport={"width": 360, "height": 760}, color_scheme="light")
+    tab, seen = context.new_page(), Visit(request.param)
+    responses: list[Response] = []
+    tab.on("request", lambda request: seen.requests.append(request.url))
+    tab.on("response", lambda response: responses.append(response))
+    tab.on("pageerror", lambda error: seen.errors.append(str(error)))
+    tab.goto(address + seen.path)
+    tab.wait_for_load_state("networkidle")
+    for response in responses:
+        if response.url.startswith("data:"):
+            continue
+        if not response.ok:
+            seen.failed.append(f"{response.status} {response.url}")
+            continue
+        body, kind = response.body(), response.headers.get("content-type", "")
+        seen.transferred += len(gzip.compress(body, 6)) if kind.startswith(COMPRESSED) else len(body)
+    seen.width = tab.evaluate("document.documentElement.scrollWidth")
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    seen.violations["light"] = _violations(tab, rules={rule: {"enabled": False} for rule in CONTRAST})
+    seen.violations["light"] += _contrast(tab)
+    tab.emulate_media(color_scheme="dark")
+    tab.wait_for_selector("body[data-md-color-scheme=slate]")
+    seen.violations["dark"] = _contrast(tab)  # what does not depend on colours is as it was
+    with tab.expect_navigation(wait_until="commit"):
+        tab.locator("a.language").click()
+    seen.switched = tab.url, tab.locator("html").get_attribute("lang")
+    context.close()
+    return seen
 
 
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_page_transfers_at_most_300_kilobytes(path, visit):
-    assert visit(path).transferred <= LARGEST
+def _violations(tab: Page, selector: str | None = None, **options: object) -> list[str]:
+    found = Axe().run(tab, selector, {"resultTypes": ["violations"], **options}).response["violations"]
+    return [
+        f"{violation['id']} ({violation['impact']}): {node['html'][:200]}"
+        for violation in found
+        for node in violation["nodes"][:5]
+    ]
 
 
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_page_fits_a_phone_without_sideways_scroll(path, visit):
-    assert visit(path).width <= 360
+def _contrast(tab: Page) -> list[str]:
+    tab.evaluate(LOOKS)
+    return _violations(tab, "[data-look]", runOnly=CONTRAST)
+
+
+def test_page_asks_nothing_of_other_hosts(visit, address):
+    assert not [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
+    assert not visit.failed
+    assert not visit.errors
+
+
+def test_page_transfers_at_most_300_kilobytes(visit):
+    assert visit.transferred <= LARGEST
+
+
+def test_page_fits_a_phone_without_sideways_scroll(visit):
+    assert visit.width <= 360
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_axe_finds_no_violation(path, scheme, browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-    tab = context.new_page()
-    tab.goto(address + path)
-    tab.wait_for_load_state("networkidle")
-    violations = Axe().run(tab).response["violations"]
-    context.close()
-    assert not violations, "\n".join(
-        f"{violation['id']} ({violation['impact']}): {node['html'][:200]}"
-        for violation in violations
-        for node in violation["nodes"][:5]
-    )
+def test_axe_finds_no_violation(scheme, visit):
+    assert not visit.violations[scheme], "\n".join(visit.violations[scheme])
+
+
+@pytest.mark.parametrize("element", [".md-content a", ".highlight .nb", "pre.output", "h2", ".md-nav__link"])
+def test_a_colour_too_near_to_its_ground_is_found(element, page, address):
+    page.goto(address)
+    assert not _contrast(page)
+    page.add_style_tag(content=f"{element} {{ color: #d0d0d0 !important }}")
+    assert _contrast(page)
+
+
+def test_language_switch_stays_on_the_page(visit, address):
+    english = visit.path.startswith("en/")
+    page = visit.path.removeprefix("en/")
+    assert visit.switched == ((address + page, "zh") if english else (f"{address}en/{page}", "en"))
 
 
 @pytest.mark.parametrize("language", ["", "en/"])
@@ -192,17 +232,6 @@ def test_copy_button_copies_exactly_the_code(browser, address):
         copied = tab.evaluate("navigator.clipboard.readText()")
         assert copied.rstrip("\n") == read_script(ROOT / "snippets" / path)[name].code
     context.close()
-
-
-@pytest.mark.parametrize("path", PAGES + VIEWS)
-def test_language_switch_stays_on_the_page(path, page, address):
-    page.goto(address + path)
-    page.locator("a.language").click()
-    assert page.url == f"{address}en/{path}"
-    assert page.locator("html").get_attribute("lang") == "en"
-    page.locator("a.language").click()
-    assert page.url == address + path
-    assert page.locator("html").get_attribute("lang") == "zh"
 
 
 def test_page_is_light_or_dark_as_the_system_says_and_as_the_reader_chooses(browser, address):
