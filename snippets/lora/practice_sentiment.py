@@ -1,4 +1,5 @@
 # %% setup
+import itertools
 import statistics
 
 import matplotlib.pyplot as plt
@@ -53,8 +54,8 @@ for variant in VARIANTS:
     cells = [over_seeds(variant, form) for form in FORMS]
     shown = [f"{statistics.mean(v):.1f} ({min(v):.1f} to {max(v):.1f})" for v in cells]
     print(f"{variant:8}" + "".join(f"{cell:>24}" for cell in shown))
-    for form, values in zip(FORMS, cells, strict=True):
-        print(f"{variant}_{form} = {statistics.mean(values):.1f}")
+for variant, form in itertools.product(VARIANTS, FORMS):
+    print(f"{variant}_{form} = {statistics.mean(over_seeds(variant, form)):.1f}")
 spread = max(max(v) - min(v) for v in (over_seeds(variant, form) for variant in VARIANTS for form in FORMS))
 print(f"spread = {spread:.1f}")
 
@@ -83,7 +84,9 @@ swept += over_seeds("sparse", "joined", "validation")[:1]
 print(f"sweep_width = {max(swept) - min(swept):.1f}")
 same = over_seeds("sparse", "joined", "validation")
 print(f"seed_width = {max(same) - min(same):.1f}")
-
-# %% long
 long = runs[manifest["longest_run"]]
+print(f"long_steps = {long['curve'][-1][0]}")
+print(f"long_loss = {long['curve'][-1][2]:.2f}")
 print(f"long = {100 * long['test']:.1f}")
+assert max(100 * long["test"], *(max(over_seeds(v, f)) for v in VARIANTS for f in FORMS)) < ngrams
+assert max(over_seeds("sparse", "joined")) < min(over_seeds("dense", "joined"))

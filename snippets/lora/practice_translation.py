@@ -180,4 +180,13 @@ same = [written["long"][message] == text for message, text in translations.items
 assert statistics.mean(same) >= 0.8  # the manifest's, from weights of full precision
 
 # %% long_quoted
-print(f"close_messages = {len(close)}")
+print(f"long_steps = {read_manifest('lora', 'translation_long')['steps']}")
+print(f"long_chrf = {long['chrf']:.1f}")
+print(f"long_placeholders = {100 * long['placeholders']:.0f}")
+print(f"long_sampled_chrf = {long['sampled']['chrf']:.1f}")
+print(f"long_copied = {100 * copied(long):.0f}")
+print(f"close_messages = {len(translations)}")
+as_before = [text.strip() == remembered[message].strip() for message, text in translations.items()]
+print(f"close_copied = {100 * statistics.mean(as_before):.0f}")  # tolerance 10%
+exact = [text.strip() == message.chinese.strip() for message, text in translations.items()]
+print(f"close_exact = {100 * statistics.mean(exact):.0f}")  # tolerance 20%
