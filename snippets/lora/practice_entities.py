@@ -52,6 +52,10 @@ assert max(sizes) < 1.002 * min(sizes)  # equal but for the gate's and the relat
 learned, random, window = tests["learned"], tests["random"], tests["window"]
 print(f"gate_precision = {mean(learned, 'gate'):.0f}")
 print(f"gate_precision_of_random = {mean(random, 'gate'):.0f}")
+in_training = {(d.text[e.start : e.end], e.type) for d in people_daily("train") for e in d.entities}
+for kind in ("PER", "LOC"):
+    mentions = [(d.text[e.start : e.end], e.type) for d in test for e in d.entities if e.type == kind]
+    print(f"new_{kind.lower()} = {100 * statistics.mean(m not in in_training for m in mentions):.0f}")
 print(f"person_gain = {mean(learned, 'PER') - mean(window, 'PER'):.0f}")
 print(f"place_gain = {mean(learned, 'LOC') - mean(window, 'LOC'):.0f}")
 assert mean(learned, "gate") > 20 * mean(random, "gate")  # the gate knows where names begin

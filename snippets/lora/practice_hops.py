@@ -29,7 +29,7 @@ def commonest(text: HopText) -> float:
     return statistics.mean(m.city == city for m in text.mentions if not m.stated)
 
 
-print(f"commonest = {100 * statistics.mean(commonest(hop_text(1024, f'test/{i}')) for i in range(32)):.0f}")
+print(f"commonest = {100 * statistics.mean(commonest(hop_text(4096, f'test/{i}')) for i in range(16)):.0f}")
 assert len(text.mentions) == 20
 
 # %% accuracy
@@ -55,7 +55,7 @@ for variant, hops in itertools.product(VARIANTS, (1, 2)):
     print(f"{variant.replace(', ', '_')}_{hops} = {farthest:.0f}")
 print(f"times_longer = {int(lengths[-1]) // 256}")
 print(f"worst_seed = {min(over_seeds('learned', 'by_length', '4096', 2)):.0f}")
-longer = runs["dense, longer"]["by_length"]["1024"]
+longer = runs["dense, longer"]["by_length"][lengths[-1]]
 print(f"dense_longer = {100 * longer['1']:.0f}")
 sizes = [runs[f"{variant}, seed 0"]["parameters"] for variant in VARIANTS]
 assert max(sizes) < 1.01 * min(sizes)
@@ -72,7 +72,7 @@ for hops, ax in zip((1, 2), axes, strict=True):
         low, high = zip(*((min(v), max(v)) for v in cells.values()), strict=True)
         ax.fill_between(cells.keys(), low, high, color=line[0].get_color(), alpha=0.15)
     ax.axhline(100 / len(CITIES), linestyle=":", marker="", color="grey")
-    ax.axvline(4 * 63, linestyle="--", marker="", color="grey")  # as far as four layers of the window reach
+    ax.axvline(4 * 32 + 31, linestyle="--", marker="", color="grey")  # as far as four layers of the window reach
     ax.set(xscale="log", xticks=[int(e) for e in edges], xticklabels=edges, ylim=(0, 103))
     ax.set(title=f"{hops} hop{'s' if hops > 1 else ''}", xlabel="distance, up to … tokens", ylabel="% right")
     ax.minorticks_off()

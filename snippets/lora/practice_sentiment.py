@@ -82,6 +82,8 @@ for name in ("window 0", "sparse, joined", "window 2", "8 entities", "128 entiti
 swept = [100 * runs[f"{name}, seed 0"]["validation"] for name in ("window 0", "window 2", "8 entities", "128 entities")]
 swept += over_seeds("sparse", "joined", "validation")[:1]
 print(f"sweep_width = {max(swept) - min(swept):.1f}")
+for form in FORMS:
+    print(f"rates {form}", *(f"{variant} {runs[f'{variant}, {form}, seed 0']['rate']:g}" for variant in VARIANTS))
 same = over_seeds("sparse", "joined", "validation")
 print(f"seed_width = {max(same) - min(same):.1f}")
 long = runs[manifest["longest_run"]]
