@@ -390,8 +390,9 @@ def test_a_read_only_cache_serves_what_it_has_and_refuses_the_rest(index: Index,
         "try: cached('other', lambda folder: None)\n"
         "except FetchError as error: print(error)\n"
     )
-    for parent in list(tmp_path.parents)[:2]:
-        parent.chmod(0o755)
+    for parent in list(tmp_path.parents)[:3]:  # one more where several processes test
+        if parent.name.startswith(("pytest-", "popen-")):
+            parent.chmod(0o755)
     try:
         out, err = python(code).communicate(timeout=60)
     finally:

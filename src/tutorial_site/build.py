@@ -6,6 +6,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from logging.handlers import BufferingHandler
 from pathlib import Path
 
@@ -21,8 +23,10 @@ OFFLINE = {"zh": "mkdocs.offline.yml", "en": "mkdocs.offline.en.yml"}  # for rea
 
 
 def build(root: Path, site: Path, configs: dict[str, str] = CONFIGS) -> list[str]:
-    """Builds all languages into ``site``; returns what the builds complain of."""
-    return [line for language in FOLDERS for line in build_language(root, language, site, configs)]
+    """Builds all languages into ``site``, a process each; returns what the builds complain of."""
+    with ProcessPoolExecutor(len(FOLDERS)) as pool:
+        heard = pool.map(build_language, repeat(root), FOLDERS, repeat(site), repeat(configs))
+        return [line for lines in heard for line in lines]
 
 
 def build_language(root: Path, language: str, site: Path, configs: dict[str, str] = CONFIGS) -> list[str]:

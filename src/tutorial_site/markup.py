@@ -5,6 +5,7 @@ import html
 import re
 import struct
 from collections.abc import Sequence
+from functools import cache
 from urllib.parse import quote
 
 from pygments import highlight
@@ -28,6 +29,7 @@ def scrolls(text: str, language: str) -> str:
     return f' tabindex="0" role="group" aria-label="{WORDS[language]["wide"]}"' if wide else ""
 
 
+@cache
 def code_html(code: str, language: str = "python") -> str:
     """Highlighted code in the markup of pymdownx.highlight, which Material styles and gives a copy button."""
     tokens = highlight(code, get_lexer_by_name(language), HtmlFormatter(nowrap=True))

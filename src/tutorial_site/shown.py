@@ -39,10 +39,10 @@ def find_script(root: Path, name: str) -> Script:
 
 
 def _find(root: Path, name: str, what: str, pattern: str) -> Path:
+    if (path := root / "snippets" / name).match(f"snippets/{pattern}") and path.is_file():
+        return path
     files = {path.relative_to(root / "snippets").as_posix(): path for path in root.glob(f"snippets/{pattern}")}
-    if name not in files:
-        raise SiteError(f"no {what} snippets/{name}{nearest(name, sorted(files))}")
-    return files[name]
+    raise SiteError(f"no {what} snippets/{name}{nearest(name, sorted(files))}")
 
 
 def read_shown(root: Path, body: str) -> Shown:

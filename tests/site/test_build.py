@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 LESSON = "lora/low-rank"
 
 
-def test_both_languages_build_strictly_in_30_seconds_without_torch(built):
-    assert float(built.with_name("built.seconds").read_text()) < 30  # of the processor
+def test_both_languages_build_strictly_in_30_seconds_of_two_cores_without_torch(built):
+    assert float(built.with_name("built.seconds").read_text()) < 30
     assert (built / "index.html").is_file()
     assert (built / "en/index.html").is_file()
 
