@@ -8,7 +8,7 @@ VENV    := .venv
 BIN     := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUN     := $(BIN)/python
 PIP     := $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-TESTS   := $(if $(CHAPTER),src/llm_tutorial/$(CHAPTER) tests/$(CHAPTER),src tests --ignore tests/test_snippets.py)
+TESTS   := $(if $(CHAPTER),src/llm_tutorial/$(CHAPTER) tests/$(CHAPTER) tests/test_snippets.py,src tests)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve build archive test record retrain lint check clean
@@ -27,8 +27,8 @@ archive: $(VENV)/site  ## both languages for reading from a folder, into build/a
 
 test: $(VENV)/all  ## everything, snippets run again; CHAPTER=lora for one chapter
 	$(RUN) -m llm_tutorial.models
-	$(RUN) -m pytest --numprocesses 2 --dist worksteal --doctest-modules $(TESTS)
-	$(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(RUN) -m pytest tests/test_snippets.py
+	$(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(RUN) -m pytest --numprocesses 2 --dist worksteal -m "not alone" --doctest-modules $(TESTS)
+	$(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(RUN) -m pytest -m alone tests/test_snippets.py
 
 record: $(VENV)/all  ## run the snippets that changed and write down what they print
 	$(RUN) -m llm_tutorial.models

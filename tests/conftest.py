@@ -1,3 +1,4 @@
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' tensors are small, and their processes share the cores
+if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
