@@ -77,7 +77,7 @@ assert abs(intensities["gathered"] - 1 / 6) < 1e-9
 
 # %% ridge differs="depends on the processor"
 square, long = torch.randn(2, 1024, 1024), torch.randn(2, 2**24)
-copies = ratio(lambda: square[0] @ square[1], lambda: long[0].copy_(long[1]), seconds=1)  # a product, in copies
+copies = ratio(lambda: square[0] @ square[1], lambda: long[0].copy_(long[1]), seconds=0.5)  # a product, in copies
 ridge = (2 * 1024**3) / long.nbytes / copies  # operations in the time that moves one byte
 print(f"ridge = {ridge:.1f}")
 assert ridge > 3 * intensities["gathered"]
@@ -86,7 +86,7 @@ assert ridge > 3 * intensities["gathered"]
 print(f"{'n':>5}{'pairs':>8}{'forward':>10}{'training':>10}")
 live = {}
 for n in (256, 1024, 4096):
-    live[n] = forward(configuration, n, seconds=0.7), training(configuration, n, seconds=0.7)
+    live[n] = forward(configuration, n, seconds=0.7, least=3), training(configuration, n, seconds=0.7, least=3)
     print(f"{n:5}{1 / configuration.matrix(n).share:7.1f}x{live[n][0]:9.2f}x{live[n][1]:9.2f}x")
 print(f"forward_4096_live = {live[4096][0]:.1f}")
 print(f"training_4096_live = {live[4096][1]:.1f}")
@@ -101,7 +101,7 @@ for n, alone, both in zip(lengths, one, two, strict=True):
     print(f"{n:7}{alone['pairs']:8.1f}x{cells}{100 * alone['forward'] / alone['pairs']:11.0f}")
 
 # %% own_choice differs="times depend on the processor and on its load"
-raw, chosen = (forward(configuration, 256, seconds=1, dense_below=below) for below in (0, None))
+raw, chosen = (forward(configuration, 256, seconds=0.5, dense_below=below) for below in (0, None))
 print(f"by_blocks_256 = {raw:.2f}")
 print(f"by_its_own_choice_256 = {chosen:.2f}")
 blocks_256 = plan.Plan(configuration.matrix(256), 1).computed

@@ -1,4 +1,7 @@
 # %% setup
+import statistics
+import time
+
 import torch
 
 from llm_tutorial.lora.bench import Configuration, forward, ratio
@@ -42,7 +45,8 @@ assert sum(p.numel() for p in dense.parameters()) == sum(p.numel() for p in wind
 # %% measured_share differs="times depend on the processor and on its load"
 def percent_in_attention(model: RelationSparseEncoder) -> float:
     with torch.inference_mode(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        model(ids)
+        for _ in range(3):
+            model(ids)
     times = {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
     return 100 * sum(time for name, time in times.items() if "flash" in name) / sum(times.values())
 
@@ -54,11 +58,20 @@ print(f"percent_of_time_in_attention = {before:.0f}")
 assert before > 40
 
 # %% whole_encoder differs="times depend on the processor and on its load"
-with torch.inference_mode():
-    whole = {
-        name: ratio(lambda: dense(ids), lambda model=model: model(ids), seconds=0, least=3)
-        for name, model in {"window": window, "entities": bare, "entities and relations": learned}.items()
-    }
+encoders = {"dense": dense, "window": window, "entities": bare, "entities and relations": learned}
+
+
+@torch.inference_mode()
+def seconds(model: RelationSparseEncoder) -> float:
+    start = time.perf_counter()
+    model(ids)
+    return time.perf_counter() - start
+
+
+for model in encoders.values():
+    seconds(model)  # warm
+rounds = [{name: seconds(model) for name, model in encoders.items()} for _ in range(3)]
+whole = {name: statistics.median(times["dense"] / times[name] for times in rounds) for name in list(encoders)[1:]}
 layer = forward(Configuration(entities=0), length, seconds=0.5)
 bound = 1 / (1 - before / 100)  # with an attention that takes no time
 amdahl = 1 / (1 - before / 100 + before / 100 / layer)

@@ -29,7 +29,7 @@ def measure(name: str, attend, tolerance: float = 1e-5) -> None:
     with torch.inference_mode():
         assert torch.allclose(attend(query, key, value), reference, atol=tolerance), name
         dense = partial(F.scaled_dot_product_attention, query, key, value)
-        steps[name] = ratio(dense, partial(attend, query, key, value), seconds=0.5)
+        steps[name] = ratio(dense, partial(attend, query, key, value), seconds=0.5, least=3)
     print(f"{name}: {steps[name]:.2f} times as fast as dense; pairs: {1 / matrix.share:.1f}")
 
 
@@ -118,7 +118,7 @@ plt.show()
 # %% chunks differs="times depend on the processor's caches"
 chosen, by_chunk = plan.CHUNK, {}
 for plan.CHUNK in (64, 256, 512, 1024, 4096):
-    by_chunk[plan.CHUNK] = forward(configuration, 4096, seconds=0.3)
+    by_chunk[plan.CHUNK] = forward(configuration, 4096, seconds=0.3, least=3)
 plan.CHUNK = chosen
 for chunk, speed in by_chunk.items():
     mebibytes = 2 * chunk / 64 * 224 * configuration.heads * configuration.head_size * 4 / 2**20
@@ -132,7 +132,7 @@ GROUPS = {"attention kernel": "flash", "products": "bmm", "softmax": "softmax", 
 
 def profile(attend) -> dict[str, float]:
     with torch.inference_mode(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        for _ in range(5):
+        for _ in range(2):
             attend(query, key, value)
     times = {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
     total = sum(times.values())

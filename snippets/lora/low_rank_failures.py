@@ -13,7 +13,7 @@ from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.training import answer_loss, answer_tokens, encode, fit
 
 tokenizer = load_tokenizer("smollm2-135m")
-pairs = cldr_pairs(32)
+pairs = cldr_pairs(8)
 folder = Path(tempfile.mkdtemp())
 
 
@@ -26,7 +26,7 @@ def adapted(**options):
 def train(rate: float, alpha: float = 32, steps: int = 6) -> list[float]:
     model = adapted(alpha=alpha)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
-    return fit(model, batches(tokenizer, pairs, batch_size=8), optimizer, steps)
+    return fit(model, batches(tokenizer, pairs[:4], batch_size=4), optimizer, steps)
 
 
 good, high = train(2e-3), train(1e-1)
@@ -47,8 +47,8 @@ assert cured[-1] < cured[0] / 2
 
 # %% unmasked_prompt
 model = load_model("smollm2-135m")
-masked = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pairs[:8]]
-unmasked = [encode(tokenizer, prompt(pair.english), pair.chinese, prompt_loss=True) for pair in pairs[:8]]
+masked = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pairs]
+unmasked = [encode(tokenizer, prompt(pair.english), pair.chinese, prompt_loss=True) for pair in pairs]
 with torch.no_grad():
     of_answers, of_all = float(answer_loss(model, masked)), float(answer_loss(model, unmasked))
 print(f"percent_of_loss_on_prompts = {100 * (1 - of_answers / of_all):.0f}")
@@ -58,7 +58,7 @@ print(f"answer_tokens = {answer_tokens(masked)}")
 # %% forgotten_eval tolerance="50%"
 weights = Path(llm_tutorial.lora.__file__).parent / "weights" / "low_rank"
 model = load_adapter(load_model("smollm2-135m"), weights / "rank-8").eval()
-held_out = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in cldr_pairs(32, "held_out")]
+held_out = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in cldr_pairs(8, "held_out")]
 
 
 @torch.no_grad()

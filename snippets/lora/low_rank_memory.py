@@ -70,7 +70,7 @@ def measure(model: nn.Module) -> dict:
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     activations = saved_tensor_bytes(model, lambda: answer_loss(model, batch))
     times = []
-    for _ in range(4):
+    for _ in range(3):
         start = time.process_time()
         (answer_loss(model, batch) / answers).backward()
         optimizer.step()

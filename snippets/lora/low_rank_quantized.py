@@ -44,7 +44,7 @@ assert difference < 1e-3
 torch.manual_seed(0)
 add_lora(packed, rank=8, alpha=32)
 optimizer = torch.optim.AdamW([p for p in packed.parameters() if p.requires_grad], lr=2e-3)
-losses = fit(packed, batches(tokenizer, cldr_pairs(8), batch_size=8), optimizer, steps=4)
+losses = fit(packed, batches(tokenizer, cldr_pairs(8), batch_size=8), optimizer, steps=3)
 print(f"first_loss = {losses[0]:.2f}")  # tolerance 2%
 print(f"last_loss = {losses[-1]:.2f}")  # tolerance 5%
 assert losses[-1] < losses[0]

@@ -1,6 +1,6 @@
 # %% settings
 MODEL = "smollm2-135m"  # or a folder, or a hub id such as "Qwen/Qwen2.5-7B-Instruct"
-RANK, ALPHA, RATE, BATCH, STEPS = 8, 32, 2e-3, 8, 5
+RANK, ALPHA, RATE, BATCH, STEPS = 8, 32, 2e-3, 4, 5
 
 # %% load
 import torch
