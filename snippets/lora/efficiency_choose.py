@@ -1,12 +1,10 @@
 # %% setup
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
 
-from llm_tutorial.lora.bench import Configuration
+from llm_tutorial.lora.bench import Configuration, ratios
 from llm_tutorial.lora.sparse import sparse_attention
 
 torch.set_num_threads(1)
@@ -16,13 +14,6 @@ length = 4096
 def attend(setting: Configuration) -> Callable[[], torch.Tensor]:
     inputs, matrix = setting.inputs(length), setting.matrix(length)
     return lambda: sparse_attention(*inputs, matrix=matrix, dense_below=0)
-
-
-@torch.inference_mode()
-def seconds(run: Callable[[], torch.Tensor]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 # %% sweep differs="times depend on the processor and on its load"
@@ -41,15 +32,12 @@ settings = {
 }
 query, key, value = (each.contiguous() for each in Configuration().inputs(length))
 runs = {name: attend(setting) for name, setting in settings.items()}
-runs["dense"] = lambda: F.scaled_dot_product_attention(query, key, value)
-for run in runs.values():
-    seconds(run)  # warm
-rounds = [{name: seconds(run) for name, run in runs.items()} for _ in range(5)]
+with torch.inference_mode():
+    speed = ratios(lambda: F.scaled_dot_product_attention(query, key, value), runs, seconds=0)
 print(f"{'':14}{'pairs':>8}{'forward':>10}{'share, %':>11}")
-pairs, speed = {}, {}
+pairs = {}
 for name, setting in settings.items():
     pairs[name] = 1 / setting.matrix(length).share
-    speed[name] = statistics.median(times["dense"] / times[name] for times in rounds)
     print(f"{name:14}{pairs[name]:7.1f}x{speed[name]:9.1f}x{100 * speed[name] / pairs[name]:11.0f}")
 assert speed["window 0"] > speed["window 4"] > speed["window 16"]
 assert speed["no entity"] > speed["512 entities"]

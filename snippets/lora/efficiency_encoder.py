@@ -1,10 +1,9 @@
 # %% setup
-import statistics
-import time
+from functools import partial
 
 import torch
 
-from llm_tutorial.lora.bench import Configuration, forward, ratio
+from llm_tutorial.lora.bench import Configuration, forward, ratio, ratios
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseEncoder
 
 torch.set_num_threads(1)
@@ -58,20 +57,9 @@ print(f"percent_of_time_in_attention = {before:.0f}")
 assert before > 40
 
 # %% whole_encoder differs="times depend on the processor and on its load"
-encoders = {"dense": dense, "window": window, "entities": bare, "entities and relations": learned}
-
-
-@torch.inference_mode()
-def seconds(model: RelationSparseEncoder) -> float:
-    start = time.perf_counter()
-    model(ids)
-    return time.perf_counter() - start
-
-
-for model in encoders.values():
-    seconds(model)  # warm
-rounds = [{name: seconds(model) for name, model in encoders.items()} for _ in range(3)]
-whole = {name: statistics.median(times["dense"] / times[name] for times in rounds) for name in list(encoders)[1:]}
+sparse = {"window": window, "entities": bare, "entities and relations": learned}
+with torch.inference_mode():
+    whole = ratios(partial(dense, ids), {name: partial(model, ids) for name, model in sparse.items()}, 0, least=3)
 layer = forward(Configuration(entities=0), length, seconds=0.5)
 bound = 1 / (1 - before / 100)  # with an attention that takes no time
 amdahl = 1 / (1 - before / 100 + before / 100 / layer)

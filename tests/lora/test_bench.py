@@ -20,6 +20,13 @@ def test_at_least_so_many_pairs_are_run() -> None:
     assert calls == ["slow", "fast"] * 4  # the first two warm up
 
 
+def test_several_share_the_runs_of_the_slow_one() -> None:
+    calls: list[str] = []
+    fast = {"one": lambda: calls.append("one"), "two": lambda: calls.append("two")}
+    assert list(bench.ratios(lambda: calls.append("slow"), fast, seconds=0, least=3)) == ["one", "two"]
+    assert calls == ["slow", "one", "two"] * 4
+
+
 @pytest.mark.parametrize("length", [40, 64, 300])
 def test_entities_first_is_the_same_matrix_in_another_order(length: int) -> None:
     matrix = Configuration(block_size=16, entities=5).matrix(length)

@@ -11,7 +11,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,17 +65,38 @@ def ratio(slow: Callable[[], object], fast: Callable[[], object], seconds: float
         >>> ratio(lambda: time.sleep(0.02), lambda: time.sleep(0.005), seconds=0) > 2
         True
     """
-    slow(), fast()
-    ratios: list[float] = []
+    return ratios(slow, {"fast": fast}, seconds, least)["fast"]
+
+
+def ratios(
+    slow: Callable[[], object], fast: Mapping[str, Callable[[], object]], seconds: float = 2.0, least: int = 5
+) -> dict[str, float]:
+    """How many times as long ``slow`` takes as each of several: medians over rounds in which each runs once.
+
+    Args:
+        slow: Called first in each round, and once to warm up.
+        fast: The others by name, called after it in turn, each once to warm up.
+        seconds: To spend.
+        least: Rounds to run, whatever time they take.
+
+    Example:
+        >>> found = ratios(lambda: time.sleep(0.02), {"fast": lambda: time.sleep(0.002)}, seconds=0)
+        >>> found["fast"] > 2
+        True
+    """
+    runs = [slow, *fast.values()]
+    for run in runs:
+        run()
+    rounds: list[list[float]] = []
     start = time.perf_counter()
-    while len(ratios) < least or time.perf_counter() - start < seconds:
+    while len(rounds) < least or time.perf_counter() - start < seconds:
         times = []
-        for run in (slow, fast):
+        for run in runs:
             before = time.perf_counter()
             run()
             times.append(time.perf_counter() - before)
-        ratios.append(times[0] / times[1])
-    return statistics.median(ratios)
+        rounds.append([times[0] / other for other in times[1:]])
+    return {name: statistics.median(each) for name, each in zip(fast, zip(*rounds, strict=True), strict=True)}
 
 
 def forward(
