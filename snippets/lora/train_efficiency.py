@@ -1,7 +1,5 @@
 """Sparse attention beside dense attention on one thread and on two, and beside FlexAttention on one, at all lengths."""
 
-import json
-import os
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +18,7 @@ long_run.data = {"configuration": data_digest(configuration)}
 
 
 def descend() -> dict:
-    """Ten steps of gradient descent through the attention: the same losses in a replay, the same code, however fast."""
+    """Ten steps of gradient descent through the attention: the same losses in a probe, the same code, however fast."""
     query, key, value = configuration.inputs(1000, grad=True)
     losses = []
     for _ in range(10):
@@ -47,17 +45,19 @@ def flex(length: int) -> dict:
     return {str(block): value for block, value in ratios.items()}
 
 
-if replay := os.environ.get("LLM_TUTORIAL_REPLAY"):
-    Path(replay).write_text(json.dumps({"losses": {"descent": descend()["losses"]}}))
-    raise SystemExit
 long_run.measure("descent", descend)
 for threads in THREADS:
     torch.set_num_threads(threads)
     for length in bench.LENGTHS:
-        print(threads, length, long_run.measure(f"{threads} threads, {length}", partial(row, length)), flush=True)
+        print(
+            threads,
+            length,
+            long_run.measure(f"{threads} threads, {length}", partial(row, length), timed=True),
+            flush=True,
+        )
 torch.set_num_threads(1)
 for length in FLEX_LENGTHS:
-    print("flex", length, long_run.measure(f"flex, {length}", partial(flex, length)), flush=True)
+    print("flex", length, long_run.measure(f"flex, {length}", partial(flex, length), timed=True), flush=True)
 long_run.finish(
     seeds=[0],
     steps=10,

@@ -50,6 +50,7 @@ SWEEP = {
 
 torch.set_num_threads(1)
 long_run = LongRun("entities", Path(__file__))
+few = long_run.few
 documents = {split: people_daily(split) for split in ("train", "validation", "test")}
 tokenizer = character_tokenizer(documents["train"])
 examples = {split: tag(documents[split], tokenizer) for split in documents}
@@ -84,18 +85,18 @@ def train(run: str, variant: str, rate: float, seed: int, steps: int, **options:
 
 def tune(run: str, variant: str, rate: float) -> dict:
     model, losses, _ = train(run, variant, rate, len(SEEDS), TUNING_STEPS)
-    found = evaluate(model, examples["validation"][:20], documents["validation"][:20])
+    found = evaluate(model, few(examples["validation"][:20]), few(documents["validation"][:20]))
     return {"losses": losses, "rate": rate, "validation_f1": found["f1"], "loss": statistics.mean(losses[-20:])}
 
 
 def measure(run: str, variant: str, rate: float, seed: int, **options: object) -> dict:
     model, losses, pace = train(run, variant, rate, seed, STEPS, **options)
     smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, STEPS + 1, 10)]
-    metrics = {"validation": evaluate(model, examples["validation"][:30], documents["validation"][:30])}
+    metrics = {"validation": evaluate(model, few(examples["validation"][:30]), few(documents["validation"][:30]))}
     if not options:  # the sweep chooses, so it is not told of the test set
-        metrics["test"] = evaluate(model, examples["test"], documents["test"])
+        metrics["test"] = evaluate(model, few(examples["test"]), few(documents["test"]))
     if variant == "learned" and not options:
-        metrics["gold entities"] = evaluate(model, examples["test"], documents["test"], gold_entities=True)
+        metrics["gold entities"] = evaluate(model, few(examples["test"]), few(documents["test"]), gold_entities=True)
     return {
         "losses": losses, "rate": rate, "f1": metrics.get("test", metrics["validation"])["f1"], **metrics,
         "curve": [[step, round(step * pace, 1), round(loss, 4)] for step, loss in smooth],

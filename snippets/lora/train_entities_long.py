@@ -42,7 +42,10 @@ def measure(run: str) -> dict:
     model.half().save_pretrained(long_run.folder)
     tokenizer.save_pretrained(long_run.folder)
     model.float()
-    metrics = {split: evaluate(model, examples[split], documents[split]) for split in ("validation", "test")}
+    metrics = {
+        split: evaluate(model, long_run.few(examples[split]), long_run.few(documents[split]))
+        for split in ("validation", "test")
+    }
     smooth = [(step, statistics.mean(losses[step - 50 : step])) for step in range(50, STEPS + 1, 50)]
     return {
         "losses": losses, "rate": RATE, "f1": metrics["test"]["f1"], **metrics,

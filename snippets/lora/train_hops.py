@@ -57,6 +57,7 @@ SWEEP = {
 
 torch.set_num_threads(1)
 long_run = LongRun("hops", Path(__file__))
+few = long_run.few
 long_run.data = {"first texts": data_digest([hop_text(LENGTHS[0], f"train/0/0/{i}") for i in range(8)])}
 
 
@@ -91,7 +92,7 @@ def right(found: list) -> float | None:
 
 def tune(run: str, variant: str, rate: float) -> dict:
     model, losses, _ = train(run, variant, rate, len(SEEDS), TUNING_STEPS)
-    found = answers(model, [hop_text(512, f"validation/{i}") for i in range(16)])
+    found = answers(model, few([hop_text(512, f"validation/{i}") for i in range(16)]))
     return {"losses": losses, "rate": rate, "validation_accuracy": right(found), "loss": statistics.mean(losses[-20:])}
 
 
@@ -99,7 +100,8 @@ def measure(run: str, variant: str, rate: float, seed: int, steps: int = STEPS, 
     model, losses, pace = train(run, variant, rate, seed, steps, **options)
     split = "validation" if options else "test"  # the sweep chooses, so it is not told of the test set
     lengths = (512, 1024) if options else READ
-    found = {n: answers(model, [hop_text(n, f"{split}/{i}") for i in range(32 if n <= 1024 else 16)]) for n in lengths}
+    texts = {n: few([hop_text(n, f"{split}/{i}") for i in range(32 if n <= 1024 else 16)]) for n in lengths}
+    found = {n: answers(model, texts[n]) for n in lengths}
     everything = list(itertools.chain(*found.values()))
     smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, steps + 1, 10)]
     return {
@@ -114,7 +116,7 @@ def measure(run: str, variant: str, rate: float, seed: int, steps: int = STEPS, 
             }
             for near, far in itertools.pairwise(EDGES)
         },
-        "chosen": chosen(model, [hop_text(1024, f"{split}/{i}") for i in range(16)]),
+        "chosen": chosen(model, few([hop_text(1024, f"{split}/{i}") for i in range(16)])),
         "curve": [[step, round(step * pace, 1), round(loss, 4)] for step, loss in smooth],
     }  # fmt: skip
 

@@ -16,7 +16,8 @@ CHOICES = {  # alpha and learning rate that each rank is tried with
     2: [(8, 2e-3), (32, 1e-3)],
 }
 
-long_run = LongRun("low_rank", Path(__file__))
+long_run = LongRun("low_rank", Path(__file__), probed_steps=3)
+few = long_run.few
 tokenizer = load_tokenizer(MODEL)
 pairs = cldr_pairs(STEPS * 16)
 test, validation = cldr_pairs(200, "held_out"), validation_pairs()
@@ -34,7 +35,7 @@ def train(run: str, rank: int, alpha: int, rate: float, seed: int) -> tuple[torc
 
 def tune(run: str, rank: int, alpha: int, rate: float) -> dict:
     model, facts = train(run, rank, alpha, rate, seed=len(SEEDS))
-    return facts | {"validation_loss": held_out_loss(model, tokenizer, validation)}
+    return facts | {"validation_loss": held_out_loss(model, tokenizer, few(validation))}
 
 
 def measure(run: str, rank: int, alpha: int, rate: float, seed: int) -> dict:
@@ -44,13 +45,13 @@ def measure(run: str, rank: int, alpha: int, rate: float, seed: int) -> dict:
     count = count_parameters(model)
     return facts | {
         "trained": count.trained, "percent": count.percent,
-        **quality(model, tokenizer), **forgetting(model, tokenizer),
+        **quality(model, tokenizer, few), **forgetting(model, tokenizer, few),
     }  # fmt: skip
 
 
 def untrained() -> dict:
     model = load_model(MODEL)
-    return {**quality(model, tokenizer), **forgetting(model, tokenizer)}
+    return {**quality(model, tokenizer, few), **forgetting(model, tokenizer, few)}
 
 
 for rank, choices in CHOICES.items():

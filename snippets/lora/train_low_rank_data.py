@@ -10,7 +10,7 @@ from llm_tutorial.training import LongRun, data_digest
 STEPS = {10: 100, 30: 100, 100: 100, 300: 150, 1000: 150}  # few pairs are known by heart long before their last step
 RATE = 5e-4
 
-long_run = LongRun("low_rank_data", Path(__file__))
+long_run = LongRun("low_rank_data", Path(__file__), probed_steps=3)
 tokenizer = load_tokenizer(MODEL)
 pairs, test = cldr_pairs(max(STEPS)), cldr_pairs(TEST_PAIRS, "held_out")
 assert not {pair.english for pair in pairs} & {pair.english for pair in test}
@@ -24,8 +24,8 @@ def train(run: str, count: int, steps: int) -> dict:
     return {
         "losses": losses,
         "steps": steps,
-        "train": exact_match(model, tokenizer, pairs[: min(count, 100)]),
-        "held_out": exact_match(model, tokenizer, test),
+        "train": exact_match(model, tokenizer, long_run.few(pairs[: min(count, 100)])),
+        "held_out": exact_match(model, tokenizer, long_run.few(test)),
     }
 
 

@@ -14,7 +14,8 @@ MODEL, STEPS, SEEDS = "smollm2-135m", 100, range(3)
 RATES, TUNING_STEPS = (3e-5, 1e-4, 3e-4, 1e-3), 30
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
 
-long_run = LongRun("low_rank_full", Path(__file__))
+long_run = LongRun("low_rank_full", Path(__file__), probed_steps=3)
+few = long_run.few
 tokenizer = load_tokenizer(MODEL)
 pairs = cldr_pairs(STEPS * 16)
 test, validation = cldr_pairs(200, "held_out"), validation_pairs()
@@ -34,12 +35,12 @@ def train(run: str, rate: float, steps: int, seed: int) -> tuple[torch.nn.Module
 
 def tune(rate: float) -> dict:
     model, losses = train(f"rate {rate:g}", rate, TUNING_STEPS, seed=0)
-    return {"losses": losses, "validation_loss": held_out_loss(model, tokenizer, validation)}
+    return {"losses": losses, "validation_loss": held_out_loss(model, tokenizer, few(validation))}
 
 
 def full(rate: float, seed: int) -> dict:
     model, losses = train(f"full, seed {seed}", rate, STEPS, seed)
-    measured = {"losses": losses, "rate": rate, **quality(model, tokenizer), **forgetting(model, tokenizer)}
+    measured = {"losses": losses, "rate": rate, **quality(model, tokenizer, few), **forgetting(model, tokenizer, few)}
     return measured | (spectrum(model) if seed == 0 else {})
 
 
@@ -47,7 +48,7 @@ def full(rate: float, seed: int) -> dict:
 def spectrum(model: torch.nn.Module) -> dict:
     """Singular values of the update and of the weight; exact match of the update cut to each rank."""
     pretrained = load_model(MODEL)
-    names = matching_linears(model, "all-linear")
+    names = few(matching_linears(model, "all-linear"))
     factors, update_energy, weight_energy = {}, [], []
     for name in names:
         before, after = pretrained.get_submodule(name).weight, model.get_submodule(name).weight
@@ -56,10 +57,10 @@ def spectrum(model: torch.nn.Module) -> dict:
         for singular, energies in ((S, update_energy), (torch.linalg.svdvals(before), weight_energy)):
             share = (singular**2).cumsum(0) / (singular**2).sum()
             energies.append([float(share[rank - 1]) for rank in RANKS])
-    some = test[:100]
+    some = few(test[:100])
     truncated, random = {}, {}
     everything_else = exact_match(cut(pretrained, model, factors, 0), tokenizer, some)
-    for rank in RANKS:
+    for rank in few(RANKS):
         truncated[rank] = exact_match(cut(pretrained, model, factors, rank), tokenizer, some)
         random[rank] = exact_match(cut(pretrained, model, factors, rank, random=True), tokenizer, some)
     mean = lambda rows: [sum(column) / len(column) for column in zip(*rows, strict=True)]  # noqa: E731

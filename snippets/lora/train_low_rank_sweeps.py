@@ -33,7 +33,8 @@ SWEEPS = {
 }
 WITH_FORGETTING = ("base", "rank", "rate", "alpha", "DoRA", "LoRA+", "PiSSA")
 
-long_run = LongRun("low_rank_sweeps", Path(__file__))
+long_run = LongRun("low_rank_sweeps", Path(__file__), probed_steps=3)
+few = long_run.few
 pairs, validation = cldr_pairs(STEPS * 16), validation_pairs()
 long_run.data = {"train": data_digest(pairs), "validation": data_digest(validation)}
 
@@ -46,9 +47,9 @@ def train(run: str, **options: object) -> dict:
     return {
         "losses": losses,
         "percent": count_parameters(model).percent,
-        "validation_loss": held_out_loss(model, tokenizer, validation),
-        "validation": exact_match(model, tokenizer, validation),
-        **(forgetting(model, tokenizer) if run.startswith(WITH_FORGETTING) else {}),
+        "validation_loss": held_out_loss(model, tokenizer, few(validation)),
+        "validation": exact_match(model, tokenizer, few(validation)),
+        **(forgetting(model, tokenizer, few) if run.startswith(WITH_FORGETTING) else {}),
     }
 
 

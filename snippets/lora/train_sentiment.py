@@ -39,6 +39,7 @@ SWEEP = {
 
 torch.set_num_threads(1)
 long_run = LongRun("sentiment", Path(__file__))
+few = long_run.few
 texts = {split: [review.text for review in reviews(split)] for split in ("train", "validation", "test")}
 assert not set(texts["train"]) & set(texts["validation"] + texts["test"])
 tokenizer = character_tokenizer(Document(text, ()) for text in texts["train"])
@@ -79,15 +80,15 @@ def train(run: str, form: str, variant: str, rate: float, seed: int, steps: int,
 
 def tune(run: str, form: str, variant: str, rate: float) -> dict:
     model, losses, _ = train(run, form, variant, rate, len(SEEDS), TUNING_STEPS)
-    found = accuracy(model, held_out["validation"], FORMS[form])
+    found = accuracy(model, few(held_out["validation"]), FORMS[form])
     return {"losses": losses, "rate": rate, "validation_accuracy": found}
 
 
 def measure(run: str, form: str, variant: str, rate: float, seed: int, steps: int = STEPS, **options: object) -> dict:
     model, losses, pace = train(run, form, variant, rate, seed, steps, **options)
-    metrics = {"validation": accuracy(model, held_out["validation"], FORMS[form])}
+    metrics = {"validation": accuracy(model, few(held_out["validation"]), FORMS[form])}
     if not options:  # the sweep chooses, so it is not told of the test set
-        metrics["test"] = accuracy(model, held_out["test"], FORMS[form])
+        metrics["test"] = accuracy(model, few(held_out["test"]), FORMS[form])
     smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, steps + 1, 10)]
     return {
         "losses": losses, "rate": rate, **metrics, "parameters": sum(p.numel() for p in model.parameters()),
@@ -103,10 +104,10 @@ def bag_of_ngrams() -> dict:
     gold = {split: labels_of(documents) for split, documents in held_out.items()}
     taught = [review.label for review in reviews("train")]
     tried = {}
-    for longest in (2, 3, 4):
+    for longest in few((2, 3, 4), 1):
         vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, longest), min_df=2, sublinear_tf=True)
         vectors = vectorizer.fit_transform(texts["train"])
-        for penalty in (1, 4, 16):
+        for penalty in few((1, 4, 16), 1):
             model = LogisticRegression(C=penalty, max_iter=1000).fit(vectors, taught)
             score = {split: model.score(vectorizer.transform(given[split]), gold[split]) for split in given}
             tried[longest, penalty] = {**score, "longest": longest, "C": penalty}

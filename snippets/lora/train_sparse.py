@@ -73,18 +73,19 @@ def score_of(model: RelationSparseForTokenClassification, gold: bool = False) ->
     """F1; the share of chosen places where a name begins; and of the names that training has not seen and that come
     twice or more in their document, the share that is found."""
     torch.manual_seed(0)  # of random entities
-    readings = read(model, examples["test"], gold)
+    tagged, texts = long_run.few(examples["test"]), long_run.few(documents["test"])
+    readings = read(model, tagged, gold)
     found = [spans(reading.labels) for reading in readings]
-    chosen = [example.types[reading.chosen] > 0 for example, reading in zip(examples["test"], readings, strict=True)]
+    chosen = [example.types[reading.chosen] > 0 for example, reading in zip(tagged, readings, strict=True)]
     repeated = []
-    for document, entities in zip(documents["test"], found, strict=True):
+    for document, entities in zip(texts, found, strict=True):
         names = [document.text[start:end] for start, end, _ in document.entities]
         rare = [name not in train_names and names.count(name) > 1 for name in names]
         repeated += [entity in entities for entity, kept in zip(document.entities, rare, strict=True) if kept]
     return {
-        **score(found, [document.entities for document in documents["test"]]),
+        **score(found, [document.entities for document in texts]),
         "gate": torch.cat(chosen).float().mean().nan_to_num().item(),
-        "repeated": sum(repeated) / len(repeated),
+        "repeated": sum(repeated) / max(len(repeated), 1),
         "repeated_names": len(repeated),
     }
 

@@ -36,6 +36,7 @@ SWEEP = {
 
 torch.set_num_threads(1)
 long_run = LongRun("translation", Path(__file__))
+few = long_run.few
 split = {name: messages(name) for name in ("train", "validation", "test")}
 assert not {key_of(m.english) for m in split["train"]} & {
     key_of(m.english) for m in split["validation"] + split["test"]
@@ -56,14 +57,14 @@ def tune(run: str, variant: str, rate: float) -> dict:
     options, context = VARIANTS[variant]
     reader = reader_of(**context)
     model, losses, _ = train_translator(reader, TUNING_STEPS, rate, len(SEEDS), long_run.state_of(run), run, **options)
-    rows = reader.held_out(split["validation"])[::6]
+    rows = few(reader.held_out(split["validation"])[::6])
     return {"losses": losses, "rate": rate, "validation_loss": held_out_loss(model, reader, rows)}
 
 
 def measure(run: str, options: dict, context: dict, rate: float, seed: int) -> dict:
     reader = reader_of(**context)
     model, losses, pace = train_translator(reader, STEPS, rate, seed, long_run.state_of(run), run, **options)
-    translations = model.translate(reader.held_out(split["test"]), reader.tokenizer, 8 if reader.catalogue else 32)
+    translations = model.translate(few(reader.held_out(split["test"])), reader.tokenizer, 8 if reader.catalogue else 32)
     smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, STEPS + 1, 10)]
     return {
         "losses": losses, "rate": rate, **scores(translations),
@@ -75,12 +76,17 @@ def measure(run: str, options: dict, context: dict, rate: float, seed: int) -> d
 def scores(translations: dict) -> dict:
     """Of all messages, and of those whose catalogue is not sorted by the alphabet; and what some became."""
     in_order = {m: text for m, text in translations.items() if not m.catalogue.startswith("jupyterlab")}
-    return {**score(translations), "source order": score(in_order), "sample": [translations[m] for m in SAMPLE]}
+    return {
+        **score(translations),
+        "source order": score(in_order),
+        "sample": [translations[m] for m in SAMPLE if m in translations],
+    }
 
 
 def memory() -> dict:
-    found = TranslationMemory(split["train"]).translate(split["test"])
-    return scores(dict(zip(split["test"], found, strict=True)))
+    asked = few(split["test"], 100)
+    found = TranslationMemory(split["train"]).translate(asked)
+    return scores(dict(zip(asked, found, strict=True)))
 
 
 long_run.measure("memory", memory)

@@ -21,9 +21,9 @@ def measure(run: str) -> dict:
     rate = read_manifest("lora", "translation")["metrics"]["sparse, seed 0"]["rate"]
     model, losses, _ = train_translator(reader, STEPS, rate, state=long_run.state_of(run), description=run)
     save_translator(model, reader.tokenizer, long_run.folder)
-    texts = model.translate(reader.held_out(split["test"]), reader.tokenizer)
+    texts = model.translate(long_run.few(reader.held_out(split["test"])), reader.tokenizer)
     in_order = {m: text for m, text in texts.items() if not m.catalogue.startswith("jupyterlab")}
-    sample = {m: texts[m] for m in split["test"][::8]}
+    sample = {m: texts[m] for m in split["test"][::8] if m in texts}
     return {
         "losses": losses, "rate": rate, **score(texts), "source order": score(in_order),
         "sampled": score(sample), "sample": list(sample.values()),

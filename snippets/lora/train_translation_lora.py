@@ -21,7 +21,7 @@ STEPS = {"alone": 70, "memory": 40}  # of 16 messages, about as many tokens
 RATE, LONGEST = 5e-4, 64
 
 torch.set_num_threads(1)
-long_run = LongRun("translation_lora", Path(__file__))
+long_run = LongRun("translation_lora", Path(__file__), probed_steps=3)
 training, test = messages("train"), messages("test")[::8]
 long_run.data = {"train": data_digest(training), "test": data_digest(test)}
 tokenizer = load_tokenizer(MODEL)
@@ -39,8 +39,9 @@ def shown(kind: str, batch: list[Message]) -> list[Message]:
 
 
 def measure(kind: str, model: torch.nn.Module) -> dict:
-    texts = answers(model, tokenizer, [prompt(message.english) for message in shown(kind, test)], LONGEST, 35)
-    return {**score(dict(zip(test, texts, strict=True))), "sample": texts}
+    asked = long_run.few(test)
+    texts = answers(model, tokenizer, [prompt(message.english) for message in shown(kind, asked)], LONGEST, 35)
+    return {**score(dict(zip(asked, texts, strict=True))), "sample": texts}
 
 
 def adapted(run: str, kind: str) -> dict:

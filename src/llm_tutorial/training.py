@@ -16,6 +16,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +31,9 @@ from tqdm import tqdm
 
 from llm_tutorial.fetch import cache_folder
 
-REPLAYED_STEPS = 10
+PROBE = "LLM_TUTORIAL_PROBE"  # names the file that a probe is written to
+PROBED_STEPS = 10
+_probed_steps = PROBED_STEPS  # of the script that is probed, as its LongRun says
 
 
 class Example(NamedTuple):
@@ -156,12 +159,12 @@ def fit(
         The mean loss of each step, in nats per answer token.
     """
     accelerator = accelerator or Accelerator(cpu=not torch.accelerator.is_available())
-    losses = _load_state(state, model, optimizer, scheduler) if state else []
+    losses = _load_state(state, model, optimizer, scheduler) if state and PROBE not in os.environ else []
     wrapped, optimizer = accelerator.prepare(model, optimizer)
-    replayed = os.environ.get("LLM_TUTORIAL_REPLAY")
+    probed = PROBE in os.environ
     rank, world = accelerator.process_index, accelerator.num_processes
     model.train()
-    last = min(steps, REPLAYED_STEPS) if replayed else steps
+    last = min(steps, _probed_steps) if probed else steps
     bar = tqdm(range(len(losses), last), initial=len(losses), total=last, desc=description, disable=rank > 0)
     for step in bar:
         torch.manual_seed(1_000_003 * seed + step)
@@ -177,14 +180,10 @@ def fit(
             scheduler.step()
         losses.append(float(accelerator.reduce(loss.detach(), "sum")))
         bar.set_postfix(loss=f"{losses[-1]:.3f}")
-        if state and not replayed and rank == 0 and (step + 1) % save_every == 0 and step + 1 < steps:
+        if state and not probed and rank == 0 and (step + 1) % save_every == 0 and step + 1 < steps:
             _save_state(state, model, optimizer, scheduler, losses)
-    if replayed:
-        if rank == 0:
-            Path(replayed).write_text(json.dumps({"losses": {description: losses}}))
-        raise SystemExit(0)
     model.eval()
-    return losses
+    return losses + losses[-1:] * (steps - last)  # a probe leaves out the last steps, and has a loss for each of them
 
 
 def _save_state(folder: Path, model: nn.Module, optimizer: Any, scheduler: Any, losses: list[float]) -> None:
@@ -238,37 +237,74 @@ def data_digest(data: Any) -> str:
     return hashlib.sha256(repr(data).encode()).hexdigest()
 
 
+def configuration(run: str) -> str:
+    """What a run has in common with those that differ from it in nothing but their seed.
+
+    Example:
+        >>> configuration("window, seed 2")
+        'window'
+    """
+    return re.sub(r",? ?seed \d+", "", run)
+
+
 class LongRun:
     """A script's runs: measured once each, and written down in a manifest when all are done.
+
+    Where the environment variable ``LLM_TUTORIAL_PROBE`` names a file, the script is probed instead: of each
+    configuration one run takes its first steps and is measured on the first few of what it is to be measured on. That
+    is enough to tell whether changed code still does the same.
 
     Args:
         name: Of the weights' folder.
         script: The training script, ``Path(__file__)``; its chapter is the name of its folder.
+        probed_steps: Steps of a run that is probed.
     """
 
-    def __init__(self, name: str, script: Path) -> None:
+    def __init__(self, name: str, script: Path, probed_steps: int = PROBED_STEPS) -> None:
+        global _probed_steps
         self.name = name
         chapter = script.resolve().parent.name
         self.folder = Path(__file__).parent / chapter / "weights" / name
         self.state = cache_folder() / "runs" / chapter / name
         if os.environ.get("LLM_TUTORIAL_RETRAIN"):
             self.state = self.state / "retrain"
-        if os.environ.get("LLM_TUTORIAL_REPLAY"):
-            self.state = self.state / "replay"
         self.runs: dict[str, dict[str, Any]] = {}
         self.data: dict[str, str] = {}
+        self.probes: dict[str, dict[str, Any]] = {}
+        self.probe = Path(os.environ[PROBE]) if PROBE in os.environ else None
+        self._held_out: list[str] = []
+        if self.probe:
+            _probed_steps = probed_steps
+            manifest = self.folder / "manifest.json"
+            self._recorded = json.loads(manifest.read_text(encoding="utf-8"))["metrics"] if manifest.exists() else {}
+            self.folder = self.probe.parent / name  # the committed weights stay
 
     def state_of(self, run: str) -> Path:
         """Folder for the state of one run under way."""
         return self.state / hashlib.sha256(run.encode()).hexdigest()[:12]
 
-    def measure(self, run: str, function: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def few(self, items: Sequence[Any], count: int = 4) -> Sequence[Any]:
+        """What a run is measured on: all of it; in a probe the first few, and a digest of all is kept.
+
+        Args:
+            items: Examples, documents, settings to try.
+            count: How many a probe takes.
+        """
+        if not self.probe:
+            return items
+        self._held_out.append(data_digest(_plain(items))[:16])
+        return items[:count]
+
+    def measure(self, run: str, function: Callable[[], dict[str, Any]], timed: bool = False) -> dict[str, Any]:
         """Runs a function once; what it returned before is read back instead of computed again.
 
         Args:
             run: The run's name.
             function: Trains and evaluates; returns metrics, with ``losses`` among them where it trained.
+            timed: It measures nothing but time; a probe leaves it out.
         """
+        if self.probe:
+            return self._probe(run, function, timed)
         path = self.state_of(run).with_suffix(".json")
         if path.exists():
             self.runs[run] = json.loads(path.read_text(encoding="utf-8"))
@@ -281,12 +317,32 @@ class LongRun:
             shutil.rmtree(self.state_of(run), ignore_errors=True)
         return self.runs[run]
 
+    def _probe(self, run: str, function: Callable[[], dict[str, Any]], timed: bool) -> dict[str, Any]:
+        self.runs[run] = self._recorded.get(run, {})
+        kind = configuration(run)
+        if not timed and kind not in self.probes:
+            self._held_out = []
+            found = function()
+            losses = found.get("losses", [])
+            self.probes[kind] = {
+                "run": run,
+                "steps": len(losses),
+                "losses": [_significant(loss) for loss in losses[:_probed_steps]],
+                "held_out": self._held_out,
+                "metrics": _significant({k: v for k, v in found.items() if k not in ("losses", "curve")}),
+            }
+            self.runs[run] = self.runs[run] or found
+        return self.runs[run]  # as recorded: what a script chooses by its results, it chooses as it did
+
     def finish(self, **facts: Any) -> None:
         """Writes the manifest; the site's ``record`` command adds the digests of the code.
 
         Args:
             facts: What else the manifest shall say, such as ``seeds`` and ``steps``.
         """
+        if self.probe:
+            said = {"runs": list(self.runs), "facts": facts, "data": self.data, "probes": self.probes}
+            return _write(self.probe, said)
         seconds = sum(run["seconds"] for run in self.runs.values())
         self.folder.mkdir(parents=True, exist_ok=True)
         kept = ("losses", "seconds")
@@ -307,6 +363,23 @@ class LongRun:
         }
         _write(self.folder / "manifest.json", manifest)
         shutil.rmtree(self.state, ignore_errors=True)
+        return None
+
+
+def _plain(data: Any) -> Any:
+    """Nested data with its tensors as lists: what a digest is taken of."""
+    if isinstance(data, Tensor):
+        return data.tolist()
+    return [_plain(item) for item in data] if isinstance(data, list | tuple) else data
+
+
+def _significant(value: Any) -> Any:
+    """Numbers of nested results to six significant digits, keys as JSON has them."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {str(key): _significant(each) for key, each in value.items()}
+    return [_significant(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def read_manifest(chapter: str, name: str) -> dict[str, Any]:

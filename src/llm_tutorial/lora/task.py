@@ -159,23 +159,35 @@ def held_out_loss(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair]) -> fl
     return total / answer_tokens(examples)
 
 
-def quality(model: nn.Module, tokenizer: Any) -> dict[str, float]:
-    """Exact match, in percent, on the 200 held-out pairs and on what was never trained."""
-    unseen = {split: exact_match(model, tokenizer, cldr_pairs(60, split)) for split in SPLITS[2:5]}
-    test = cldr_pairs(TEST_PAIRS, "held_out")
+def quality(model: nn.Module, tokenizer: Any, few: Callable[[Any], Any] = lambda items: items) -> dict[str, float]:
+    """Exact match, in percent, on the 200 held-out pairs and on what was never trained.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        few: Takes some of the items that are measured (``LongRun.few``).
+    """
+    unseen = {split: exact_match(model, tokenizer, few(cldr_pairs(60, split))) for split in SPLITS[2:5]}
+    test = few(cldr_pairs(TEST_PAIRS, "held_out"))
     return {
         "held_out": exact_match(model, tokenizer, test),
         "held_out_loss": held_out_loss(model, tokenizer, test),
         **unseen,
-        "sentences": contains_match(model, tokenizer, cldr_pairs(60, "sentences")),
+        "sentences": contains_match(model, tokenizer, few(cldr_pairs(60, "sentences"))),
     }
 
 
-def forgetting(model: nn.Module, tokenizer: Any) -> dict[str, float]:
-    """What is left of the model's English: fixed questions (percent right) and perplexity of held-out text."""
+def forgetting(model: nn.Module, tokenizer: Any, few: Callable[[Any], Any] = lambda items: items) -> dict[str, float]:
+    """What is left of the model's English: fixed questions (percent right) and perplexity of held-out text.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        few: Takes some of the items that are measured (``LongRun.few``).
+    """
     return {
-        "questions": 100 * score_questions(model, tokenizer, english_questions()),
-        "perplexity": perplexity(model, tokenizer, held_out_english()),
+        "questions": 100 * score_questions(model, tokenizer, few(english_questions())),
+        "perplexity": perplexity(model, tokenizer, few(held_out_english())),
     }
 
 
