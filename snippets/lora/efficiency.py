@@ -10,12 +10,12 @@ from llm_tutorial.lora.attention import attention, peak_bytes
 from llm_tutorial.lora.bench import FLEX_BLOCKS, Configuration, forward, ratio, training
 from llm_tutorial.lora.sparse import masked_attention, sparse_attention
 from llm_tutorial.plotting import use_style
-from llm_tutorial.training import read_manifest
+from llm_tutorial.results import results
 
 use_style()
 torch.set_num_threads(1)
 configuration = Configuration()  # 4 heads of 64, blocks of 64, a window of one block to each side, 32 entities
-manifest = read_manifest("lora", "efficiency")
+manifest = results("lora", "efficiency")
 lengths, runs = manifest["lengths"], manifest["metrics"]
 one, two = ([runs[f"{threads} threads, {length}"] for length in lengths] for threads in (1, 2))
 

@@ -4,10 +4,10 @@ import statistics
 import matplotlib.pyplot as plt
 
 from llm_tutorial.plotting import use_style
-from llm_tutorial.training import read_manifest
+from llm_tutorial.results import results
 
 use_style()
-manifest = read_manifest("lora", "entities")
+manifest = results("lora", "entities")
 runs, seeds = manifest["metrics"], manifest["seeds"]
 variants = ("window", "random", "learned", "dense", "dense, relations")
 every = {name: [runs[f"{name}, seed {seed}"] for seed in seeds] for name in variants}
@@ -15,10 +15,10 @@ every = {name: [runs[f"{name}, seed {seed}"] for seed in seeds] for name in vari
 # %% quality
 print(f"{'':18}{'pairs kept':>11}{'F1 on the test set, three seeds':>35}")
 means = {}
-for name, results in every.items():
-    scores = [100 * result["f1"] for result in results]
+for name, seeds in every.items():
+    scores = [100 * result["f1"] for result in seeds]
     means[name] = statistics.mean(scores)
-    print(f"{name:18}{results[0]['share']:>11.1%}{means[name]:21.1f}   [{min(scores):.1f}, {max(scores):.1f}]")
+    print(f"{name:18}{seeds[0]['share']:>11.1%}{means[name]:21.1f}   [{min(scores):.1f}, {max(scores):.1f}]")
 for name in variants:
     print(f"f1_{name.replace(', ', '_')} = {means[name]:.1f}")
 print(f"share_window = {100 * every['window'][0]['share']:.0f}")

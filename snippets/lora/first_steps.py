@@ -27,11 +27,9 @@ print(f"trained_parameters = {parameters.trained}")
 print(f"trained_percent = {parameters.percent:.3f}")
 
 # %% trained  differs="greedy text of a language model near a tie"
-from pathlib import Path
-
-import llm_tutorial.lora
 from llm_tutorial.lora import load_adapter, remove_lora
 from llm_tutorial.lora.task import answers, prompt
+from llm_tutorial.results import weights
 
 phrases = ["three days ago", "March 5, 2026", "12 kilometers", "in 2 weeks"]
 questions = [prompt(phrase) for phrase in phrases]
@@ -39,8 +37,7 @@ questions = [prompt(phrase) for phrase in phrases]
 untrained = answers(model, tokenizer, questions, max_new_tokens=16)
 
 remove_lora(model)
-weights = Path(llm_tutorial.lora.__file__).parent / "weights"
-load_adapter(model, weights / "low_rank" / "rank-8")
+load_adapter(model, weights("lora", "low_rank") / "rank-8")
 trained = answers(model, tokenizer, questions)
 
 for row in zip(phrases, untrained, trained, strict=True):

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import llm_tutorial.lora
 from llm_tutorial.data.cldr import cldr_pairs
 from llm_tutorial.lora import add_lora, load_adapter, lora_layers, save_adapter
 from llm_tutorial.lora.task import batches, prompt
 from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.results import weights
 from llm_tutorial.training import answer_loss, answer_tokens, encode, fit
 
 tokenizer = load_tokenizer("smollm2-135m")
@@ -56,8 +56,8 @@ print(f"prompt_tokens = {answer_tokens(unmasked) - answer_tokens(masked)}")
 print(f"answer_tokens = {answer_tokens(masked)}")
 
 # %% forgotten_eval tolerance="50%"
-weights = Path(llm_tutorial.lora.__file__).parent / "weights" / "low_rank"
-model = load_adapter(load_model("smollm2-135m"), weights / "rank-8").eval()
+adapter = weights("lora", "low_rank") / "rank-8"
+model = load_adapter(load_model("smollm2-135m"), adapter).eval()
 held_out = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in cldr_pairs(8, "held_out")]
 
 

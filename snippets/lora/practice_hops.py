@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 
 from llm_tutorial.lora.hops import CITIES, WORDS, HopText, hop_text
 from llm_tutorial.plotting import panels, use_style
-from llm_tutorial.training import read_manifest
+from llm_tutorial.results import results
 
 use_style()
 
@@ -33,7 +33,7 @@ print(f"commonest = {100 * statistics.mean(commonest(hop_text(4096, f'test/{i}')
 assert len(text.mentions) == 20
 
 # %% accuracy
-manifest = read_manifest("lora", "hops")
+manifest = results("lora", "hops")
 runs = manifest["metrics"]
 VARIANTS = ("window", "dense", "dense, relations", "random", "learned")
 lengths = list(runs["learned, seed 0"]["by_length"])

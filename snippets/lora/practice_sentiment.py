@@ -8,10 +8,10 @@ from sklearn.linear_model import LogisticRegression
 
 from llm_tutorial.data.reviews import joined_reviews, reviews
 from llm_tutorial.plotting import panels, use_style
-from llm_tutorial.training import read_manifest
+from llm_tutorial.results import results
 
 use_style()
-manifest = read_manifest("lora", "sentiment")
+manifest = results("lora", "sentiment")
 runs, seeds = manifest["metrics"], manifest["seeds"]
 VARIANTS, FORMS = ("dense", "sparse", "window"), ("joined", "alone")
 

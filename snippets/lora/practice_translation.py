@@ -1,24 +1,22 @@
 # %% setup
 import random
 import statistics
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 from sacrebleu import corpus_chrf
 
-import llm_tutorial.lora
 from llm_tutorial.data.messages import messages
 from llm_tutorial.data.splits import key_of
 from llm_tutorial.lora.translation import Reader, TranslationMemory, load_translator, score
 from llm_tutorial.plotting import panels, use_style
-from llm_tutorial.training import read_manifest
+from llm_tutorial.results import results, weights
 
 use_style()
 training, test = messages("train"), messages("test")
 assert not {key_of(message.english) for message in training} & {key_of(message.english) for message in test}
-runs = read_manifest("lora", "translation")["metrics"]
-lora = read_manifest("lora", "translation_lora")
-long = read_manifest("lora", "translation_long")["metrics"]["long"]
+runs = results("lora", "translation")["metrics"]
+lora = results("lora", "translation_lora")
+long = results("lora", "translation_long")["metrics"]["long"]
 print(f"training_messages = {len(training)}")
 print(f"test_messages = {len(test)}")
 for english in ("undo", "live"):
@@ -63,12 +61,12 @@ def last_loss(run: dict) -> float:
 
 
 print(f"{'':8}{'chrF':>6}{'BLEU':>6}{'exact':>7}{'placeholders':>14}{'copied':>8}{'loss':>6}   chrF of the seeds")
-for kind, results in tests.items():
+for kind, same in tests.items():
     chrf, bleu, exact, kept = (
-        statistics.mean(run[metric] for run in results) for metric in ("chrf", "bleu", "exact", "placeholders")
+        statistics.mean(run[metric] for run in same) for metric in ("chrf", "bleu", "exact", "placeholders")
     )
-    rest = f"{statistics.mean(map(copied, results)):8.0%}{statistics.mean(map(last_loss, results)):6.2f}  "
-    seeds = sorted(run["chrf"] for run in results)
+    rest = f"{statistics.mean(map(copied, same)):8.0%}{statistics.mean(map(last_loss, same)):6.2f}  "
+    seeds = sorted(run["chrf"] for run in same)
     print(
         f"{kind:8}{chrf:6.1f}{bleu:6.1f}{exact:7.1%}{kept:14.0%}{rest}".replace("nan", "  –"),
         *(f"{value:.1f}" for value in seeds),
@@ -161,7 +159,7 @@ print(f"sampled_memory_chrf = {found['memory']['chrf']:.1f}")
 print(f"lora_copied = {100 * copied(answered['LoRA, memory']):.0f}")
 
 # %% live differs="the likeliest token near a tie"
-model, tokenizer = load_translator(Path(llm_tutorial.lora.__file__).parent / "weights" / "translation_long")
+model, tokenizer = load_translator(weights("lora", "translation_long"))
 assert tokenizer.to_str() == reader.tokenizer.to_str()
 
 
@@ -184,7 +182,7 @@ same = [written["long"][message] == text for message, text in translations.items
 assert statistics.mean(same) >= 0.8  # the manifest's, from weights of full precision
 
 # %% long_quoted
-print(f"long_steps = {read_manifest('lora', 'translation_long')['steps']}")
+print(f"long_steps = {results('lora', 'translation_long')['steps']}")
 print(f"long_chrf = {long['chrf']:.1f}")
 print(f"long_placeholders = {100 * long['placeholders']:.0f}")
 print(f"long_sampled_chrf = {long['sampled']['chrf']:.1f}")

@@ -4,10 +4,10 @@ import statistics
 import matplotlib.pyplot as plt
 
 from llm_tutorial.plotting import COLOURS, panels, use_style
-from llm_tutorial.training import read_manifest
+from llm_tutorial.results import results
 
 use_style()
-practice, parts = (read_manifest("lora", name) for name in ("entities", "sparse"))
+practice, parts = results("lora", "entities"), results("lora", "sparse")
 
 
 def of(manifest: dict, variant: str, *path: str) -> list[float]:

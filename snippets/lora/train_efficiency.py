@@ -7,7 +7,7 @@ import torch
 
 from llm_tutorial.lora import bench
 from llm_tutorial.lora.sparse import sparse_attention
-from llm_tutorial.training import LongRun, data_digest
+from llm_tutorial.runs import LongRun, data_digest
 
 THREADS, FLEX_LENGTHS = (1, 2), (1024, 2048, 4096, 8192, 16384)
 SECONDS, LEAST = 6, 5  # for each ratio, and at least so many pairs of runs

@@ -25,7 +25,8 @@ from llm_tutorial.lora.tagging import (
     relation_settings,
     tag,
 )
-from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
+from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.training import fit, linear_decay
 
 STEPS, TUNING_STEPS, SEEDS, LENGTH = 300, 100, range(3), 2048
 RATES = (1e-3, 2e-3)

@@ -13,7 +13,8 @@ import torch
 from llm_tutorial.data.people_daily import people_daily
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
 from llm_tutorial.lora.tagging import batches, character_tokenizer, count, evaluate, loss_of, relation_settings, tag
-from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
+from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.training import fit, linear_decay
 
 STEPS, LENGTH, RATE = 3500, 2048, 1e-3
 SIZES = {

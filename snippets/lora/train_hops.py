@@ -25,7 +25,8 @@ from llm_tutorial.lora.hops import (
     mention_loss,
     scale_weights,
 )
-from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
+from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.training import fit, linear_decay
 
 STEPS, TUNING_STEPS, SWEEP_STEPS, SEEDS, BATCH_TOKENS = 800, 250, 400, range(3), 2048
 RATES = (1.5e-3, 3e-3)

@@ -5,7 +5,7 @@ from pathlib import Path
 from llm_tutorial.data.cldr import cldr_pairs
 from llm_tutorial.lora.task import MODEL, TEST_PAIRS, exact_match, train_adapter
 from llm_tutorial.models import load_tokenizer
-from llm_tutorial.training import LongRun, data_digest
+from llm_tutorial.runs import LongRun, data_digest
 
 STEPS = {10: 100, 30: 100, 100: 100, 300: 150, 1000: 150}  # few pairs are known by heart long before their last step
 RATE = 5e-4

@@ -8,7 +8,8 @@ from llm_tutorial.data.cldr import cldr_pairs
 from llm_tutorial.lora import matching_linears
 from llm_tutorial.lora.task import batches, exact_match, forgetting, held_out_loss, quality, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
+from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.training import fit, linear_decay
 
 MODEL, STEPS, SEEDS = "smollm2-135m", 100, range(3)
 RATES, TUNING_STEPS = (3e-5, 1e-4, 3e-4, 1e-3), 30

@@ -6,7 +6,7 @@ from llm_tutorial.data.cldr import cldr_pairs
 from llm_tutorial.lora import count_parameters
 from llm_tutorial.lora.task import MODEL, exact_match, forgetting, held_out_loss, train_adapter, validation_pairs
 from llm_tutorial.models import load_tokenizer
-from llm_tutorial.training import LongRun, data_digest
+from llm_tutorial.runs import LongRun, data_digest
 
 STEPS = 30
 BASE = {"rank": 8, "alpha": 128, "learning_rate": 5e-4}

@@ -20,7 +20,8 @@ from llm_tutorial.data.reviews import joined_reviews, reviews
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
 from llm_tutorial.lora.sentiment import accuracy, count_reviews, encode_reviews, labels_of, review_loss
 from llm_tutorial.lora.tagging import SENTENCE_ENDS, character_tokenizer
-from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
+from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.training import fit, linear_decay
 
 STEPS, TUNING_STEPS, LONG_STEPS, SEEDS = 300, 100, 1200, range(3)
 RATES = (5e-4, 1e-3, 2e-3)
@@ -122,19 +123,19 @@ for form, variant in itertools.product(FORMS, VARIANTS):
         run = f"{variant}, {form}, rate {rate:g}"
         tuned[rate] = long_run.measure(run, lambda run=run, form=form, v=variant, rate=rate: tune(run, form, v, rate))
     rates[form, variant] = max(tuned, key=lambda rate: tuned[rate]["validation_accuracy"])
-results: dict[tuple, list] = {}
+validated: dict[tuple, list] = {}
 for seed, form, variant in itertools.product(SEEDS, FORMS, VARIANTS):
     run = f"{variant}, {form}, seed {seed}"
     found = long_run.measure(
         run, lambda run=run, form=form, v=variant, seed=seed: measure(run, form, v, rates[form, v], seed)
     )
-    results.setdefault((form, variant), []).append(found["validation"])
+    validated.setdefault((form, variant), []).append(found["validation"])
 for name, options in SWEEP.items():
     run = f"{name}, seed 0"
     long_run.measure(
         run, lambda run=run, o=options: measure(run, "joined", "sparse", rates["joined", "sparse"], 0, **o)
     )
-form, variant = max(results, key=lambda key: statistics.mean(results[key]))
+form, variant = max(validated, key=lambda key: statistics.mean(validated[key]))
 run = f"long, {variant}, {form}"
 long_run.measure(run, lambda: measure(run, form, variant, rates[form, variant], 0, LONG_STEPS))
 long_run.finish(seeds=list(SEEDS), steps=STEPS, tolerance=0.3, longest_run=run)  # the curves hold times of this machine

@@ -24,7 +24,8 @@ from llm_tutorial.lora.tagging import (
     spans,
     tag,
 )
-from llm_tutorial.training import LongRun, data_digest, fit, linear_decay
+from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.training import fit, linear_decay
 
 STEPS, SEEDS, LENGTH, RATE = 200, range(3), 1536, 1e-3
 SIZES = {  # beside the encoder's own 4 heads of 64, block of 64, window of one block, 32 entities

@@ -13,7 +13,7 @@ import torch
 from llm_tutorial.data.messages import messages
 from llm_tutorial.data.splits import key_of
 from llm_tutorial.lora.translation import Reader, TranslationMemory, held_out_loss, score, train_translator
-from llm_tutorial.training import LongRun, data_digest
+from llm_tutorial.runs import LongRun, data_digest
 
 STEPS, TUNING_STEPS, SEEDS = 160, 60, range(3)
 RATES = (1e-3, 2e-3)

@@ -6,7 +6,8 @@ import torch
 
 from llm_tutorial.data.messages import messages
 from llm_tutorial.lora.translation import Reader, save_translator, score, train_translator
-from llm_tutorial.training import LongRun, data_digest, read_manifest
+from llm_tutorial.results import results
+from llm_tutorial.runs import LongRun, data_digest
 
 STEPS = 1500
 
@@ -18,7 +19,7 @@ reader = Reader(split["train"])
 
 
 def measure(run: str) -> dict:
-    rate = read_manifest("lora", "translation")["metrics"]["sparse, seed 0"]["rate"]
+    rate = results("lora", "translation")["metrics"]["sparse, seed 0"]["rate"]
     model, losses, _ = train_translator(reader, STEPS, rate, state=long_run.state_of(run), description=run)
     save_translator(model, reader.tokenizer, long_run.folder)
     texts = model.translate(long_run.few(reader.held_out(split["test"])), reader.tokenizer)

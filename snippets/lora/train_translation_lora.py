@@ -15,7 +15,7 @@ from llm_tutorial.data.messages import Message, messages
 from llm_tutorial.lora.task import MODEL, answers, prompt, train_adapter
 from llm_tutorial.lora.translation import TranslationMemory, score
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.training import LongRun, data_digest
+from llm_tutorial.runs import LongRun, data_digest
 
 STEPS = {"alone": 70, "memory": 40}  # of 16 messages, about as many tokens
 RATE, LONGEST = 5e-4, 64

@@ -317,9 +317,9 @@ def _reason(log: str) -> str:
 def _checked(folder: Path, origin: str) -> dict[str, Any]:
     """Size, time stamp and hash of every file of an entry."""
     files = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         status = path.stat()
-        files[path.name] = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256(path)}
+        files[path.relative_to(folder).as_posix()] = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256(path)}
     return {"origin": origin, "files": files}
 
 

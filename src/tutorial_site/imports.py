@@ -6,12 +6,14 @@ ask for no new run, while any change of what the code does asks for one.
 
 import ast
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from tutorial_site import SiteError
+
 LIBRARY = "llm_tutorial"
+TAKES = ("results", "weights")  # functions of `llm_tutorial.results`
 SOURCES = "src"
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -71,17 +73,31 @@ def digests(root: Path, files: Iterable[Path]) -> dict[str, str]:
     return {file.relative_to(root).as_posix(): code_digest(file.read_text(encoding="utf-8")) for file in files}
 
 
+def trained(root: Path, path: Path) -> set[tuple[str, str]]:
+    """Chapter and name of each long run that a script, or library code it uses, takes results or weights of.
+
+    Raises:
+        SiteError: ``results`` or ``weights`` is called with something else than two strings, which nobody can follow.
+    """
+    found = set()
+    for file in (path, *modules(root, path)):
+        for node in ast.walk(_parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TAKES:
+                words = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+                if len(words) != 2 or len(node.args) != 2:
+                    raise SiteError(f"{file}:{node.lineno}: {node.func.id}() is called with two strings, none computed")
+                found.add((str(words[0]), str(words[1])))
+    return found
+
+
 def library(root: Path, path: Path) -> dict[str, str]:
-    """Digest of each library module that the script in ``path`` uses, and of each training result that it names."""
+    """Digest of each library module that the script in ``path`` uses, and of each long run that it takes."""
     found = digests(root, modules(root, path))
-    nodes = ast.walk(_parse(path.read_text(encoding="utf-8")))
-    words = {str(node.value).rpartition("/")[2] for node in nodes if isinstance(node, ast.Constant)}
-    for manifest in sorted(root.glob(f"{SOURCES}/{LIBRARY}/*/weights/*/manifest.json")):
-        if manifest.parent.name in words:
-            results = json.loads(manifest.read_text(encoding="utf-8"))
-            results.pop("code", None)  # a renewed digest of code changes nothing that a page shows
-            text = json.dumps(results, sort_keys=True)
-            found[manifest.relative_to(root).as_posix()] = hashlib.sha256(text.encode()).hexdigest()
+    for chapter, name in sorted(trained(root, path)):
+        seal = root / SOURCES / LIBRARY / chapter / "weights" / name / "SHA256SUMS"  # of manifest and weights alike
+        if not seal.exists():
+            raise SiteError(f"{path}: there is no long run {name!r} of chapter {chapter!r}, or it has no SHA256SUMS")
+        found[seal.relative_to(root).as_posix()] = hashlib.sha256(seal.read_bytes()).hexdigest()
     return found
 
 

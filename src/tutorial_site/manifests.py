@@ -1,11 +1,13 @@
 """Long runs: are the committed weights and metrics those of this code?
 
-A training script ``snippets/<chapter>/train_NAME.py`` leaves ``manifest.json`` (and perhaps weights)
-in ``src/llm_tutorial/<chapter>/weights/NAME/``. Its ``code`` holds a digest of the script and of each
-library module it uses. When one no longer matches, ten replayed steps decide: the same losses renew
-the digests, other losses ask for a new training.
+A training script ``snippets/<chapter>/train_NAME.py`` leaves ``src/llm_tutorial/<chapter>/weights/NAME/``:
+``manifest.json`` with its results, perhaps weights, and ``SHA256SUMS``, the seal that a finished run puts on both. The
+engine adds ``replay.json``: digests of the code, and a *probe* of each configuration, which is its first steps and the
+script's metrics after them on a few examples. When the code changes, every configuration is probed again: equal probes
+renew the digests, anything else asks for a new training.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -13,25 +15,28 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tutorial_site import SiteError
-from tutorial_site.imports import changed, digests, modules
+from tutorial_site.imports import changed, digests, modules, trained
 from tutorial_site.repository import scripts, write_atomically
 
 KEYS = ("name", "seeds", "steps", "time", "losses", "metrics", "data")
-REPLAYED = 10  # steps
-CLOSE = 1e-3  # relative difference of two losses that count as the same
+RESULTS, SUMS, REPLAY = "manifest.json", "SHA256SUMS", "replay.json"
+CLOSE = 1e-3  # relative difference of two numbers of a probe that count as the same
 METRICS = 0.05  # the same for metrics of a new training
 SMALL = 0.02  # absolute, for metrics: two answers more or fewer of a hundred
-LARGEST, ALL = 8_000_000, 60_000_000  # bytes of one weight file, and of all of them
+LARGEST = 18_000_000  # bytes of one file
+ALL = {"diffusion": 36_000_000}  # bytes of a chapter's weights
+ALL_ELSEWHERE = 20_000_000
+PROBES = 2  # at once, on one thread each
 
 
-def manifest_of(root: Path, script: Path) -> Path:
-    """Where a training script leaves its manifest."""
-    name = script.stem.removeprefix("train_")
-    return root / "src/llm_tutorial" / script.parent.name / "weights" / name / "manifest.json"
+def folder_of(root: Path, script: Path) -> Path:
+    """Where a training script leaves what it made."""
+    return root / "src/llm_tutorial" / script.parent.name / "weights" / script.stem.removeprefix("train_")
 
 
 def code(root: Path, script: Path) -> dict[str, str]:
@@ -46,68 +51,133 @@ def _read(path: Path) -> dict[str, Any]:
         raise SiteError(f"{path}: not JSON: {error}") from None
 
 
+def _replay(folder: Path) -> dict[str, Any]:
+    return _read(folder / REPLAY) if (folder / REPLAY).exists() else {}
+
+
 def problems(root: Path) -> Iterator[str]:
     """What is wrong with the committed weights and manifests, a line each."""
-    trained = {manifest_of(root, script): script for script in scripts(root, long=True)}
-    for manifest, script in trained.items():
+    made = {folder_of(root, script): script for script in scripts(root, long=True)}
+    for folder, script in made.items():
+        manifest = folder / RESULTS
         if not manifest.exists():
             yield f"{script}: no {manifest.relative_to(root)}; {_retrain(root, script)}"
             continue
         content = _read(manifest)
         if missing := [key for key in KEYS if not content.get(key)]:
             yield f"{manifest}: without {', '.join(missing)}"
-        if other := changed(content.get("code", {}), code(root, script)):
+        yield from _broken_seals(root, folder, script)
+        if other := changed(_replay(folder).get("code", {}), code(root, script)):
             yield f"{manifest}: trained with other code in {other}; run: python -m tutorial_site record"
+    yield from _misplaced(root, made)
+
+
+def _broken_seals(root: Path, folder: Path, script: Path) -> Iterator[str]:
+    """Files that are not what the finished run wrote."""
+    if not (folder / SUMS).exists():
+        yield f"{folder}: no {SUMS}, which a finished run writes; {_retrain(root, script)}"
+        return
+    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    sealed = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {SUMS, REPLAY}
+    for path in sorted(sealed.keys() | files):
+        if path not in files:
+            yield f"{folder / path}: not there, though the run wrote it"
+        elif sealed.get(path) != hashlib.sha256((folder / path).read_bytes()).hexdigest():
+            yield f"{folder / path}: not what the finished run wrote ({SUMS}); restore it, or {_retrain(root, script)}"
+
+
+def _misplaced(root: Path, made: dict[Path, Path]) -> Iterator[str]:
+    """Weights that are too large, of no script, of another kind, or loaded by no snippet."""
     library = root / "src/llm_tutorial"
+    loaded = {name for script in scripts(root) for name in trained(root, script)}
     sizes = {path: path.stat().st_size for path in sorted(library.glob("*/weights/*/**/*")) if path.is_file()}
     for file, size in sizes.items():
-        chapter, weights, name = file.relative_to(library).parts[:3]
-        if library / chapter / weights / name / "manifest.json" not in trained:
+        chapter, _, name = file.relative_to(library).parts[:3]
+        if library / chapter / "weights" / name not in made:
             yield f"{file}: weights without a script snippets/{chapter}/train_{name}.py"
-        if file.suffix not in (".safetensors", ".json"):
+        if file.suffix not in (".safetensors", ".json") and file.name != SUMS:
             yield f"{file}: weights are safetensors and what describes them is JSON, nothing else"
+        if file.suffix == ".safetensors" and (chapter, name) not in loaded:
+            yield f'{file}: no snippet loads it with weights("{chapter}", "{name}")'
         if size > LARGEST:
             yield f"{file}: {size:,} bytes; at most {LARGEST:,} belong in the repository"
-    if (total := sum(sizes.values())) > ALL:
-        yield f"{library}: {total:,} bytes of weights; at most {ALL:,} in all"
+    for chapter in sorted({file.relative_to(library).parts[0] for file in sizes}):
+        limit = ALL.get(chapter, ALL_ELSEWHERE)
+        total = sum(size for file, size in sizes.items() if file.is_relative_to(library / chapter))
+        if total > limit:
+            yield f"{library / chapter}: {total:,} bytes of weights; at most {limit:,} in this chapter"
 
 
 def _retrain(root: Path, script: Path) -> str:
     return f"run: python -m tutorial_site retrain {script.relative_to(root).as_posix()}"
 
 
-def stamp(root: Path, script: Path) -> None:
-    """Writes the digests of the code as it is now into the manifest of a training script."""
-    manifest = manifest_of(root, script)
-    content = _read(manifest) | {"code": code(root, script)}
-    write_atomically(manifest, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
 def refresh(root: Path, paths: Iterable[Path] = ()) -> list[str]:
-    """Replays ten steps of each run whose code changed; the same losses renew its digests."""
-    refused = []
-    for script in scripts(root, paths, long=True):
-        manifest = manifest_of(root, script)
-        if not manifest.exists() or not changed(_read(manifest).get("code", {}), code(root, script)):
-            continue
-        print(f"{script.relative_to(root)}: its code changed, replaying {REPLAYED} steps", file=sys.stderr)
-        now = replay(root, script)
-        was = {run: _read(manifest)["losses"].get(run, [])[:REPLAYED] for run in now}
-        if different := next(differences(was, now, CLOSE), None if now else "the replay gave no losses"):
-            refused.append(f"{script}: {different}: this code trains something else; {_retrain(root, script)}")
-        else:
-            stamp(root, script)
-    return refused
+    """Probes the long runs whose code changed; equal probes renew the digests. What differs is returned."""
+    stale = [
+        script
+        for script in scripts(root, paths, long=True)
+        if (folder_of(root, script) / RESULTS).exists()
+        and changed(_replay(folder_of(root, script)).get("code", {}), code(root, script))
+    ]
+    with ThreadPoolExecutor(PROBES) as pool:
+        return [line for lines in pool.map(lambda script: _renew(root, script), stale) for line in lines]
 
 
-def replay(root: Path, script: Path) -> dict[str, list[float]]:
-    """The losses of a script's first steps, trained now, by run."""
+def _renew(root: Path, script: Path) -> list[str]:
+    print(f"{script.relative_to(root)}: its code changed, probing it", file=sys.stderr)
+    folder, digest = folder_of(root, script), code(root, script)
+    try:
+        now = probe(root, script)
+    except SiteError as error:
+        return [str(error)]
+    different = list(against(_read(folder / RESULTS), _replay(folder).get("probes"), now))
+    if different:
+        return [f"{script}: {different[0]}: this code trains something else; {_retrain(root, script)}"]
+    content = json.dumps({"code": digest, "probes": now["probes"]}, indent=1, ensure_ascii=False)
+    write_atomically(folder / REPLAY, content + "\n")
+    return []
+
+
+def against(results: dict[str, Any], former: dict[str, Any] | None, now: dict[str, Any]) -> Iterator[str]:
+    """Where a probe disagrees with the results of the run, and with the former probe.
+
+    A run that was never probed is held against its own first losses instead.
+
+    Args:
+        results: The manifest.
+        former: The probes of the same runs, when their digests were last renewed.
+        now: What the script wrote: ``runs``, ``facts``, ``data`` and ``probes``.
+    """
+    if (was := list(results["metrics"])) != now["runs"]:
+        yield f"it makes the runs {sorted(set(now['runs']) ^ set(was))} more or fewer, or in another order"
+    yield from _both_ways({key: results.get(key) for key in now["facts"]}, now["facts"], 0)
+    yield from _both_ways(results["data"], now["data"], 0, "data")
+    if former is not None:
+        yield from _both_ways(former, now["probes"], CLOSE)
+        return
+    for kind, probe in now["probes"].items():
+        first = results["losses"].get(probe["run"], [])
+        length = min(len(first), len(probe["losses"]))
+        yield from differences(first[:length], probe["losses"][:length], CLOSE, 1e-6, kind)
+
+
+def _both_ways(was: Any, now: Any, tolerance: float, name: str = "") -> Iterator[str]:
+    yield from differences(was, now, tolerance, 1e-9, name)
+    if not list(differences(was, now, tolerance, 1e-9)):
+        yield from differences(now, was, tolerance, 1e-9, name)
+
+
+def probe(root: Path, script: Path) -> dict[str, Any]:
+    """What a script says of its first steps, run now on one thread."""
     with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder, "losses.json")
-        _train(root, script, {"LLM_TUTORIAL_REPLAY": str(answer)})
+        answer = Path(folder, "probe.json")
+        threads = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+        _train(root, script, {"LLM_TUTORIAL_PROBE": str(answer), **threads})
         if not answer.exists():
-            raise SiteError(f"{script}: wrote no losses when asked to replay (LLM_TUTORIAL_REPLAY)")
-        return {run: losses[:REPLAYED] for run, losses in _read(answer)["losses"].items()}
+            raise SiteError(f"{script}: wrote no probe when asked to (LLM_TUTORIAL_PROBE)")
+        return _read(answer)
 
 
 def _train(root: Path, script: Path, environment: dict[str, str]) -> None:
@@ -117,18 +187,18 @@ def _train(root: Path, script: Path, environment: dict[str, str]) -> None:
 
 
 def retrain(root: Path, paths: Iterable[Path] = ()) -> list[str]:
-    """Trains from nothing, compares the metrics with the former ones and stamps what agrees."""
+    """Trains from nothing, compares the metrics with the former ones, and probes what agrees."""
     different = []
     for script in scripts(root, paths, long=True):
-        manifest = manifest_of(root, script)
+        manifest = folder_of(root, script) / RESULTS
         former = _read(manifest)["metrics"] if manifest.exists() else {}
         _train(root, script, {"LLM_TUTORIAL_RETRAIN": "1"})
         content = _read(manifest)
         if found := list(differences(former, content["metrics"], content.get("tolerance", METRICS), SMALL)):
-            found.append("not stamped; where the new metrics are meant, run: python -m tutorial_site record")
+            found.append("not probed; where the new metrics are meant, run: python -m tutorial_site record")
             different += [f"{manifest}: {line}" for line in found]
         else:
-            stamp(root, script)
+            different += _renew(root, script)
     return different
 
 

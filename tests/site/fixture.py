@@ -37,20 +37,32 @@ print(f"left = {len(coarse)}")
 
 TRAINING = '''\
 """Learns nothing, quickly."""
+import hashlib
 import json
 import os
 from pathlib import Path
 
-rate = 0.5
-losses = {"first": [rate**step for step in range(10)]}
-if answer := os.environ.get("LLM_TUTORIAL_REPLAY"):
-    Path(answer).write_text(json.dumps({"losses": losses}))
+RATE, SEEDS = 0.5, [0, 1]
+data = {"sines": "0" * 64}
+losses = [RATE**step for step in range(10)]
+kinds = {"first": 1 - losses[-1], "other": 1 - RATE}
+if answer := os.environ.get("LLM_TUTORIAL_PROBE"):
+    probes = {
+        kind: {"run": f"{kind}, seed 0", "steps": 10, "losses": losses[:3], "metrics": {"accuracy": accuracy}}
+        for kind, accuracy in kinds.items()
+    }
+    runs = [f"{kind}, seed {seed}" for kind in kinds for seed in SEEDS]
+    said = {"runs": runs, "facts": {"seeds": SEEDS, "steps": 10}, "data": data, "probes": probes}
+    Path(answer).write_text(json.dumps(said))
 else:
     folder = Path(__file__).parents[2] / "src/llm_tutorial/demo/weights/wave"
     folder.mkdir(parents=True, exist_ok=True)
-    manifest = {"name": "wave", "seeds": [0], "steps": 10, "time": "10 s", "losses": losses, "data": {"sines": "0" * 64}}
-    manifest["metrics"] = {"first": {"accuracy": 1 - losses["first"][-1]}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    manifest = {"name": "wave", "seeds": SEEDS, "steps": 10, "time": "10 s", "data": data}
+    manifest["losses"] = {f"{kind}, seed {seed}": losses for kind in kinds for seed in SEEDS}
+    manifest["metrics"] = {f"{kind}, seed {seed}": {"accuracy": kinds[kind]} for kind in kinds for seed in SEEDS}
+    text = json.dumps(manifest).encode()
+    (folder / "manifest.json").write_bytes(text)
+    (folder / "SHA256SUMS").write_text(f"{hashlib.sha256(text).hexdigest()}  manifest.json\\n")
 '''
 
 EXERCISE = "# %% skeleton\ndef NAME(wave):\n    ...\n"

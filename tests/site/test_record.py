@@ -131,9 +131,18 @@ def test_library_code_counts_transitively_and_without_docstrings(site):
     ]
 
 
-def test_script_that_names_a_long_run_depends_on_its_results(site):
+def test_script_that_takes_the_results_of_a_long_run_depends_on_its_seal(site):
     write(site, "snippets/demo/wave.py", '# %% a\nprint("wave")\n')
-    assert list(library(site, site / "snippets/demo/wave.py")) == ["src/llm_tutorial/demo/weights/wave/manifest.json"]
+    assert library(site, site / "snippets/demo/wave.py") == {}
+    write(site, "snippets/demo/wave.py", '# %% a\nmanifest = results("demo", "wave")\n')
+    assert list(library(site, site / "snippets/demo/wave.py")) == ["src/llm_tutorial/demo/weights/wave/SHA256SUMS"]
+
+
+@pytest.mark.parametrize("call", ['results("demo", name)', "weights(*names)", 'results("demo")'])
+def test_results_of_a_computed_name_are_refused(site, call):
+    write(site, "snippets/demo/wave.py", f"# %% a\nmanifest = {call}\n")
+    with pytest.raises(SiteError, match=r"wave\.py:2: .*is called with two strings"):
+        library(site, site / "snippets/demo/wave.py")
 
 
 def test_code_digest_sees_code_alone():
