@@ -26,12 +26,12 @@ archive: $(VENV)/site  ## both languages for reading from a folder, into build/a
 	$(RUN) -m tutorial_site build --offline
 
 test: $(VENV)/all  ## everything, snippets run again; CHAPTER=lora for one chapter
-	$(RUN) -m llm_tutorial.models
+	$(RUN) -m llm_tutorial fetch
 	$(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(RUN) -m pytest --numprocesses 2 --dist worksteal -m "not alone" --doctest-modules $(TESTS)
 	$(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(RUN) -m pytest -m alone tests/test_snippets.py
 
 record: $(VENV)/all  ## run the snippets that changed and write down what they print
-	$(RUN) -m llm_tutorial.models
+	$(RUN) -m llm_tutorial fetch
 	$(RUN) -m tutorial_site record
 
 retrain: $(VENV)/all  ## train the committed weights again and compare (hours)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from llm_tutorial.data import english_questions, held_out_english
+from llm_tutorial.data.text import english_questions, held_out_english
 from llm_tutorial.evaluation import PROMPT, choice_scores, perplexity, score_questions
 from llm_tutorial.models import load_tokenizer
 

@@ -13,7 +13,7 @@ print(tokenizer.decode(new_tokens, skip_special_tokens=True))
 # %% adapt
 import torch
 
-from llm_tutorial.lora import add_lora, count_parameters
+from llm_tutorial.lora.inject import add_lora, count_parameters
 
 gigabytes = 4 * count_parameters(model).total / 1e9  # float32: four bytes each
 before = model(**inputs).logits  # (batch, token, vocabulary)
@@ -27,7 +27,8 @@ print(f"trained_parameters = {parameters.trained}")
 print(f"trained_percent = {parameters.percent:.3f}")
 
 # %% trained  differs="greedy text of a language model near a tie"
-from llm_tutorial.lora import load_adapter, remove_lora
+from llm_tutorial.lora.adapter import load_adapter
+from llm_tutorial.lora.inject import remove_lora
 from llm_tutorial.lora.task import answers, prompt
 from llm_tutorial.results import weights
 

@@ -10,17 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from llm_tutorial.lora import (
-    LoRALinear,
-    add_lora,
-    count_parameters,
-    load_adapter,
-    lora_layers,
-    merge_lora,
-    remove_lora,
-    save_adapter,
-    unmerge_lora,
-)
+from llm_tutorial.lora.adapter import load_adapter, save_adapter
+from llm_tutorial.lora.inject import add_lora, count_parameters, lora_layers, merge_lora, remove_lora, unmerge_lora
+from llm_tutorial.lora.linear import LoRALinear
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.plotting import COLOURS, GREY, panels, use_style
 

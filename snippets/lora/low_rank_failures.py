@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from llm_tutorial.data.cldr import cldr_pairs
-from llm_tutorial.lora import add_lora, load_adapter, lora_layers, save_adapter
+from llm_tutorial.lora.adapter import load_adapter, save_adapter
+from llm_tutorial.lora.inject import add_lora, lora_layers
 from llm_tutorial.lora.task import batches, prompt
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.results import weights

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from llm_tutorial.data.cldr import cldr_pairs
-from llm_tutorial.lora import add_lora, count_parameters, save_adapter
+from llm_tutorial.lora.adapter import save_adapter
+from llm_tutorial.lora.inject import add_lora, count_parameters
 from llm_tutorial.lora.memory import (
     activation_memory,
     block_activations,

@@ -2,15 +2,8 @@
 import torch
 
 from llm_tutorial.data.cldr import cldr_pairs
-from llm_tutorial.lora import (
-    add_lora,
-    dequantize_q4_1,
-    lora_layers,
-    quantize_model_from_gguf,
-    quantize_q4_1,
-    weight_bytes,
-)
-from llm_tutorial.lora.quantized import Q4Linear
+from llm_tutorial.lora.inject import add_lora, lora_layers
+from llm_tutorial.lora.quantized import Q4Linear, dequantize_q4_1, quantize_model_from_gguf, quantize_q4_1, weight_bytes
 from llm_tutorial.lora.task import batches
 from llm_tutorial.models import gguf_path, load_model, load_tokenizer
 from llm_tutorial.training import fit

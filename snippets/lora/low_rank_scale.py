@@ -7,7 +7,8 @@ import torch
 from accelerate import Accelerator
 
 from llm_tutorial.data.cldr import cldr_pairs
-from llm_tutorial.lora import add_lora, count_parameters, save_adapter
+from llm_tutorial.lora.adapter import save_adapter
+from llm_tutorial.lora.inject import add_lora, count_parameters
 from llm_tutorial.lora.task import batches
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.training import fit, linear_decay

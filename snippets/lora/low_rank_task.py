@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import torch
 
 from llm_tutorial.data.cldr import SPLITS, cldr_pairs
-from llm_tutorial.lora import load_adapter, lora_layers, remove_lora
+from llm_tutorial.lora.adapter import load_adapter
+from llm_tutorial.lora.inject import lora_layers, remove_lora
 from llm_tutorial.lora.task import answers, exact_match, prompt, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.plotting import panels, use_style

@@ -7,7 +7,9 @@ from peft.optimizers import create_loraplus_optimizer
 from torch import nn
 from torch.nn import functional as F
 
-from llm_tutorial.lora import LoRALinear, add_lora, lora_plus_groups, pissa_init
+from llm_tutorial.lora.inject import add_lora
+from llm_tutorial.lora.linear import LoRALinear
+from llm_tutorial.lora.variants import lora_plus_groups, pissa_init
 from llm_tutorial.models import load_model
 
 W = load_model("smollm2-135m").model.layers[0].mlp.up_proj  # 1536 x 576

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from llm_tutorial.data.cldr import cldr_pairs
-from llm_tutorial.lora import count_parameters, save_adapter
+from llm_tutorial.lora.adapter import save_adapter
+from llm_tutorial.lora.inject import count_parameters
 from llm_tutorial.lora.task import MODEL, forgetting, held_out_loss, quality, train_adapter, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.runs import LongRun, data_digest

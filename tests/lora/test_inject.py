@@ -8,8 +8,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from llm_tutorial.lora import (
-    LoRALinear,
+from llm_tutorial.lora.inject import (
     add_lora,
     count_parameters,
     lora_layers,
@@ -19,6 +18,7 @@ from llm_tutorial.lora import (
     remove_lora,
     unmerge_lora,
 )
+from llm_tutorial.lora.linear import LoRALinear
 
 
 def peft_names(model: nn.Module, **options: object) -> list[str]:

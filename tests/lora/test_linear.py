@@ -10,7 +10,7 @@ from peft import LoraConfig
 from peft.tuners.lora import Linear as PeftLinear
 from torch import nn
 
-from llm_tutorial.lora import LoRALinear
+from llm_tutorial.lora.linear import LoRALinear
 
 
 def pair(use_rslora=False, use_dora=False, bias=True, rank=3, alpha=5.0) -> tuple[LoRALinear, PeftLinear]:

@@ -5,7 +5,7 @@ from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from llm_tutorial.lora import add_lora, count_parameters, quantize_model
+from llm_tutorial.lora.inject import add_lora, count_parameters
 from llm_tutorial.lora.memory import (
     activation_memory,
     block_activations,
@@ -15,6 +15,7 @@ from llm_tutorial.lora.memory import (
     saved_tensor_bytes,
     training_memory,
 )
+from llm_tutorial.lora.quantized import quantize_model
 
 CONFIG = LlamaConfig(
     vocab_size=50,

@@ -12,25 +12,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 from llm_tutorial.fetch import cache_folder
-from llm_tutorial.lora import (
-    LoRALinear,
+from llm_tutorial.lora.adapter import load_adapter, save_adapter
+from llm_tutorial.lora.inject import add_lora, count_parameters, matching_linears, merge_lora
+from llm_tutorial.lora.linear import LoRALinear
+from llm_tutorial.lora.memory import saved_tensor_bytes
+from llm_tutorial.lora.quantized import (
     Q4Linear,
-    add_lora,
-    count_parameters,
+    _unpermute,
     dequantize_model,
     dequantize_q4_1,
-    load_adapter,
-    matching_linears,
-    merge_lora,
-    pissa_init,
     quantize_model,
     quantize_model_from_gguf,
     quantize_q4_1,
-    save_adapter,
     weight_bytes,
 )
-from llm_tutorial.lora.memory import saved_tensor_bytes
-from llm_tutorial.lora.quantized import _unpermute
+from llm_tutorial.lora.variants import pissa_init
 
 Q4_1, Q8_0 = GGMLQuantizationType.Q4_1, GGMLQuantizationType.Q8_0
 WIDE = {"intermediate_size": 64}  # both sides of every layer are multiples of 32

@@ -1,7 +1,7 @@
 import torch
 
 from llm_tutorial.data.cldr import SPLITS, cldr_pairs
-from llm_tutorial.lora import add_lora
+from llm_tutorial.lora.inject import add_lora
 from llm_tutorial.lora.task import answers, batches, exact_match, prompt, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.training import answer_loss, fit, pack

@@ -6,16 +6,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
 from torch import nn
 
-from llm_tutorial.lora import (
-    add_lora,
-    load_adapter,
-    lora_layers,
-    lora_plus_groups,
-    merge_lora,
-    pissa_init,
-    remove_lora,
-    save_adapter,
-)
+from llm_tutorial.lora.adapter import load_adapter, save_adapter
+from llm_tutorial.lora.inject import add_lora, lora_layers, merge_lora, remove_lora
+from llm_tutorial.lora.variants import lora_plus_groups, pissa_init
 
 
 def peft_pissa(model: nn.Module, **options: object) -> nn.Module:

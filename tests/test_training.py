@@ -15,7 +15,7 @@ import json, sys
 from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from llm_tutorial.lora import add_lora
+from llm_tutorial.lora.inject import add_lora
 from llm_tutorial.training import Example, fit, linear_decay
 
 torch.manual_seed(0)
