@@ -1,4 +1,4 @@
-"""The helper for long runs: interrupted, replayed, on two processes; always the same result."""
+"""The helper for long runs: interrupted, probed, on two processes; always the same result."""
 
 import json
 import os
@@ -85,11 +85,11 @@ def test_two_processes_give_the_losses_of_one(script, tmp_path):
     assert json.loads(two.read_text()) == pytest.approx(json.loads(one.read_text()), rel=1e-4)
 
 
-def test_a_replay_stops_after_ten_steps_with_the_same_losses(script, uninterrupted, tmp_path):
-    answer = tmp_path / "replay.json"
-    extra = {"LLM_TUTORIAL_REPLAY": str(answer)}
-    subprocess.run(
-        [sys.executable, script, tmp_path / "x.json"], env=environment(**extra), check=True, capture_output=True
-    )
-    assert not (tmp_path / "x.json").exists()
-    assert json.loads(answer.read_text())["losses"]["training"] == pytest.approx(uninterrupted[:10], rel=1e-6)
+def test_a_probe_takes_the_first_steps_and_has_a_loss_for_each_of_the_others(script, uninterrupted, tmp_path):
+    answer = tmp_path / "losses.json"
+    probe = environment(LLM_TUTORIAL_PROBED_STEPS="4")
+    subprocess.run([sys.executable, script, answer, tmp_path / "state"], env=probe, check=True, capture_output=True)
+    losses = json.loads(answer.read_text())
+    assert losses[:4] == pytest.approx(uninterrupted[:4], rel=1e-6)
+    assert losses[4:] == losses[3:4] * 56
+    assert not (tmp_path / "state").exists()

@@ -29,6 +29,7 @@ from tutorial_site.repository import write_atomically
 from tutorial_site.wheel import build_wheel
 
 NOTEBOOKS = "notebooks/"  # where notebook views stand on the site
+RESULTS = ("manifest.json", "SHA256SUMS", "replay.json")  # of a long run; these the wheel carries
 SECTION = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
 FIRST = ("torch", "transformers", "peft")  # among the packages that a page was checked with
@@ -80,6 +81,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     if not _up(config):
         wheel = build_wheel(root)
         extra |= {wheel.name: wheel, "constraints.txt": root / "constraints.txt"}
+        extra |= _weights(root)
     for uri, path in extra.items():
         if uri not in files.src_uris and path.exists():
             files.append(File.generated(config, uri, abs_src_path=str(path)))
@@ -89,6 +91,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             if shown.page_scripts(root, page.content_string):
                 files.append(File(_notebook_uri(page), made, config.site_dir, config.use_directory_urls))
     return files
+
+
+def _weights(root: Path) -> dict[str, Path]:
+    """What the wheel leaves out: the weights of long runs, under the address at which `llm_tutorial.results` looks."""
+    library = root / "src/llm_tutorial"
+    files = [path for path in sorted(library.glob("*/weights/*/**/*")) if path.is_file() and path.name not in RESULTS]
+    return {"weights/" + path.relative_to(library).as_posix().replace("/weights/", "/", 1): path for path in files}
 
 
 @event_priority(-100)
