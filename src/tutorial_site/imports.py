@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from tutorial_site.repository import read
+
 LIBRARY = "llm_tutorial"
 SOURCES = "src"
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -46,7 +48,7 @@ def _dump(node: object) -> str:
 
 def imported(path: Path) -> Iterator[str]:
     """Dotted names that the code in a file imports, ``from a import b`` as both ``a`` and ``a.b``."""
-    for node in ast.walk(_parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_parse(read(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):  # absolute: the library has no other imports
@@ -68,13 +70,13 @@ def modules(root: Path, path: Path) -> list[Path]:
 
 def digests(root: Path, files: Iterable[Path]) -> dict[str, str]:
     """Digest of the code in each file, by its path from the root."""
-    return {file.relative_to(root).as_posix(): code_digest(file.read_text(encoding="utf-8")) for file in files}
+    return {file.relative_to(root).as_posix(): code_digest(read(file)) for file in files}
 
 
 def library(root: Path, path: Path) -> dict[str, str]:
     """Digest of each library module that the script in ``path`` uses, and of each training result that it names."""
     found = digests(root, modules(root, path))
-    nodes = ast.walk(_parse(path.read_text(encoding="utf-8")))
+    nodes = ast.walk(_parse(read(path)))
     words = {str(node.value).rpartition("/")[2] for node in nodes if isinstance(node, ast.Constant)}
     for manifest in sorted(root.glob(f"{SOURCES}/{LIBRARY}/*/weights/*/manifest.json")):
         if manifest.parent.name in words:
