@@ -197,7 +197,7 @@ with torch.no_grad():
     merged = ours(input_ids=ids).logits
     unmerge_lora(ours)
     again = ours(input_ids=ids).logits
-print(f"largest_difference = {(apart - merged).abs().max():.0e}")  # tolerance 100%
+print(f"largest_difference = {(apart - merged).abs().max():.0e}")  # tolerance 90%
 assert torch.allclose(apart, merged, atol=1e-3)
 assert torch.equal(apart, again)
 

@@ -13,6 +13,8 @@ from typing import Any
 import griffe
 from babel.messages.pofile import read_po
 
+from tutorial_site.repository import files, read
+
 CATALOGUE = Path("src/tutorial_site/locale/zh/docstrings.po")
 SHOWN = re.compile(r"^::: (\S+)", re.MULTILINE)
 LAID_OUT = re.compile(r"^\s*([*|-]|\d+\.|```) ?", re.MULTILINE)  # lists, tables and code keep their line ends
@@ -52,8 +54,8 @@ def problems(root: Path) -> list[str]:
 def shown_messages(root: Path) -> dict[str, str]:
     """The messages of all objects that the API pages show, with the place of the first object that says each."""
     messages: dict[str, str] = {}
-    for page in sorted(root.glob("docs/en/api/*.md")):
-        for name in SHOWN.findall(page.read_text(encoding="utf-8")):
+    for page in files(root, "docs/en/api/*.md"):
+        for name in SHOWN.findall(read(page)):
             package, *path = name.split(".")
             loaded = griffe.load(package, search_paths=[root / "src"], resolve_aliases=True)
             for obj in _public(loaded[path] if path else loaded):

@@ -17,6 +17,7 @@ from pybtex.richtext import Text
 
 from tutorial_site import SiteError, nearest
 from tutorial_site.page import constructs
+from tutorial_site.repository import read
 
 BIBLIOGRAPHY = "docs/references.bib"
 MOST_AUTHORS = 8
@@ -68,7 +69,7 @@ def read_bibliography(root: Path) -> dict[str, Work]:
     path = root / BIBLIOGRAPHY
     if not path.exists():
         raise SiteError(f"{BIBLIOGRAPHY}: no such file")
-    return _parse(path.read_text(encoding="utf-8"))
+    return _parse(read(path))
 
 
 @cache

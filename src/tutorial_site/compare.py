@@ -2,20 +2,25 @@
 
 Text must be equal, whole numbers too; numbers with a decimal point or an exponent agree within a
 relative tolerance: that stated beside the printed value, else that of the cell's header, else
-``DEFAULT``. Figures agree by having been drawn. A cell with ``differs="why"`` agrees by having run.
+``DEFAULT``. Figures agree loosely: see `drawings`. Of a cell with ``differs="why"`` the text may be
+another, but the values that state a tolerance, and the figures, are compared.
 """
 
+import base64
 import difflib
 import html
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
+from tutorial_site import drawings
 from tutorial_site.cells import Cell, Script
 from tutorial_site.recording import Output, figure, text_of
 
 DEFAULT = 1e-3
 NEAR_ZERO = 1e-6
+WIDE = 0.5  # for figures of a cell whose text may differ, where it states no tolerance
 NUMBER = re.compile(r"[ ]*(?<![\w.])([-+−]?(?:\d[\d,]*)(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\d])[ ]*")
 NAMED = re.compile(r"^(\w+) = ")
 TAG = re.compile(r"<(style|script).*?</\1>|<[^>]*>", re.DOTALL)
@@ -32,15 +37,22 @@ def compare(script: Script, recorded: dict[str, list[Output]], got: dict[str, li
 
 def compare_cell(cell: Cell, recorded: list[Output], got: list[Output]) -> Iterator[str]:
     """The differences between two lists of outputs of one cell."""
-    was, now = [_kind(output) for output in recorded], [_kind(output) for output in got]
     if cell.differs:
-        return
+        recorded, got = _held(cell, recorded), _held(cell, got)
+    was, now = [_kind(output) for output in recorded], [_kind(output) for output in got]
     if was != now:
         yield f"gives {', '.join(now) or 'nothing'}; recorded: {', '.join(was) or 'nothing'}"
         return
     for one, other in zip(recorded, got, strict=True):
-        if not figure(one):
-            yield from _text(cell, plain(one), plain(other))
+        yield from _figure(cell, one, other) if figure(one) else _text(cell, plain(one), plain(other))
+
+
+def _held(cell: Cell, outputs: list[Output]) -> list[Output]:
+    """What a cell that may differ is held to: the values that state a tolerance, then the figures."""
+    lines = "\n".join(text_of(output) for output in outputs).splitlines()
+    stated = [line for line in lines if (name := NAMED.match(line)) and cell.stated(name[1]) is not None]
+    values: list[Output] = [{"output_type": "stream", "name": "stdout", "text": "\n".join(stated)}] if stated else []
+    return values + [output for output in outputs if figure(output)]
 
 
 def _kind(output: Output) -> str:
@@ -66,6 +78,21 @@ def _text(cell: Cell, recorded: str, got: str) -> Iterator[str]:
         yield from _line(cell, one, other)
 
 
+def _figure(cell: Cell, recorded: Output, got: Output) -> Iterator[str]:
+    kind = str(figure(recorded))
+    one, other = ("".join(output["data"][kind]).strip() for output in (recorded, got))
+    tolerance = cell.tolerance or (WIDE if cell.differs else 0)
+    if one == other:
+        return
+    if kind != "image/svg+xml":
+        yield from drawings.pictures(base64.b64decode(one), base64.b64decode(other), tolerance)
+        return
+    was, now = drawings.read(one), drawings.read(other)
+    loose = replace(cell, code="", tolerance=max(tolerance, drawings.LOOSE))
+    yield from _text(loose, "\n".join(was.words), "\n".join(now.words))
+    yield from drawings.differences(was, now, tolerance)
+
+
 def _line(cell: Cell, recorded: str, got: str) -> Iterator[str]:
     was, now = NUMBER.split(recorded.rstrip()), NUMBER.split(got.rstrip())
     if was[::2] != now[::2]:
@@ -73,7 +100,7 @@ def _line(cell: Cell, recorded: str, got: str) -> Iterator[str]:
         return
     name = NAMED.match(recorded)
     for one, other in zip(was[1::2], now[1::2], strict=True):
-        stated = cell.tolerances.get(name[1] if name else "", cell.tolerance)
+        stated = cell.stated(name[1] if name else "")
         if not close(one, other, stated):
             within = "exactly equal" if _whole(one, other) and stated is None else f"{100 * (stated or DEFAULT):g} %"
             yield f"{name[1] if name else repr(got)}: {other}, recorded {one} (tolerance: {within})"

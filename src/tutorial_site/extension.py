@@ -21,7 +21,7 @@ from tutorial_site import SiteError, citations, shown
 from tutorial_site.formulas import mathml
 from tutorial_site.markup import WORDS, cell_html, code_html, exercise_html, folded, scrolls
 from tutorial_site.page import Construct, blank, constructs, line_of, replace
-from tutorial_site.repository import find_root, pages
+from tutorial_site.repository import find_root, pages, read
 
 UNFINISHED = re.compile(r"\{[*=!](?!\})|\[@|(?<!\\)\$")
 SPACE_BEFORE_CITATION = re.compile(r"(?<=[\u4e00-\u9fff]) (?=\[@)")  # Chinese parentheses bring their own
@@ -51,7 +51,7 @@ class Page:
         """File and line for a message, front matter counted."""
         if not self.path:
             return f"(a text outside docs):{line}"
-        above = self.path.read_text(encoding="utf-8").rstrip().count("\n") - self.markdown.rstrip().count("\n")
+        above = read(self.path).rstrip().count("\n") - self.markdown.rstrip().count("\n")
         return f"{self.path.relative_to(self.root).as_posix()}:{line + above}"
 
     def render(self, put: Callable[[Construct], str]) -> str:
@@ -88,7 +88,7 @@ class Page:
                 return citations.label(self.root, body, self.language, self.link)
             case "list":
                 citing = pages(self.root, self.language) if body == "references" else []
-                every = [self.markdown, *(page.read_text(encoding="utf-8") for page in citing)]
+                every = [self.markdown, *(read(page) for page in citing)]
                 works = citations.cited(self.root, "\n\n".join(every))
                 items = "\n".join(f'<li id="source-{work.key}">{work.html(self.language)}</li>' for work in works)
                 return f'<ul class="sources">\n{items}\n</ul>'
@@ -161,7 +161,7 @@ class PagePreprocessor(Preprocessor):
             source = getattr(self.md.treeprocessors["relpath"].file, "abs_src_path", None)  # type: ignore[attr-defined]
             return Path(source).resolve() if source and Path(source).resolve().is_relative_to(docs) else None
         files = pages(self.root) if words else []
-        return next((path for path in files if "".join(path.read_text(encoding="utf-8").split()).endswith(words)), None)
+        return next((path for path in files if "".join(read(path).split()).endswith(words)), None)
 
 
 class TutorialExtension(Extension):

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from tutorial_site import SiteError
+from tutorial_site.repository import read
 
 LIBRARY = "llm_tutorial"
 TAKES = ("results", "weights")  # functions of `llm_tutorial.results`
@@ -48,7 +49,7 @@ def _dump(node: object) -> str:
 
 def imported(path: Path) -> Iterator[str]:
     """Dotted names that the code in a file imports, ``from a import b`` as both ``a`` and ``a.b``."""
-    for node in ast.walk(_parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_parse(read(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):  # absolute: the library has no other imports
@@ -70,7 +71,7 @@ def modules(root: Path, path: Path) -> list[Path]:
 
 def digests(root: Path, files: Iterable[Path]) -> dict[str, str]:
     """Digest of the code in each file, by its path from the root."""
-    return {file.relative_to(root).as_posix(): code_digest(file.read_text(encoding="utf-8")) for file in files}
+    return {file.relative_to(root).as_posix(): code_digest(read(file)) for file in files}
 
 
 def trained(root: Path, path: Path) -> set[tuple[str, str]]:
@@ -81,7 +82,7 @@ def trained(root: Path, path: Path) -> set[tuple[str, str]]:
     """
     found = set()
     for file in (path, *modules(root, path)):
-        for node in ast.walk(_parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(_parse(read(file))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TAKES:
                 words = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
                 if len(words) != 2 or len(node.args) != 2:

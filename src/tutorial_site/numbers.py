@@ -3,14 +3,20 @@
 A decimal, a percentage or a factor that is typed into prose, outside formulas, code, values and
 sentences with a citation, was measured somewhere and may no longer be true: bind it to a recording,
 or cite where it comes from. Whole numbers (years, counts, "8 experts") are part of the argument.
+
+A number that is bound is compared in every run: where the cell that prints it may differ, it states
+how far it may move.
 """
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from tutorial_site.page import NO_PROSE, Construct, line_of, replace, spaces
-from tutorial_site.repository import pages
+from tutorial_site import SiteError, shown
+from tutorial_site.page import NO_PROSE, Construct, constructs, line_of, replace, spaces
+from tutorial_site.recording import read_recording
+from tutorial_site.repository import pages, read
 
 TYPED = re.compile(
     r"(?P<percentage>\d+(?:\.\d+)? ?(?:[%％]|per\s?cent\b)|百分之\s*[\d零一二两三四五六七八九十百点]+)"
@@ -50,7 +56,32 @@ def _mark(construct: Construct) -> str:
 
 
 def problems(root: Path) -> Iterator[str]:
-    """Every typed number of every page, with file and line."""
+    """Every typed number of every page, and every bound one that nothing holds true, with file and line."""
     for page in pages(root):
-        for line, kind, number in typed(page.read_text(encoding="utf-8")):
+        markdown = read(page)
+        for line, kind, number in typed(markdown):
             yield f"{page}:{line}: a typed {kind}, {number!r}: bind it to a recorded value or cite its source"
+        for line, body in bound(markdown):
+            yield from (f"{page}:{line}: {lack}" for lack in _unheld(root, body))
+
+
+def bound(markdown: str) -> Iterator[tuple[int, str]]:
+    """The values of a page, those in captions among them: line, what stands inside the braces."""
+    for construct in constructs(markdown):
+        if construct.kind == "value":
+            yield construct.line, construct.body
+        elif construct.kind == "cell":
+            yield from ((construct.line, body) for _, body in bound(construct.body))
+
+
+def _unheld(root: Path, body: str) -> Iterator[str]:
+    """What is wrong with a value whose cell may differ and which states no tolerance."""
+    with suppress(SiteError):  # where there is no such value the build says so
+        if value := shown.VALUE.fullmatch(body):
+            script = shown.find_script(root, value["path"])
+            recording, name = read_recording(script, any_source=True), value["name"]
+            for cell in script.cells:
+                printed = recording.values(cell.name) if cell.name in recording.outputs else {}
+                if cell.differs and name in printed and cell.stated(name) is None:
+                    place = f"cell {cell.name!r} of snippets/{value['path']}"
+                    yield f"value {name!r} comes from {place}, which may differ, and states no tolerance"

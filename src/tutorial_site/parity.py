@@ -18,7 +18,7 @@ from typing import Any
 from mkdocs.utils.yaml import yaml_load
 
 from tutorial_site.page import FIGURE, HEADING, NO_PROSE, Construct, blank, constructs, line_of
-from tutorial_site.repository import LANGUAGES, pages
+from tutorial_site.repository import LANGUAGES, pages, read
 
 TABLE = re.compile(r"(?:^[ ]*\|.*\n?)+", re.MULTILINE)
 WORDS = re.compile(r'\s*\b(?:alt|caption)="[^"]*"')
@@ -54,7 +54,7 @@ class Block:
 
 def blocks(root: Path, name: str) -> list[Block]:
     """The blocks of a page, in order: its start, and then all that both languages must have alike."""
-    markdown = (root / name).read_text(encoding="utf-8")
+    markdown = read(root / name)
     found, at = [Block("page start", f"{name}:1")], 0
     for start, end, what in [*sorted(_pieces(markdown)), (len(markdown), len(markdown), "page end")]:
         if start < at:  # inside what was already taken

@@ -33,7 +33,7 @@ from tutorial_site.cells import Cell, Script, read_script
 from tutorial_site.compare import compare, compare_cell
 from tutorial_site.imports import changed, library, packages
 from tutorial_site.recording import NOTEBOOK, SECONDS, Output, Recording, figure, read_recording
-from tutorial_site.repository import scripts, write_atomically
+from tutorial_site.repository import files, scripts, write_atomically
 
 LONGEST = 900  # seconds for one cell: well over the budget, so that a busy machine is no error
 KINDS = ("image/svg+xml", "image/png", "text/html", "text/plain")  # richest first
@@ -176,7 +176,7 @@ def staleness(root: Path, path: Path) -> str | None:
 def problems(root: Path) -> Iterator[str]:
     """Names every script whose recording is missing or older than its source or library code."""
     yield from filter(None, (staleness(root, path) for path in scripts(root)))
-    for recording in sorted(root.glob("snippets/*/*.ipynb")):
+    for recording in files(root, "snippets/*/*.ipynb"):
         if not recording.with_suffix(".py").exists():
             yield f"{recording}: a recording without its script"
 

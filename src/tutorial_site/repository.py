@@ -15,9 +15,35 @@ def find_root() -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / "mkdocs.yml").exists()), here)
 
 
+def files(root: Path, pattern: str) -> list[Path]:
+    """Files below ``root`` that match a pattern, sorted; none that an editor or a system has hidden there.
+
+    Emacs' locks are links to nothing (``.#a.md``), macOS leaves ``._a.py``, Jupyter ``.ipynb_checkpoints/``.
+    """
+    found = (path for path in root.glob(pattern) if not is_hidden(path.relative_to(root)))
+    return sorted(path for path in found if path.is_file())
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a part of a path from the root begins with a dot."""
+    return any(part.startswith(".") for part in path.parts)
+
+
+def read(path: Path) -> str:
+    """The text of a page or a script, without the byte-order mark that some editors on Windows write.
+
+    Raises:
+        SiteError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SiteError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+
+
 def pages(root: Path, language: str = "*") -> list[Path]:
     """The pages of a language, or of all."""
-    return sorted(root.glob(f"docs/{language}/**/*.md"))
+    return files(root, f"docs/{language}/**/*.md")
 
 
 def is_long(script: Path) -> bool:
@@ -31,7 +57,7 @@ def scripts(root: Path, paths: Iterable[Path] = (), long: bool = False) -> list[
     Raises:
         SiteError: a path holds no script at all.
     """
-    every = sorted(root.glob("snippets/*/*.py"))
+    every = files(root, "snippets/*/*.py")
     wanted = [Path(os.path.abspath(path)) for path in paths]
     if lost := [str(path) for path in wanted if not any(script.is_relative_to(path) for script in every)]:
         raise SiteError(f"{', '.join(lost)}: no such script there")

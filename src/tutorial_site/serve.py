@@ -7,11 +7,13 @@ site has two builders.
 import logging
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mkdocs.livereload import LiveReloadServer
 
 from tutorial_site.build import CONFIGS, FOLDERS, build_language
+from tutorial_site.repository import files
 
 ENGINE = ("src/tutorial_site/theme", "src/tutorial_site/locale")
 SHARED = ("mkdocs.yml", "docs/references.bib", "docs/zh/assets", "snippets", "src/llm_tutorial", *ENGINE)
@@ -49,9 +51,12 @@ class Builder:
         self.seen: dict[str, dict[Path, int]] = {}
 
     def __call__(self) -> None:
-        """Builds what is needed; a mistake is said, and the former pages stay."""
-        for language in self.changed():
+        """Builds what is needed; a mistake is said, and the former pages stay until an edit, of whatever file."""
+        due = {language: self.seen.pop(language) for language in self.changed()}  # seen once it is built
+        for language, sources in due.items():
             problems = build_language(self.root, language, self.site)
+            if not problems:
+                self.seen[language] = sources
             log.log(logging.ERROR if problems else logging.INFO, "\n".join(problems) or f"built {language}")
 
     def changed(self) -> list[str]:
@@ -62,6 +67,7 @@ class Builder:
     def _sources(self, language: str) -> Iterator[tuple[Path, int]]:
         """The files that a language is made of, with their times; those of the other language are not among them."""
         for name in (*SHARED, CONFIGS[language], f"docs/{language}"):
-            for path in (self.root / name, *(self.root / name).rglob("*")):
-                if path.is_file() and path.suffix != ".pyc":
-                    yield path, path.stat().st_mtime_ns
+            for path in [*self.root.glob(name), *files(self.root, f"{name}/**/*")]:
+                with suppress(FileNotFoundError):  # an editor's file that was there a moment ago
+                    if path.is_file() and path.suffix != ".pyc":
+                        yield path, path.stat().st_mtime_ns

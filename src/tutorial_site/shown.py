@@ -9,7 +9,7 @@ from tutorial_site import SiteError, nearest
 from tutorial_site.cells import Cell, Script, read_script
 from tutorial_site.page import constructs, replace
 from tutorial_site.recording import SECONDS, Output, figure, read_recording
-from tutorial_site.repository import is_long
+from tutorial_site.repository import files, is_long, read
 
 CELL = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?P<options>.*)", re.DOTALL)
 OPTION = re.compile(r'\s+(\w+)=(?:"([^"]*)"|([^\s"]+))')
@@ -41,8 +41,8 @@ def find_script(root: Path, name: str) -> Script:
 def _find(root: Path, name: str, what: str, pattern: str) -> Path:
     if (path := root / "snippets" / name).match(f"snippets/{pattern}") and path.is_file():
         return path
-    files = {path.relative_to(root / "snippets").as_posix(): path for path in root.glob(f"snippets/{pattern}")}
-    raise SiteError(f"no {what} snippets/{name}{nearest(name, sorted(files))}")
+    every = [path.relative_to(root / "snippets").as_posix() for path in files(root, f"snippets/{pattern}")]
+    raise SiteError(f"no {what} snippets/{name}{nearest(name, every)}")
 
 
 def read_shown(root: Path, body: str) -> Shown:
@@ -193,7 +193,6 @@ def read_exercise(root: Path, body: str) -> Exercise:
         if not path.is_file():
             raise SiteError(f"exercise {body!r} lacks {path.relative_to(root).as_posix()}")
     task, answer = (
-        re.sub(r"^# %%.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE).strip("\n")
-        for path in (skeleton, solution)
+        re.sub(r"^# %%.*\n", "", read(path), flags=re.MULTILINE).strip("\n") for path in (skeleton, solution)
     )
     return Exercise(task, f"pytest {checker.relative_to(root).as_posix()}", answer)

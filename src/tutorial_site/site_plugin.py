@@ -25,6 +25,7 @@ from nbconvert.exporters.templateexporter import default_filters
 from tutorial_site import SiteError, notebooks, shown
 from tutorial_site.build import FOLDERS
 from tutorial_site.recording import read_recording
+from tutorial_site.repository import files as files_below
 from tutorial_site.repository import write_atomically
 from tutorial_site.wheel import build_wheel
 
@@ -76,8 +77,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds what does not stand in ``docs``: shared assets, scripts, notebooks and the wheel."""
     root, language = _root(config), _language(config)
-    extra = {path.relative_to(root / "docs/zh").as_posix(): path for path in root.glob("docs/zh/assets/**/*.*")}
-    extra |= {path.relative_to(root).as_posix(): path for path in sorted(root.glob("snippets/**/*.py"))}
+    extra = {path.relative_to(root / "docs/zh").as_posix(): path for path in files_below(root, "docs/zh/assets/**/*.*")}
+    extra |= {path.relative_to(root).as_posix(): path for path in files_below(root, "snippets/**/*.py")}
     if not _up(config):
         wheel = build_wheel(root)
         extra |= {wheel.name: wheel, "constraints.txt": root / "constraints.txt"}

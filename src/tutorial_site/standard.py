@@ -9,7 +9,7 @@ from tutorial_site import SiteError
 from tutorial_site.cells import read_script
 from tutorial_site.page import FIGURE, HEADING, Construct, blank, constructs, line_of
 from tutorial_site.recording import figure
-from tutorial_site.repository import LANGUAGES, pages, scripts
+from tutorial_site.repository import LANGUAGES, pages, read, scripts
 from tutorial_site.shown import read_shown
 
 SECTIONS = ("goals", "failures", "parameters", "scale", "exercises", "sources")
@@ -43,7 +43,7 @@ def problems(root: Path) -> Iterator[str]:
     for language in LANGUAGES:
         for page in pages(root, language):
             if page.parent.name in chapters and page.name != "index.md":
-                for line, lack in _page(root, page.read_text(encoding="utf-8")):
+                for line, lack in _page(root, read(page)):
                     yield f"{page}:{line}: {lack}"
         yield from _unshown(root, language)
 
@@ -106,7 +106,7 @@ def shown_cells(root: Path, language: str) -> dict[str, dict[str, str]]:
     """By script: the cells whose code a language's pages show, in page order, each with its first page."""
     shown: dict[str, dict[str, str]] = {}
     for page in pages(root, language):
-        for item in constructs(page.read_text(encoding="utf-8")):
+        for item in constructs(read(page)):
             if item.kind == "cell" and "output=only" not in item.body:
                 script, _, name = item.body.split()[0].partition("#")
                 shown.setdefault(script, {}).setdefault(name, page.relative_to(root).as_posix())

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from hatchling.builders.wheel import WheelBuilder
 
+from tutorial_site.repository import files
+
 SOURCES = ("pyproject.toml", "README.md", "LICENSE*", "NOTICE", "src", "src/**/*")
 
 
 def build_wheel(root: Path) -> Path:
     """Builds the wheel into ``build/wheel/`` (or finds it there, newer than its sources) and returns its path."""
     folder = root / "build" / "wheel"
-    sources = [path for pattern in SOURCES for path in root.glob(pattern) if "__pycache__" not in path.parts]
+    sources = [path for pattern in SOURCES for path in files(root, pattern) if "__pycache__" not in path.parts]
     newest = max(path.stat().st_mtime for path in sources)
     for wheel in folder.glob("*.whl"):
         if wheel.stat().st_mtime > newest:

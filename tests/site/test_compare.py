@@ -61,8 +61,7 @@ def test_missing_line_shows_a_diff():
     assert "-two" in line
 
 
-def test_figure_counts_by_having_been_drawn():
-    assert differences(shown("image/svg+xml", "<svg>1</svg>"), shown("image/svg+xml", "<svg>2</svg>")) == []
+def test_figure_that_is_no_longer_drawn():
     assert differences(shown("image/svg+xml", "<svg/>"), []) == [
         "snippets/demo/wave.py:7: cell 'speed': gives nothing; recorded: image/svg+xml"
     ]
@@ -74,8 +73,32 @@ def test_table_is_compared_by_what_it_shows():
     assert differences(old, shown("text/html", "<table><tr><td>rank</td><td>0.6</td></tr></table>"))
 
 
-def test_cell_that_may_differ_agrees_by_having_run():
-    assert differences(printed("Paris"), printed("Lyon"), differs="greedy text near a tie") == []
+def test_figure_of_another_program_is_compared_as_ink():
+    def svg(height):
+        line = f'<polyline points="0,40 50,{height} 100,40"/>'
+        return shown("image/svg+xml", f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 40">{line}</svg>')
+
+    assert differences(svg(20), svg(21)) == []
+    assert differences(svg(20), svg(5))
+
+
+def test_text_of_a_cell_that_may_differ_is_left_alone():
+    assert differences(printed("Paris"), printed("Lyon\nand more"), differs="greedy text near a tie") == []
+
+
+@pytest.mark.parametrize(
+    ("code", "header"), [('print(f"right = {x:.1f}")  # tolerance 20%', {}), ("", {"tolerance": 0.2})]
+)
+def test_value_of_a_cell_that_may_differ_is_held_to_its_tolerance(code, header):
+    header["differs"] = "greedy text near a tie"
+    assert differences(printed("Paris\nright = 40.0"), printed("Lyon\n\nright = 43.3"), code, **header) == []
+    [line] = differences(printed("Paris\nright = 40.0"), printed("Lyon\nright = 20.0"), code, **header)
+    assert line.endswith("cell 'speed': right: 20.0, recorded 40.0 (tolerance: 20 %)")
+    assert differences(printed("Paris\nright = 40.0"), printed("Lyon"), code, **header)
+
+
+def test_value_without_a_tolerance_in_a_cell_that_may_differ_is_left_alone():
+    assert differences(printed("right = 40.0"), printed("right = 20.0"), differs="greedy text near a tie") == []
 
 
 @pytest.mark.parametrize(

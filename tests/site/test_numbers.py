@@ -1,6 +1,7 @@
 import pytest
+from fixture import change
 
-from tutorial_site.numbers import typed
+from tutorial_site.numbers import bound, problems, typed
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,22 @@ def test_citation_covers_its_own_sentence_only():
 
 def test_line_is_counted_past_code_and_constructs():
     assert list(typed("# A {#a}\n\n```\n1\n```\n\n{* a.py#b *}\n\nIt is 0.5.\n")) == [(9, "decimal", "0.5")]
+
+
+def test_bound_value_of_a_cell_that_may_differ_states_a_tolerance(site):
+    script, pages = "snippets/demo/wave.py", ("docs/en/demo/wave.md", "docs/zh/demo/wave.md")
+    change(site, script, "# %% samples", '# %% samples differs="depends on the processor"')
+    lines = [
+        f"{page}:{(site / page).read_text(encoding='utf-8').split('#peak')[0].count(chr(10)) + 1}" for page in pages
+    ]
+    assert [problem.replace(f"{site}/", "") for problem in problems(site)] == [
+        f"{line}: value 'peak' comes from cell 'samples' of {script}, which may differ, and states no tolerance"
+        for line in lines
+    ]
+    change(site, script, '{peak:.3f}")', '{peak:.3f}")  # tolerance 5%')
+    assert not list(problems(site))
+
+
+def test_value_in_a_caption_is_bound_as_well():
+    text = '\n{* a.py#b alt="{= a.py#c =} of {= a.py#d:.1f =}" *}\n\nIt is {= a.py#e =}.\n'
+    assert list(bound(text)) == [(2, "a.py#c"), (2, "a.py#d:.1f"), (4, "a.py#e")]
