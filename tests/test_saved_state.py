@@ -8,7 +8,7 @@ from llm_tutorial.training import fit, linear_decay
 STEPS, STOPPED = 20, 13
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -28,7 +28,7 @@ def train(state=None, stop=None, steps=STEPS, lr=0.05, seed=0, scheduled=True, m
 
     def batch_at(step):
         if step == stop:
-            raise Stop
+            raise StoppedError
         generator = torch.Generator().manual_seed(step)
         return [(torch.randn(4, generator=generator), torch.randn(1, generator=generator)) for _ in range(8)]
 
@@ -42,7 +42,7 @@ def train(state=None, stop=None, steps=STEPS, lr=0.05, seed=0, scheduled=True, m
 @pytest.fixture
 def state(tmp_path):
     """The state of a training that was stopped on its way."""
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         train(tmp_path / "state", STOPPED)
     return tmp_path / "state"
 
@@ -57,7 +57,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights_and_buffers(state):
 
 @pytest.mark.parametrize("scheduled", [True, False])
 def test_another_rate_starts_anew_and_says_so(tmp_path, capsys, scheduled):
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         train(tmp_path / "state", STOPPED, scheduled=scheduled)
     losses, _ = train(tmp_path / "state", lr=1e-3, scheduled=scheduled)
     assert losses == train(lr=1e-3, scheduled=scheduled)[0]

@@ -7,10 +7,11 @@ from torch.nn import functional as F
 
 from llm_tutorial.lora import plan
 from llm_tutorial.lora.attention import attention, peak_bytes
-from llm_tutorial.lora.bench import FLEX_BLOCKS, Configuration, forward, ratio, training
+from llm_tutorial.lora.bench import FLEX_BLOCKS, Configuration, forward, training
 from llm_tutorial.lora.sparse import masked_attention, sparse_attention
 from llm_tutorial.plotting import use_style
 from llm_tutorial.results import results
+from llm_tutorial.timing import ratio
 
 use_style()
 torch.set_num_threads(1)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from llm_tutorial.lora.bench import Configuration, ratios
+from llm_tutorial.lora.bench import Configuration
 from llm_tutorial.lora.sparse import sparse_attention
+from llm_tutorial.timing import ratios
 
 torch.set_num_threads(1)
 length = 4096

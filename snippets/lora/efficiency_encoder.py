@@ -3,8 +3,9 @@ from functools import partial
 
 import torch
 
-from llm_tutorial.lora.bench import Configuration, forward, ratio, ratios
+from llm_tutorial.lora.bench import Configuration, forward
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseEncoder
+from llm_tutorial.timing import ratio, ratios
 
 torch.set_num_threads(1)
 length, hidden, intermediate = 4096, 256, 512

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional as F
 from torch.nn.attention.flex_attention import create_block_mask
 
-from llm_tutorial.lora.bench import Configuration, entities_first, ratio
+from llm_tutorial.lora.bench import Configuration, entities_first
 from llm_tutorial.lora.sparse import sparse_attention
+from llm_tutorial.timing import ratio
 
 torch.set_num_threads(1)
 configuration = Configuration()

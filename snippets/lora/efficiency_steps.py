@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 from llm_tutorial.lora import plan
 from llm_tutorial.lora.attention import attention, merge
-from llm_tutorial.lora.bench import Configuration, forward, ratio
+from llm_tutorial.lora.bench import Configuration, forward
 from llm_tutorial.lora.sparse import masked_attention, sparse_attention
 from llm_tutorial.plotting import use_style
+from llm_tutorial.timing import ratio
 
 use_style()
 torch.set_num_threads(1)

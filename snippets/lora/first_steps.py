@@ -27,19 +27,20 @@ print(f"trained_parameters = {parameters.trained}")
 print(f"trained_percent = {parameters.percent:.3f}")
 
 # %% trained  differs="greedy text of a language model near a tie"
+from llm_tutorial.generation import greedy_answers
 from llm_tutorial.lora.adapter import load_adapter
 from llm_tutorial.lora.inject import remove_lora
-from llm_tutorial.lora.task import answers, prompt
+from llm_tutorial.lora.task import prompt
 from llm_tutorial.results import weights
 
 phrases = ["three days ago", "March 5, 2026", "12 kilometers", "in 2 weeks"]
 questions = [prompt(phrase) for phrase in phrases]
 
-untrained = answers(model, tokenizer, questions, max_new_tokens=16)
+untrained = greedy_answers(model, tokenizer, questions, max_new_tokens=16)
 
 remove_lora(model)
 load_adapter(model, weights("lora", "low_rank") / "rank-8")
-trained = answers(model, tokenizer, questions)
+trained = greedy_answers(model, tokenizer, questions)
 
 for row in zip(phrases, untrained, trained, strict=True):
     print(*row, sep=" | ")

@@ -10,8 +10,9 @@ from llm_tutorial.lora.adapter import load_adapter, save_adapter
 from llm_tutorial.lora.inject import add_lora, lora_layers
 from llm_tutorial.lora.task import batches, prompt
 from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.packing import answer_loss, answer_tokens, encode
 from llm_tutorial.results import weights
-from llm_tutorial.training import answer_loss, answer_tokens, encode, fit
+from llm_tutorial.training import fit
 
 tokenizer = load_tokenizer("smollm2-135m")
 pairs = cldr_pairs(8)

@@ -10,7 +10,8 @@ from torch import nn
 from llm_tutorial.data.cldr import cldr_pairs
 from llm_tutorial.lora.adapter import save_adapter
 from llm_tutorial.lora.inject import add_lora, count_parameters
-from llm_tutorial.lora.memory import (
+from llm_tutorial.lora.task import batches
+from llm_tutorial.memory import (
     activation_memory,
     block_activations,
     linear_shapes,
@@ -19,9 +20,8 @@ from llm_tutorial.lora.memory import (
     saved_tensor_bytes,
     training_memory,
 )
-from llm_tutorial.lora.task import batches
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.training import answer_loss, answer_tokens
+from llm_tutorial.packing import answer_loss, answer_tokens
 
 MiB, GiB = 2**20, 2**30
 torch.set_num_threads(1)  # the processor's time is then the time of the work, on a busy machine as well

@@ -4,7 +4,7 @@ import torch
 from llm_tutorial.data.cldr import cldr_pairs
 from llm_tutorial.lora.task import validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.training import Example, pack, with_begin_token
+from llm_tutorial.packing import Example, pack, with_begin_token
 
 model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
 shots, validation, held_out = cldr_pairs(16), validation_pairs()[:20], cldr_pairs(200, "held_out")

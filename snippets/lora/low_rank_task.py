@@ -4,9 +4,10 @@ import matplotlib.pyplot as plt
 import torch
 
 from llm_tutorial.data.cldr import SPLITS, cldr_pairs
+from llm_tutorial.generation import greedy_answers
 from llm_tutorial.lora.adapter import load_adapter
 from llm_tutorial.lora.inject import lora_layers, remove_lora
-from llm_tutorial.lora.task import answers, exact_match, prompt, validation_pairs
+from llm_tutorial.lora.task import exact_match, prompt, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.plotting import panels, use_style
 from llm_tutorial.results import results, weights
@@ -26,13 +27,13 @@ print(f"held_out_pairs = {len(held_out)}")
 
 # %% before differs="greedy text of a language model near a tie"
 asked = [prompt(pair.english) for pair in cldr_pairs(6, "held_out", seed=2)]
-for question, answer in zip(asked, answers(model, tokenizer, asked, max_new_tokens=16), strict=True):
+for question, answer in zip(asked, greedy_answers(model, tokenizer, asked, max_new_tokens=16), strict=True):
     print(question, answer)
 assert exact_match(model, tokenizer, held_out[:20]) == 0
 
 # %% after differs="greedy text of a language model near a tie"
 load_adapter(model, weights("lora", "low_rank") / "rank-8")
-for question, answer in zip(asked, answers(model, tokenizer, asked), strict=True):
+for question, answer in zip(asked, greedy_answers(model, tokenizer, asked), strict=True):
     print(question, answer)
 
 # %% live
@@ -112,7 +113,7 @@ for place in places[1:]:
 
 # %% transfer_examples differs="greedy text of a language model near a tie"
 unseen = [(split, pair) for split in SPLITS[2:] for pair in cldr_pairs(2, split, seed=3)]
-said = answers(model, tokenizer, [prompt(pair.english) for _, pair in unseen])
+said = greedy_answers(model, tokenizer, [prompt(pair.english) for _, pair in unseen])
 for (split, pair), answer in zip(unseen, said, strict=True):
     print(f"{split:15}{pair.english} → {answer}   (CLDR: {pair.chinese})")
 

@@ -5,31 +5,24 @@ dense (3), dense with relations (7), sparse with learned entities (2), with rand
 BiLSTM (2), 18 a seed; last a sweep of window and number of entities, one seed, 8: about 68 minutes on one thread.
 """
 
-import itertools
 import statistics
-import time
 from pathlib import Path
 
 import torch
 
 from llm_tutorial.data.people_daily import people_daily
+from llm_tutorial.experiments import tune, with_seeds
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
 from llm_tutorial.lora.interaction import InteractionMatrix
-from llm_tutorial.lora.tagging import (
-    LSTMTagger,
-    batches,
-    character_tokenizer,
-    count,
-    evaluate,
-    loss_of,
-    relation_settings,
-    tag,
-)
+from llm_tutorial.lora.tagging import LSTMTagger, batches, count, evaluate, loss_of, relation_settings, tag
 from llm_tutorial.runs import LongRun, data_digest
-from llm_tutorial.training import fit, linear_decay
+from llm_tutorial.timing import Paced, curve
+from llm_tutorial.tokenizers import character_tokenizer
+from llm_tutorial.training import adamw, fit, linear_decay
 
 STEPS, TUNING_STEPS, SEEDS, LENGTH = 300, 100, range(3), 2048
 RATES = (1e-3, 2e-3)
+RARE = ("embedding", "bigram.pair")  # their rows are seen seldom
 SIZES = {  # beside the encoder's own 4 heads of 64, block of 64, window of one block, 32 entities
     "num_hidden_layers": 2, "intermediate_size": 512, "bigram_buckets": 2**15, "rope_theta": 100.0, "dropout": 0.0,
 }  # fmt: skip
@@ -53,7 +46,7 @@ torch.set_num_threads(1)
 long_run = LongRun("entities", Path(__file__))
 few = long_run.few
 documents = {split: people_daily(split) for split in ("train", "validation", "test")}
-tokenizer = character_tokenizer(documents["train"])
+tokenizer = character_tokenizer(document.text for document in documents["train"])
 examples = {split: tag(documents[split], tokenizer) for split in documents}
 long_run.data = {split: data_digest(documents[split]) for split in documents}
 settings = relation_settings(tokenizer) | SIZES
@@ -66,25 +59,16 @@ def train(run: str, variant: str, rate: float, seed: int, steps: int, **options:
     model = LSTMTagger(config) if variant == "BiLSTM" else RelationSparseForTokenClassification(config)
     # the LSTM reads as many characters in shorter crops: beside each other, its steps take less time
     batch_size, length = (8, LENGTH // 8) if variant == "BiLSTM" else (1, LENGTH)
-    batch_of, begun = batches(examples["train"], batch_size, length, seed), []
-
-    def batch_at(step: int) -> list:
-        begun.append(time.process_time())
-        return batch_of(step)
-
-    tables = [p for name, p in model.named_parameters() if "embedding" in name or "bigram.pair" in name]
-    others = [p for p in model.parameters() if all(p is not table for table in tables)]
-    groups = [{"params": tables, "lr": 5 * rate}, {"params": others}]  # a row is seen seldom: it takes longer steps
-    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    batch_at = Paced(batches(examples["train"], batch_size, length, seed))
+    optimizer = adamw(model, rate, RARE)
     losses = fit(
         model, batch_at, optimizer, steps, linear_decay(optimizer, steps, warmup=20), long_run.state_of(run), seed,
         save_every=100, description=run, loss_of=loss_of, count=count,
     )  # fmt: skip
-    durations = [after - before for before, after in itertools.pairwise(begun)]
-    return model, losses, statistics.median(durations or [0.0])
+    return model, losses, batch_at.pace
 
 
-def tune(run: str, variant: str, rate: float) -> dict:
+def validate(run: str, variant: str, rate: float) -> dict:
     model, losses, _ = train(run, variant, rate, len(SEEDS), TUNING_STEPS)
     found = evaluate(model, few(examples["validation"][:20]), few(documents["validation"][:20]))
     return {"losses": losses, "rate": rate, "validation_f1": found["f1"], "loss": statistics.mean(losses[-20:])}
@@ -92,7 +76,6 @@ def tune(run: str, variant: str, rate: float) -> dict:
 
 def measure(run: str, variant: str, rate: float, seed: int, **options: object) -> dict:
     model, losses, pace = train(run, variant, rate, seed, STEPS, **options)
-    smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, STEPS + 1, 10)]
     metrics = {"validation": evaluate(model, few(examples["validation"][:30]), few(documents["validation"][:30]))}
     if not options:  # the sweep chooses, so it is not told of the test set
         metrics["test"] = evaluate(model, few(examples["test"]), few(documents["test"]))
@@ -100,7 +83,7 @@ def measure(run: str, variant: str, rate: float, seed: int, **options: object) -
         metrics["gold entities"] = evaluate(model, few(examples["test"]), few(documents["test"]), gold_entities=True)
     return {
         "losses": losses, "rate": rate, "f1": metrics.get("test", metrics["validation"])["f1"], **metrics,
-        "curve": [[step, round(step * pace, 1), round(loss, 4)] for step, loss in smooth],
+        "curve": curve(losses, pace),
         "parameters": sum(p.numel() for p in model.parameters()), "share": share(model, variant),
     }  # fmt: skip
 
@@ -116,20 +99,13 @@ def share(model: torch.nn.Module, variant: str) -> float | None:
     return 1.0 if config.attention == "dense" else matrix.share
 
 
-rates = {}
-for variant in VARIANTS:
-    if variant in TUNED_AS:
-        rates[variant] = rates[TUNED_AS[variant]]
-        continue
-    tuned = {}
-    for rate in RATES:
-        run = f"{variant}, rate {rate:g}"
-        tuned[rate] = long_run.measure(run, lambda run=run, v=variant, rate=rate: tune(run, v, rate))
-    rates[variant] = max(tuned, key=lambda rate: tuned[rate]["validation_f1"])
-for seed in SEEDS:
-    for variant in VARIANTS:
-        run = f"{variant}, seed {seed}"
-        long_run.measure(run, lambda run=run, v=variant, seed=seed: measure(run, v, rates[v], seed))
+rates = {
+    variant: tune(long_run, variant, RATES, lambda run, rate, v=variant: validate(run, v, rate), by="validation_f1")
+    for variant in VARIANTS
+    if variant not in TUNED_AS
+}
+rates |= {variant: rates[other] for variant, other in TUNED_AS.items()}
+with_seeds(long_run, list(VARIANTS), SEEDS, lambda run, v, seed: measure(run, v, rates[v], seed))
 for name, options in SWEEP.items():
     run = f"{name}, seed 0"
     long_run.measure(run, lambda run=run, o=options: measure(run, "learned", rates["learned"], 0, **o))

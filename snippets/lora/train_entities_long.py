@@ -5,16 +5,17 @@ that ``train_entities.py`` found; dropout is new, for a text is now seen more th
 characters than there, so that the weights fit 8 MB in float16; what is measured are the rounded weights.
 """
 
-import statistics
 from pathlib import Path
 
 import torch
 
 from llm_tutorial.data.people_daily import people_daily
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
-from llm_tutorial.lora.tagging import batches, character_tokenizer, count, evaluate, loss_of, relation_settings, tag
+from llm_tutorial.lora.tagging import batches, count, evaluate, loss_of, relation_settings, tag
 from llm_tutorial.runs import LongRun, data_digest
-from llm_tutorial.training import fit, linear_decay
+from llm_tutorial.timing import curve
+from llm_tutorial.tokenizers import character_tokenizer
+from llm_tutorial.training import adamw, fit, linear_decay
 
 STEPS, LENGTH, RATE = 3500, 2048, 1e-3
 SIZES = {
@@ -24,7 +25,7 @@ SIZES = {
 torch.set_num_threads(1)
 long_run = LongRun("entities_long", Path(__file__))
 documents = {split: people_daily(split) for split in ("train", "validation", "test")}
-tokenizer = character_tokenizer(documents["train"])
+tokenizer = character_tokenizer(document.text for document in documents["train"])
 examples = {split: tag(documents[split], tokenizer) for split in documents}
 long_run.data = {split: data_digest(documents[split]) for split in documents}
 
@@ -32,10 +33,7 @@ long_run.data = {split: data_digest(documents[split]) for split in documents}
 def measure(run: str) -> dict:
     torch.manual_seed(0)
     model = RelationSparseForTokenClassification(RelationSparseConfig(**relation_settings(tokenizer) | SIZES))
-    tables = [p for name, p in model.named_parameters() if "embedding" in name or "bigram.pair" in name]
-    others = [p for p in model.parameters() if all(p is not table for table in tables)]
-    groups = [{"params": tables, "lr": 5 * RATE}, {"params": others}]  # a row is seen seldom: it takes longer steps
-    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = adamw(model, RATE, ("embedding", "bigram.pair"))
     losses = fit(
         model, batches(examples["train"], 1, LENGTH), optimizer, STEPS, linear_decay(optimizer, STEPS, warmup=50),
         long_run.state_of(run), save_every=100, description=run, loss_of=loss_of, count=count,
@@ -47,10 +45,9 @@ def measure(run: str) -> dict:
         split: evaluate(model, long_run.few(examples[split]), long_run.few(documents[split]))
         for split in ("validation", "test")
     }
-    smooth = [(step, statistics.mean(losses[step - 50 : step])) for step in range(50, STEPS + 1, 50)]
     return {
         "losses": losses, "rate": RATE, "f1": metrics["test"]["f1"], **metrics,
-        "curve": [[step, round(loss, 4)] for step, loss in smooth],
+        "curve": [[step, loss] for step, _, loss in curve(losses, every=50)],
         "parameters": sum(p.numel() for p in model.parameters()),
     }  # fmt: skip
 

@@ -8,11 +8,11 @@ of three had not learned the second hop yet.
 
 import itertools
 import statistics
-import time
 from pathlib import Path
 
 import torch
 
+from llm_tutorial.experiments import tune, with_seeds
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
 from llm_tutorial.lora.hops import (
     CITIES,
@@ -26,7 +26,8 @@ from llm_tutorial.lora.hops import (
     scale_weights,
 )
 from llm_tutorial.runs import LongRun, data_digest
-from llm_tutorial.training import fit, linear_decay
+from llm_tutorial.timing import Paced, curve
+from llm_tutorial.training import adamw, fit, linear_decay
 
 STEPS, TUNING_STEPS, SWEEP_STEPS, SEEDS, BATCH_TOKENS = 800, 250, 400, range(3), 2048
 RATES = (1.5e-3, 3e-3)
@@ -67,31 +68,25 @@ def train(run: str, variant: str, rate: float, seed: int, steps: int, **options:
     torch.manual_seed(seed)
     model = RelationSparseForTokenClassification(RelationSparseConfig(**SIZES | VARIANTS[variant] | options))
     scale_weights(model)
-    begun = []
 
     def batch_at(step: int) -> list:
-        begun.append(time.process_time())
         length = LENGTHS[3 * step >= 2 * steps]
         return [hop_text(length, f"train/{seed}/{step}/{i}") for i in range(BATCH_TOKENS // length)]
 
-    rare = ("embedding", "bigram.pair", "relation_key")  # seen seldom, or begun at zero: they take longer steps
-    tables = [p for name, p in model.named_parameters() if any(part in name for part in rare)]
-    others = [p for p in model.parameters() if all(p is not table for table in tables)]
-    groups = [{"params": tables, "lr": 5 * rate}, {"params": others}]
-    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    paced = Paced(batch_at)
+    optimizer = adamw(model, rate, ("embedding", "bigram.pair", "relation_key"))  # seen seldom, or begun at zero
     losses = fit(
-        model, batch_at, optimizer, steps, linear_decay(optimizer, steps, warmup=20), long_run.state_of(run), seed,
+        model, paced, optimizer, steps, linear_decay(optimizer, steps, warmup=20), long_run.state_of(run), seed,
         save_every=60, description=run, loss_of=mention_loss, count=count_mentions,
     )  # fmt: skip
-    durations = [after - before for before, after in itertools.pairwise(begun)]
-    return model, losses, statistics.median(durations[2 * len(durations) // 3 :] or [0.0])
+    return model, losses, statistics.median(paced.seconds[2 * len(paced.seconds) // 3 :] or [0.0])
 
 
 def right(found: list) -> float | None:
     return statistics.mean(known for _, known in found) if found else None
 
 
-def tune(run: str, variant: str, rate: float) -> dict:
+def validate(run: str, variant: str, rate: float) -> dict:
     model, losses, _ = train(run, variant, rate, len(SEEDS), TUNING_STEPS)
     found = answers(model, few([hop_text(512, f"validation/{i}") for i in range(16)]))
     return {"losses": losses, "rate": rate, "validation_accuracy": right(found), "loss": statistics.mean(losses[-20:])}
@@ -104,7 +99,6 @@ def measure(run: str, variant: str, rate: float, seed: int, steps: int = STEPS, 
     texts = {n: few([hop_text(n, f"{split}/{i}") for i in range(32 if n <= 1024 else 16)]) for n in lengths}
     found = {n: answers(model, texts[n]) for n in lengths}
     everything = list(itertools.chain(*found.values()))
-    smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, steps + 1, 10)]
     return {
         "losses": losses, "rate": rate, "parameters": sum(p.numel() for p in model.parameters()),
         "by_length": {
@@ -118,24 +112,17 @@ def measure(run: str, variant: str, rate: float, seed: int, steps: int = STEPS, 
             for near, far in itertools.pairwise(EDGES)
         },
         "chosen": chosen(model, few([hop_text(1024, f"{split}/{i}") for i in range(16)])),
-        "curve": [[step, round(step * pace, 1), round(loss, 4)] for step, loss in smooth],
+        "curve": curve(losses, pace),
     }  # fmt: skip
 
 
-rates = {}
-for variant in VARIANTS:
-    if variant in TUNED_AS:
-        rates[variant] = rates[TUNED_AS[variant]]
-        continue
-    tuned = {}
-    for rate in RATES:
-        run = f"{variant}, rate {rate:g}"
-        tuned[rate] = long_run.measure(run, lambda run=run, v=variant, rate=rate: tune(run, v, rate))
-    rates[variant] = max(tuned, key=lambda rate: tuned[rate]["validation_accuracy"])
-for seed in SEEDS:
-    for variant in VARIANTS:
-        run = f"{variant}, seed {seed}"
-        long_run.measure(run, lambda run=run, v=variant, seed=seed: measure(run, v, rates[v], seed))
+rates = {
+    variant: tune(long_run, variant, RATES, lambda run, rate, v=variant: validate(run, v, rate), "validation_accuracy")
+    for variant in VARIANTS
+    if variant not in TUNED_AS
+}
+rates |= {variant: rates[other] for variant, other in TUNED_AS.items()}
+with_seeds(long_run, list(VARIANTS), SEEDS, lambda run, v, seed: measure(run, v, rates[v], seed))
 run = "dense, longer"
 long_run.measure(run, lambda: measure(run, "dense", rates["dense"], 0, 2 * STEPS))
 for name, options in SWEEP.items():

@@ -7,7 +7,6 @@ four times as many steps, 6: about 55 minutes on one thread.
 
 import itertools
 import statistics
-import time
 from functools import partial
 from pathlib import Path
 
@@ -15,13 +14,15 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from llm_tutorial.data.people_daily import Document
 from llm_tutorial.data.reviews import joined_reviews, reviews
+from llm_tutorial.experiments import tune
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
 from llm_tutorial.lora.sentiment import accuracy, count_reviews, encode_reviews, labels_of, review_loss
-from llm_tutorial.lora.tagging import SENTENCE_ENDS, character_tokenizer
+from llm_tutorial.lora.tagging import SENTENCE_ENDS
 from llm_tutorial.runs import LongRun, data_digest
-from llm_tutorial.training import fit, linear_decay
+from llm_tutorial.timing import Paced, curve
+from llm_tutorial.tokenizers import character_tokenizer
+from llm_tutorial.training import adamw, fit, linear_decay
 
 STEPS, TUNING_STEPS, LONG_STEPS, SEEDS = 300, 100, 1200, range(3)
 RATES = (5e-4, 1e-3, 2e-3)
@@ -43,7 +44,7 @@ long_run = LongRun("sentiment", Path(__file__))
 few = long_run.few
 texts = {split: [review.text for review in reviews(split)] for split in ("train", "validation", "test")}
 assert not set(texts["train"]) & set(texts["validation"] + texts["test"])
-tokenizer = character_tokenizer(Document(text, ()) for text in texts["train"])
+tokenizer = character_tokenizer(texts["train"])
 known = tokenizer.get_vocab()
 SIZES = {  # beside the encoder's own 4 heads of 64, block of 64, window of one block, 32 entities
     "vocab_size": len(known), "num_labels": 2, "num_hidden_layers": 2, "intermediate_size": 512, "num_types": 1,
@@ -61,25 +62,16 @@ def train(run: str, form: str, variant: str, rate: float, seed: int, steps: int,
     """The trained model, its losses, and the seconds of one core that a step takes."""
     torch.manual_seed(seed)
     model = RelationSparseForTokenClassification(RelationSparseConfig(**SIZES | VARIANTS[variant] | options))
-    begun = []
-
-    def batch_at(step: int) -> list:
-        begun.append(time.process_time())
-        return [training[(100 * seed + step) % len(training)]]
-
-    tables = [p for name, p in model.named_parameters() if "embedding" in name or "bigram.pair" in name]
-    others = [p for p in model.parameters() if all(p is not table for table in tables)]
-    groups = [{"params": tables, "lr": 5 * rate}, {"params": others}]  # a row is seen seldom: it takes longer steps
-    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    batch_at = Paced(lambda step: [training[(100 * seed + step) % len(training)]])
+    optimizer = adamw(model, rate, ("embedding", "bigram.pair"))
     losses = fit(
         model, batch_at, optimizer, steps, linear_decay(optimizer, steps, warmup=20), long_run.state_of(run), seed,
         save_every=100, description=run, loss_of=partial(review_loss, alone=FORMS[form]), count=count_reviews,
     )  # fmt: skip
-    durations = [after - before for before, after in itertools.pairwise(begun)]
-    return model, losses, statistics.mean(durations or [0.0])
+    return model, losses, statistics.mean(batch_at.seconds or [0.0])
 
 
-def tune(run: str, form: str, variant: str, rate: float) -> dict:
+def validate(run: str, form: str, variant: str, rate: float) -> dict:
     model, losses, _ = train(run, form, variant, rate, len(SEEDS), TUNING_STEPS)
     found = accuracy(model, few(held_out["validation"]), FORMS[form])
     return {"losses": losses, "rate": rate, "validation_accuracy": found}
@@ -90,10 +82,9 @@ def measure(run: str, form: str, variant: str, rate: float, seed: int, steps: in
     metrics = {"validation": accuracy(model, few(held_out["validation"]), FORMS[form])}
     if not options:  # the sweep chooses, so it is not told of the test set
         metrics["test"] = accuracy(model, few(held_out["test"]), FORMS[form])
-    smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, steps + 1, 10)]
     return {
         "losses": losses, "rate": rate, **metrics, "parameters": sum(p.numel() for p in model.parameters()),
-        "curve": [[step, round(step * pace, 1), round(loss, 4)] for step, loss in smooth],
+        "curve": curve(losses, pace),
     }  # fmt: skip
 
 
@@ -118,11 +109,10 @@ def bag_of_ngrams() -> dict:
 long_run.measure("TF-IDF", bag_of_ngrams)
 rates = {}
 for form, variant in itertools.product(FORMS, VARIANTS):
-    tuned = {}
-    for rate in RATES:
-        run = f"{variant}, {form}, rate {rate:g}"
-        tuned[rate] = long_run.measure(run, lambda run=run, form=form, v=variant, rate=rate: tune(run, form, v, rate))
-    rates[form, variant] = max(tuned, key=lambda rate: tuned[rate]["validation_accuracy"])
+    rates[form, variant] = tune(
+        long_run, f"{variant}, {form}", RATES,
+        lambda run, rate, form=form, v=variant: validate(run, form, v, rate), by="validation_accuracy",
+    )  # fmt: skip
 validated: dict[tuple, list] = {}
 for seed, form, variant in itertools.product(SEEDS, FORMS, VARIANTS):
     run = f"{variant}, {form}, seed {seed}"

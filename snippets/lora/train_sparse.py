@@ -11,21 +11,13 @@ from pathlib import Path
 import torch
 
 from llm_tutorial.data.people_daily import people_daily
+from llm_tutorial.experiments import with_seeds
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
 from llm_tutorial.lora.relations import RELATIONS
-from llm_tutorial.lora.tagging import (
-    batches,
-    character_tokenizer,
-    count,
-    loss_of,
-    read,
-    relation_settings,
-    score,
-    spans,
-    tag,
-)
+from llm_tutorial.lora.tagging import batches, count, loss_of, read, relation_settings, score, spans, tag
 from llm_tutorial.runs import LongRun, data_digest
-from llm_tutorial.training import fit, linear_decay
+from llm_tutorial.tokenizers import character_tokenizer
+from llm_tutorial.training import adamw, fit, linear_decay
 
 STEPS, SEEDS, LENGTH, RATE = 200, range(3), 1536, 1e-3
 SIZES = {  # beside the encoder's own 4 heads of 64, block of 64, window of one block, 32 entities
@@ -48,7 +40,7 @@ AT_TEST = {  # the model "all", tested in another way than it was trained
 torch.set_num_threads(1)
 long_run = LongRun("sparse", Path(__file__))
 documents = {split: people_daily(split) for split in ("train", "test")}
-tokenizer = character_tokenizer(documents["train"])
+tokenizer = character_tokenizer(document.text for document in documents["train"])
 examples = {split: tag(documents[split], tokenizer) for split in documents}
 long_run.data = {split: data_digest(documents[split]) for split in documents}
 settings = relation_settings(tokenizer) | SIZES
@@ -58,10 +50,7 @@ train_names = {d.text[start:end] for d in documents["train"] for start, end, _ i
 def train(run: str, seed: int, **options: object) -> tuple[RelationSparseForTokenClassification, list[float]]:
     torch.manual_seed(seed)
     model = RelationSparseForTokenClassification(RelationSparseConfig(**settings | options))
-    tables = [p for name, p in model.named_parameters() if any(t in name for t in ("embedding", "pair", "relation"))]
-    others = [p for p in model.parameters() if all(p is not table for table in tables)]
-    groups = [{"params": tables, "lr": 5 * RATE}, {"params": others}]  # a row is seen seldom: it takes longer steps
-    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = adamw(model, RATE, ("embedding", "pair", "relation"))
     losses = fit(
         model, batches(examples["train"], 1, LENGTH, seed), optimizer, STEPS,
         linear_decay(optimizer, STEPS, warmup=20), long_run.state_of(run), seed, save_every=100, description=run,
@@ -105,8 +94,5 @@ def measure(run: str, variant: str, seed: int) -> dict:
 
 
 for variants in (VARIANTS, MORE, WITHOUT):  # the most telling first
-    for seed in SEEDS:
-        for variant in variants:
-            run = f"{variant}, seed {seed}"
-            long_run.measure(run, lambda run=run, v=variant, seed=seed: measure(run, v, seed))
+    with_seeds(long_run, list(variants), SEEDS, measure)
 long_run.finish(seeds=list(SEEDS), steps=STEPS, length=LENGTH, tolerance=0.05)

@@ -5,15 +5,16 @@ entities and window only, three seeds each, and the message alone, two, 22; last
 neighbour, without the catalogue, with half the context, and with four times the entities, 8: about 35.
 """
 
-import statistics
 from pathlib import Path
 
 import torch
 
 from llm_tutorial.data.messages import messages
 from llm_tutorial.data.splits import key_of
+from llm_tutorial.experiments import tune
 from llm_tutorial.lora.translation import Reader, TranslationMemory, held_out_loss, score, train_translator
 from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.timing import curve
 
 STEPS, TUNING_STEPS, SEEDS = 160, 60, range(3)
 RATES = (1e-3, 2e-3)
@@ -53,7 +54,7 @@ def reader_of(**context: object) -> Reader:
     return reader
 
 
-def tune(run: str, variant: str, rate: float) -> dict:
+def validate(run: str, variant: str, rate: float) -> dict:
     options, context = VARIANTS[variant]
     reader = reader_of(**context)
     model, losses, _ = train_translator(reader, TUNING_STEPS, rate, len(SEEDS), long_run.state_of(run), run, **options)
@@ -65,10 +66,9 @@ def measure(run: str, options: dict, context: dict, rate: float, seed: int) -> d
     reader = reader_of(**context)
     model, losses, pace = train_translator(reader, STEPS, rate, seed, long_run.state_of(run), run, **options)
     translations = model.translate(few(reader.held_out(split["test"])), reader.tokenizer, 8 if reader.catalogue else 32)
-    smooth = [(step, statistics.mean(losses[step - 10 : step])) for step in range(10, STEPS + 1, 10)]
     return {
         "losses": losses, "rate": rate, **scores(translations),
-        "curve": [[step, round(step * pace, 1), round(loss, 4)] for step, loss in smooth],
+        "curve": curve(losses, pace),
         "parameters": sum(p.numel() for p in model.parameters()),
     }  # fmt: skip
 
@@ -90,16 +90,14 @@ def memory() -> dict:
 
 
 long_run.measure("memory", memory)
-rates = {}
-for variant in VARIANTS:
-    if variant in TUNED_AS:
-        rates[variant] = rates[TUNED_AS[variant]]
-        continue
-    tuned = {}
-    for rate in RATES:
-        run = f"{variant}, rate {rate:g}"
-        tuned[rate] = long_run.measure(run, lambda run=run, v=variant, rate=rate: tune(run, v, rate))
-    rates[variant] = min(tuned, key=lambda rate: tuned[rate]["validation_loss"])
+rates = {
+    variant: tune(
+        long_run, variant, RATES, lambda run, rate, v=variant: validate(run, v, rate), by="validation_loss", best=min
+    )
+    for variant in VARIANTS
+    if variant not in TUNED_AS
+}
+rates |= {variant: rates[other] for variant, other in TUNED_AS.items()}
 for seed in SEEDS:
     for variant, (options, context) in VARIANTS.items():
         if variant != "alone" or seed < 2:

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from llm_tutorial.data.messages import Message, messages
-from llm_tutorial.lora.task import MODEL, answers, prompt, train_adapter
+from llm_tutorial.generation import greedy_answers
+from llm_tutorial.lora.task import MODEL, prompt, train_adapter
 from llm_tutorial.lora.translation import TranslationMemory, score
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.runs import LongRun, data_digest
@@ -40,7 +41,7 @@ def shown(kind: str, batch: list[Message]) -> list[Message]:
 
 def measure(kind: str, model: torch.nn.Module) -> dict:
     asked = long_run.few(test)
-    texts = answers(model, tokenizer, [prompt(message.english) for message in shown(kind, asked)], LONGEST, 35)
+    texts = greedy_answers(model, tokenizer, [prompt(message.english) for message in shown(kind, asked)], LONGEST, 35)
     return {**score(dict(zip(asked, texts, strict=True))), "sample": texts}
 
 

@@ -1,7 +1,7 @@
-"""How well a decoder predicts English: perplexity, and questions with four choices.
+"""How well a decoder answers and predicts: loss and exactness of answers, perplexity, questions with four choices.
 
-Both take any decoder of Transformers, adapters included, leave its mode (training or evaluation) as they found it,
-and give the same figure for every batch size.
+All take any decoder of Transformers, adapters included, and give the same figure for every batch size. Shares run from
+0 to 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,44 @@ import torch
 from torch import Tensor, nn
 
 from llm_tutorial.data.text import Question
+from llm_tutorial.packing import Example, answer_loss, answer_tokens, pack
 
 PROMPT = "Question: {question}\nAnswer:"
+
+
+@torch.no_grad()
+def answered_exactly(model: nn.Module, examples: Sequence[Example], batch_size: int = 20) -> float:
+    """Share of examples whose answer, its end token included, greedy decoding gives token for token.
+
+    Greedy decoding says an answer exactly when each of its tokens is the likeliest after those before it:
+    one pass over all of them tells, without decoding.
+
+    Args:
+        model: A decoder with a language-modelling head.
+        examples: Prompts with their answers.
+        batch_size: Examples packed into one row; it changes the memory needed, not the result.
+    """
+    right = 0
+    for start in range(0, len(examples), batch_size):
+        chosen = examples[start : start + batch_size]
+        inputs, labels = pack(chosen, next(model.parameters()).device)
+        hits = model(**inputs, use_cache=False).logits[0].argmax(-1) == labels  # (K,)
+        right += sum(bool(part.all()) for part in hits.split([answer_tokens([example]) for example in chosen]))
+    return right / len(examples)
+
+
+@torch.no_grad()
+def mean_answer_loss(model: nn.Module, examples: Sequence[Example], batch_size: int = 20) -> float:
+    """Mean cross-entropy of the answers' tokens, in nats.
+
+    Args:
+        model: A decoder with a language-modelling head.
+        examples: Prompts with their answers.
+        batch_size: Examples packed into one row; it changes the memory needed, not the result.
+    """
+    parts = [examples[start : start + batch_size] for start in range(0, len(examples), batch_size)]
+    device = next(model.parameters()).device
+    return sum(float(answer_loss(model, part, device)) for part in parts) / answer_tokens(examples)
 
 
 def perplexity(model: nn.Module, tokenizer: Any, texts: Sequence[str], window: int = 256, batch_size: int = 8) -> float:

@@ -1,95 +1,39 @@
-"""Training: packed question–answer pairs, and a loop that can be interrupted and runs on several devices."""
+"""The training loop: it can be interrupted and started again, and runs on several devices, to the same result."""
 
-import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from llm_tutorial.packing import answer_loss, answer_tokens
 from llm_tutorial.saved_state import load_state, save_state, settings_of
 
 PROBED_STEPS = "LLM_TUTORIAL_PROBED_STEPS"  # in the environment: `fit` ends after so many (see `llm_tutorial.runs`)
 
 
-class Example(NamedTuple):
-    """Token ids of a prompt and its answer, and where the answer begins."""
-
-    input_ids: list[int]
-    answer_from: int
-
-
-def encode(tokenizer: Any, prompt: str, answer: str, prompt_loss: bool = False) -> Example:
-    """A training example between the tokenizer's begin and end tokens.
-
-    The begin token is not decoration: a decoder parks surplus attention on the first token, whichever it
-    is, and can hardly read what it says.
+def adamw(model: nn.Module, learning_rate: float, rare: Sequence[str] = (), faster: float = 5) -> torch.optim.AdamW:
+    """AdamW over all parameters of a small model that is trained from nothing.
 
     Args:
-        tokenizer: A Transformers tokenizer.
-        prompt: What the model is given.
-        answer: What it shall say.
-        prompt_loss: Train on the prompt's tokens too (a common mistake, shown on the page).
+        model: What is trained.
+        learning_rate: Of AdamW.
+        rare: Parts of the names of tables whose rows are seen seldom: they take longer steps.
+        faster: How much longer.
 
     Example:
-        >>> from llm_tutorial.models import load_tokenizer
-        >>> encode(load_tokenizer("smollm2-135m"), "two days →", "2天")
-        Example(input_ids=[1, 11355, 2009, 17822, 34, 18614, 119, 2], answer_from=4)
+        >>> model = nn.ModuleDict({"embedding": nn.Embedding(2, 2), "head": nn.Linear(2, 1)})
+        >>> [group["lr"] for group in adamw(model, 1e-3, ["embedding"]).param_groups]
+        [0.005, 0.001]
     """
-    ids = tokenizer(with_begin_token(tokenizer, prompt), add_special_tokens=False).input_ids
-    answer_ids = [*tokenizer(answer, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-    return Example(ids + answer_ids, 1 if prompt_loss else len(ids))
-
-
-def with_begin_token(tokenizer: Any, prompt: str) -> str:
-    """The prompt after the tokenizer's begin token, unless it has one already (chat templates do) or there is none."""
-    begin = tokenizer.bos_token or ""
-    return prompt if prompt.startswith(begin) else begin + prompt
-
-
-def pack(examples: Sequence[Example], device: Any = None) -> tuple[dict[str, Tensor], Tensor]:
-    """One row that holds all examples end to end: no padding, and logits for the answers alone.
-
-    Positions start again at 0 with each example, from which Transformers makes the block-diagonal causal
-    mask that keeps the examples apart.
-
-    Args:
-        examples: Of any lengths, ``T`` tokens together, ``K`` of them answers.
-        device: Where the tensors go.
-
-    Returns:
-        The model's arguments, and the labels (K,) of the logits (1, K, vocabulary) it then gives.
-    """
-    ids = [token for example in examples for token in example.input_ids]
-    positions = [place for example in examples for place in range(len(example.input_ids))]
-    starts = [0, *itertools.accumulate(len(example.input_ids) for example in examples)]
-    answers = [
-        start + place
-        for start, example in zip(starts, examples, strict=False)
-        for place in range(example.answer_from, len(example.input_ids))
-    ]
-    row, kept = torch.tensor(ids, device=device), torch.tensor(answers, device=device)
-    inputs = {
-        "input_ids": row[None],  # (1, T)
-        "position_ids": torch.tensor(positions, device=device)[None],  # (1, T)
-        "logits_to_keep": kept - 1,  # (K,): the token before predicts
-    }
-    return inputs, row[kept]
-
-
-def answer_loss(model: nn.Module, examples: Sequence[Example], device: Any = None) -> Tensor:
-    """Sum of the answer tokens' cross-entropy, in nats; divide by ``answer_tokens`` for the mean."""
-    inputs, labels = pack(examples, device)
-    return nn.functional.cross_entropy(model(**inputs, use_cache=False).logits[0], labels, reduction="sum")
-
-
-def answer_tokens(examples: Sequence[Example]) -> int:
-    """How many tokens the loss is summed over."""
-    return sum(len(example.input_ids) - example.answer_from for example in examples)
+    tables = [p for name, p in model.named_parameters() if any(part in name for part in rare)]
+    others = [p for p in model.parameters() if all(p is not table for table in tables)]
+    groups = [{"params": tables, "lr": faster * learning_rate}, {"params": others}]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
 
 
 def linear_decay(optimizer: torch.optim.Optimizer, steps: int, warmup: int = 0) -> torch.optim.lr_scheduler.LambdaLR:

@@ -14,7 +14,8 @@ import pytest
 
 from llm_tutorial.data.people_daily import Document, Entity
 from llm_tutorial.lora.encoder import RelationSparseConfig
-from llm_tutorial.lora.tagging import character_tokenizer, loss_of, read, relation_settings, tag
+from llm_tutorial.lora.tagging import loss_of, read, relation_settings, tag
+from llm_tutorial.tokenizers import character_tokenizer
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "snippets/lora/exercises"
@@ -141,7 +142,7 @@ def test_entities_by_rule_train_and_read_like_the_other_models_of_the_comparison
     document = Document(
         "李鹏会见江泽民。晚上，江泽民回京。", (Entity(0, 2, "PER"), Entity(4, 7, "PER"), Entity(11, 14, "PER"))
     )
-    tokenizer = character_tokenizer([document], at_least=1)
+    tokenizer = character_tokenizer([document.text], at_least=1)
     examples = tag([document], tokenizer)
     settings = relation_settings(tokenizer)
     idf = rule.inverse_document_frequency(examples, settings["vocab_size"])

@@ -15,7 +15,6 @@ from llm_tutorial.fetch import cache_folder
 from llm_tutorial.lora.adapter import load_adapter, save_adapter
 from llm_tutorial.lora.inject import add_lora, count_parameters, matching_linears, merge_lora
 from llm_tutorial.lora.linear import LoRALinear
-from llm_tutorial.lora.memory import saved_tensor_bytes
 from llm_tutorial.lora.quantized import (
     Q4Linear,
     _unpermute,
@@ -27,6 +26,7 @@ from llm_tutorial.lora.quantized import (
     weight_bytes,
 )
 from llm_tutorial.lora.variants import pissa_init
+from llm_tutorial.memory import saved_tensor_bytes
 
 Q4_1, Q8_0 = GGMLQuantizationType.Q4_1, GGMLQuantizationType.Q8_0
 WIDE = {"intermediate_size": 64}  # both sides of every layer are multiples of 32

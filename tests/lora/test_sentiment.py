@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from llm_tutorial.data.people_daily import Document
 from llm_tutorial.data.reviews import Span, joined_reviews
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
 from llm_tutorial.lora.sentiment import (
@@ -18,7 +17,7 @@ from llm_tutorial.lora.sentiment import (
     review_logits,
     review_loss,
 )
-from llm_tutorial.lora.tagging import character_tokenizer
+from llm_tutorial.tokenizers import character_tokenizer
 
 
 def model(**options) -> RelationSparseForTokenClassification:
@@ -85,7 +84,7 @@ def test_accuracy_counts_the_reviews_named_right():
 
 def test_every_real_review_is_a_span_of_its_text():
     joined = joined_reviews("validation")[:3]
-    tokenizer = character_tokenizer(Document(each.text, ()) for each in joined)
+    tokenizer = character_tokenizer(each.text for each in joined)
     for text, ids in zip(joined, encode_reviews(joined, tokenizer), strict=True):
         assert len(ids.input_ids) == len(text.text)
         separator = tokenizer.get_vocab()["\n"]

@@ -17,7 +17,6 @@ from llm_tutorial.lora.tagging import (
     TITLES,
     LSTMTagger,
     batches,
-    character_tokenizer,
     count,
     evaluate,
     gold_places,
@@ -28,6 +27,7 @@ from llm_tutorial.lora.tagging import (
     spans,
     tag,
 )
+from llm_tutorial.tokenizers import character_tokenizer
 from llm_tutorial.training import fit
 
 DOCUMENTS = people_daily("train", 300)[4:16]
@@ -35,7 +35,7 @@ DOCUMENTS = people_daily("train", 300)[4:16]
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return character_tokenizer(DOCUMENTS)
+    return character_tokenizer(document.text for document in DOCUMENTS)
 
 
 def small(tokenizer: Any, kind: type = RelationSparseForTokenClassification, **options: Any) -> Any:

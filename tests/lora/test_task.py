@@ -1,10 +1,12 @@
 import torch
 
 from llm_tutorial.data.cldr import SPLITS, cldr_pairs
+from llm_tutorial.generation import greedy_answers
 from llm_tutorial.lora.inject import add_lora
-from llm_tutorial.lora.task import answers, batches, exact_match, prompt, validation_pairs
+from llm_tutorial.lora.task import batches, exact_match, prompt, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.training import answer_loss, fit, pack
+from llm_tutorial.packing import answer_loss, pack
+from llm_tutorial.training import fit
 
 
 def test_no_expression_is_both_trained_and_held_out():
@@ -45,7 +47,7 @@ def test_exact_match_in_one_pass_is_what_greedy_decoding_says():
     add_lora(model, rank=4, alpha=16)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=4e-3)
     fit(model, batches(tokenizer, pairs), optimizer, steps=12)
-    said = answers(model, tokenizer, [prompt(pair.english) for pair in pairs])
+    said = greedy_answers(model, tokenizer, [prompt(pair.english) for pair in pairs])
     right = sum(a == pair.chinese for a, pair in zip(said, pairs, strict=True))
     assert right > 0
     assert exact_match(model, tokenizer, pairs) == 100 * right / len(pairs)

@@ -9,9 +9,7 @@ Each row interleaves the two, and takes the median of the ratios of neighbours: 
 import argparse
 import os
 import shutil
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +19,7 @@ from tqdm import tqdm
 
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.sparse import sparse_attention
+from llm_tutorial.timing import ratio
 
 LENGTHS = (256, 512, 1024, 2048, 4096, 8192, 16384)
 FLEX_BLOCKS = (32, 64, 128)
@@ -50,53 +49,6 @@ class Configuration:
             torch.randn(shape, generator=generator).transpose(1, 2).requires_grad_(grad) for _ in range(3)
         )
         return query, key, value
-
-
-def ratio(slow: Callable[[], object], fast: Callable[[], object], seconds: float = 2.0, least: int = 5) -> float:
-    """How many times as long ``slow`` takes: the median over neighbouring pairs of runs.
-
-    Args:
-        slow: Called in turn with ``fast``, each once to warm up.
-        fast: The other.
-        seconds: To spend.
-        least: Pairs to run, whatever time they take.
-
-    Example:
-        >>> ratio(lambda: time.sleep(0.02), lambda: time.sleep(0.005), seconds=0) > 2
-        True
-    """
-    return ratios(slow, {"fast": fast}, seconds, least)["fast"]
-
-
-def ratios(
-    slow: Callable[[], object], fast: Mapping[str, Callable[[], object]], seconds: float = 2.0, least: int = 5
-) -> dict[str, float]:
-    """How many times as long ``slow`` takes as each of several: medians over rounds in which each runs once.
-
-    Args:
-        slow: Called first in each round, and once to warm up.
-        fast: The others by name, called after it in turn, each once to warm up.
-        seconds: To spend.
-        least: Rounds to run, whatever time they take.
-
-    Example:
-        >>> found = ratios(lambda: time.sleep(0.02), {"fast": lambda: time.sleep(0.002)}, seconds=0)
-        >>> found["fast"] > 2
-        True
-    """
-    runs = [slow, *fast.values()]
-    for run in runs:
-        run()
-    rounds: list[list[float]] = []
-    start = time.perf_counter()
-    while len(rounds) < least or time.perf_counter() - start < seconds:
-        times = []
-        for run in runs:
-            before = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - before)
-        rounds.append([times[0] / other for other in times[1:]])
-    return {name: statistics.median(each) for name, each in zip(fast, zip(*rounds, strict=True), strict=True)}
 
 
 def forward(

@@ -4,12 +4,10 @@ A document is read character by character. What is trained on are crops of one l
 what is tested on are whole documents. An entity counts as found if its first and last character and its type are right.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
@@ -34,28 +32,6 @@ class Tagged(NamedTuple):
     input_ids: Tensor
     labels: Tensor
     types: Tensor
-
-
-def character_tokenizer(documents: Iterable[Document], at_least: int = 2) -> PreTrainedTokenizerFast:
-    r"""A tokenizer whose tokens are the characters of the documents, the frequent ones first.
-
-    Args:
-        documents: The training split.
-        at_least: Characters that occur less often become ``[UNK]``, which is trained that way, too.
-
-    Example:
-        >>> tokenizer = character_tokenizer([Document("北京，北京。\n北", ())])
-        >>> tokenizer("北京\n。").input_ids
-        [2, 3, 1, 1]
-    """
-    counts = Counter(character for document in documents for character in document.text)
-    kept = [character for character, count in counts.most_common() if count >= at_least]
-    vocabulary = {token: number for number, token in enumerate(["[PAD]", "[UNK]", *kept])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")  # type: ignore[assignment]
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", model_input_names=["input_ids"]
-    )
 
 
 def relation_settings(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

@@ -12,20 +12,13 @@ from torch import nn
 
 from llm_tutorial.data.cldr import SPLITS, Pair, cldr_pairs
 from llm_tutorial.data.text import english_questions, held_out_english
-from llm_tutorial.evaluation import perplexity, score_questions
+from llm_tutorial.evaluation import answered_exactly, mean_answer_loss, perplexity, score_questions
+from llm_tutorial.generation import greedy_answers
 from llm_tutorial.lora.inject import add_lora
 from llm_tutorial.lora.variants import lora_plus_groups, pissa_init
 from llm_tutorial.models import load_model
-from llm_tutorial.training import (
-    Example,
-    answer_loss,
-    answer_tokens,
-    encode,
-    fit,
-    linear_decay,
-    pack,
-    with_begin_token,
-)
+from llm_tutorial.packing import Example, encode
+from llm_tutorial.training import fit, linear_decay
 
 MODEL = "smollm2-135m"
 TEST_PAIRS = 200
@@ -34,6 +27,11 @@ TEST_PAIRS = 200
 def prompt(english: str) -> str:
     """What the model is given."""
     return f"{english} →"
+
+
+def encoded(tokenizer: Any, pairs: Sequence[Pair]) -> list[Example]:
+    """The pairs as examples: the English is given, the Chinese and the end are to be said."""
+    return [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pairs]
 
 
 def batches(
@@ -47,7 +45,7 @@ def batches(
         batch_size: Pairs in a batch.
         seed: Of the order.
     """
-    examples = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pairs]
+    examples = encoded(tokenizer, pairs)
     size = min(batch_size, len(pairs))
     per_epoch = len(pairs) // size
 
@@ -100,63 +98,20 @@ def train_adapter(
     return model, losses
 
 
-@torch.no_grad()
-def answers(
-    model: nn.Module, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 28, batch_size: int = 50
-) -> list[str]:
-    """Greedy continuations of prompts, up to the end token or the line's end.
-
-    Args:
-        model: A causal language model.
-        tokenizer: Its tokenizer.
-        prompts: Whole prompts.
-        max_new_tokens: Where an answer without end is cut off.
-        batch_size: Prompts continued together.
-    """
-    tokenizer.padding_side = "left"
-    said: list[str] = []
-    for start in range(0, len(prompts), batch_size):
-        texts = [with_begin_token(tokenizer, text) for text in prompts[start : start + batch_size]]
-        inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-        inputs.pop("token_type_ids", None)
-        device = next(model.parameters()).device
-        ids = model.generate(
-            **inputs.to(device), max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.eos_token_id
-        )  # type: ignore[operator]
-        continued = tokenizer.batch_decode(ids[:, inputs.input_ids.shape[1] :], skip_special_tokens=True)
-        said += [text.strip().partition("\n")[0].strip() for text in continued]
-    return said
-
-
-@torch.no_grad()
 def exact_match(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair]) -> float:
-    """Share of pairs, in percent, whose Chinese and end token greedy decoding gives to the letter.
-
-    Greedy decoding says an answer exactly when each of its tokens is the likeliest after those before it:
-    one pass over all of them tells, without decoding.
-    """
-    examples = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pairs]
-    right = 0
-    for start in range(0, len(examples), 20):
-        chosen = examples[start : start + 20]
-        inputs, labels = pack(chosen, next(model.parameters()).device)
-        hits = model(**inputs, use_cache=False).logits[0].argmax(-1) == labels  # (K,)
-        right += sum(bool(part.all()) for part in hits.split([answer_tokens([example]) for example in chosen]))
-    return 100 * right / len(pairs)
+    """Share of pairs, in percent, whose Chinese and end token greedy decoding gives to the letter."""
+    return 100 * answered_exactly(model, encoded(tokenizer, pairs))
 
 
 def contains_match(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair]) -> float:
     """Share of pairs, in percent, whose Chinese stands somewhere in what the model says."""
-    said = answers(model, tokenizer, [prompt(pair.english) for pair in pairs])
+    said = greedy_answers(model, tokenizer, [prompt(pair.english) for pair in pairs])
     return 100 * sum(pair.chinese in a for a, pair in zip(said, pairs, strict=True)) / len(pairs)
 
 
 def held_out_loss(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair]) -> float:
     """Mean loss over the answers of pairs, in nats per token."""
-    examples = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pairs]
-    with torch.no_grad():
-        total = sum(float(answer_loss(model, examples[start : start + 20])) for start in range(0, len(examples), 20))
-    return total / answer_tokens(examples)
+    return mean_answer_loss(model, encoded(tokenizer, pairs))
 
 
 def quality(model: nn.Module, tokenizer: Any, few: Callable[[Any], Any] = lambda items: items) -> dict[str, float]:

@@ -6,11 +6,8 @@ as a whole; a decoder of one layer writes all the translations asked for, and ma
 arXiv:1704.04368). Placeholders are numbered before anything else, so that a model need not spell them.
 """
 
-import itertools
 import random
 import re
-import statistics
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -22,7 +19,7 @@ import torch
 from sacrebleu import corpus_bleu, corpus_chrf
 from safetensors.torch import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -30,6 +27,8 @@ from torch.nn.utils.rnn import pad_sequence
 from llm_tutorial.data.messages import PLACEHOLDER, Message
 from llm_tutorial.data.splits import key_of
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseEncoder, rotary_angles, rotate
+from llm_tutorial.timing import Paced
+from llm_tutorial.tokenizers import subword_tokenizer
 from llm_tutorial.training import fit, linear_decay
 
 PAD, PAIR, ASK, TO, END = range(5)
@@ -144,7 +143,7 @@ class Reader:
         tokenizer: Tokenizer | None = None,
     ) -> None:
         self.training, self.length, self.catalogue, self.memory = list(training), length, catalogue, memory
-        self.tokenizer = tokenizer or subword_tokenizer(training, vocabulary)
+        self.tokenizer = tokenizer or message_tokenizer(training, vocabulary)
         self._ids = dict[Message, tuple[list[int], list[int]]]()
 
     @cached_property
@@ -234,7 +233,7 @@ class Reader:
         return [row for row in self.rows(everything, wanted.__contains__) if row.asked]
 
 
-def subword_tokenizer(messages: Sequence[Message], vocabulary: int = 3000) -> Tokenizer:
+def message_tokenizer(messages: Sequence[Message], vocabulary: int = 3000) -> Tokenizer:
     """Byte-level BPE over both languages, with a token for each mark and each numbered placeholder.
 
     Args:
@@ -242,21 +241,12 @@ def subword_tokenizer(messages: Sequence[Message], vocabulary: int = 3000) -> To
         vocabulary: Tokens in all.
 
     Example:
-        >>> tokenizer = subword_tokenizer([Message("Open %s", "打开 %s", "", 0)], 300)
+        >>> tokenizer = message_tokenizer([Message("Open %s", "打开 %s", "", 0)], 300)
         >>> tokenizer.decode(tokenizer.encode("打开 ⟨0⟩").ids, skip_special_tokens=False)
         '打开 ⟨0⟩'
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
     texts = (number_placeholders(text, m.english) for m in messages for text in (m.english, m.chinese))
-    marks = ["[PAD]", "[PAIR]", "[ASK]", "[TO]", "[END]", *SLOTS]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=marks, initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
+    return subword_tokenizer(texts, vocabulary, ["[PAD]", "[PAIR]", "[ASK]", "[TO]", "[END]", *SLOTS])
 
 
 class Batch(NamedTuple):
@@ -521,18 +511,12 @@ def train_translator(
     torch.manual_seed(seed)
     model = Translator(translator_config(reader, **options))
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    batch_of, begun = reader.batches(seed=seed), list[float]()
-
-    def batch_at(step: int) -> list[Row]:
-        begun.append(time.process_time())
-        return batch_of(step)
-
+    batch_at = Paced(reader.batches(seed=seed))
     losses = fit(
         model, batch_at, optimizer, steps, linear_decay(optimizer, steps, warmup=20), state, seed,
         save_every=50, description=description, loss_of=loss_for(reader), count=count_for(reader),
     )  # fmt: skip
-    durations = [after - before for before, after in itertools.pairwise(begun)]
-    return model, losses, statistics.median(durations or [0.0])
+    return model, losses, batch_at.pace
 
 
 def translator_config(reader: Reader, **options: Any) -> RelationSparseConfig:

@@ -6,7 +6,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from llm_tutorial.lora.inject import add_lora, count_parameters
-from llm_tutorial.lora.memory import (
+from llm_tutorial.lora.quantized import quantize_model
+from llm_tutorial.memory import (
     activation_memory,
     block_activations,
     linear_shapes,
@@ -15,7 +16,6 @@ from llm_tutorial.lora.memory import (
     saved_tensor_bytes,
     training_memory,
 )
-from llm_tutorial.lora.quantized import quantize_model
 
 CONFIG = LlamaConfig(
     vocab_size=50,

@@ -1,0 +1,37 @@
+"""What a decoder says: greedy continuations of many prompts at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from llm_tutorial.packing import with_begin_token
+
+
+@torch.no_grad()
+def greedy_answers(
+    model: nn.Module, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 28, batch_size: int = 50
+) -> list[str]:
+    """Greedy continuations of prompts, up to the end token or the line's end.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        prompts: Whole prompts.
+        max_new_tokens: Where an answer without end is cut off.
+        batch_size: Prompts continued together.
+    """
+    tokenizer.padding_side = "left"
+    said: list[str] = []
+    for start in range(0, len(prompts), batch_size):
+        texts = [with_begin_token(tokenizer, text) for text in prompts[start : start + batch_size]]
+        inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+        inputs.pop("token_type_ids", None)
+        device = next(model.parameters()).device
+        ids = model.generate(
+            **inputs.to(device), max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.eos_token_id
+        )  # type: ignore[operator]
+        continued = tokenizer.batch_decode(ids[:, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+        said += [text.strip().partition("\n")[0].strip() for text in continued]
+    return said
