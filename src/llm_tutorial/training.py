@@ -32,7 +32,7 @@ def adamw(model: nn.Module, learning_rate: float, rare: Sequence[str] = (), fast
     """
     tables = [p for name, p in model.named_parameters() if any(part in name for part in rare)]
     others = [p for p in model.parameters() if all(p is not table for table in tables)]
-    groups = [{"params": tables, "lr": faster * learning_rate}, {"params": others}]
+    groups: list[dict[str, Any]] = [{"params": tables, "lr": faster * learning_rate}, {"params": others}]
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
 
 

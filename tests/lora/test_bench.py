@@ -1,30 +1,11 @@
 """The benchmark compares like with like, and says what it leaves out."""
 
-import time
-
 import pytest
 import torch
 from torch.nn.attention.flex_attention import create_mask
 
 from llm_tutorial.lora import bench
 from llm_tutorial.lora.bench import Configuration
-
-
-def test_a_ratio_is_that_of_the_two_times() -> None:
-    assert bench.ratio(lambda: time.sleep(0.02), lambda: time.sleep(0.01), seconds=0) == pytest.approx(2, rel=0.4)
-
-
-def test_at_least_so_many_pairs_are_run() -> None:
-    calls: list[str] = []
-    bench.ratio(lambda: calls.append("slow"), lambda: calls.append("fast"), seconds=0, least=3)
-    assert calls == ["slow", "fast"] * 4  # the first two warm up
-
-
-def test_several_share_the_runs_of_the_slow_one() -> None:
-    calls: list[str] = []
-    fast = {"one": lambda: calls.append("one"), "two": lambda: calls.append("two")}
-    assert list(bench.ratios(lambda: calls.append("slow"), fast, seconds=0, least=3)) == ["one", "two"]
-    assert calls == ["slow", "one", "two"] * 4
 
 
 @pytest.mark.parametrize("length", [40, 64, 300])

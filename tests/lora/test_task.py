@@ -5,7 +5,6 @@ from llm_tutorial.generation import greedy_answers
 from llm_tutorial.lora.inject import add_lora
 from llm_tutorial.lora.task import batches, exact_match, prompt, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.packing import answer_loss, pack
 from llm_tutorial.training import fit
 
 
@@ -22,22 +21,6 @@ def test_validation_and_test_share_no_pair():
 def test_every_split_draws_the_same_pairs_twice():
     for split in SPLITS:
         assert cldr_pairs(20, split) == cldr_pairs(20, split)
-
-
-def test_packing_changes_no_loss():
-    model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
-    examples = batches(tokenizer, cldr_pairs(4))(0)
-    with torch.no_grad():
-        together = answer_loss(model, examples)
-        apart = sum(answer_loss(model, [example]) for example in examples)
-    torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-3)
-
-
-def test_logits_are_computed_for_the_answers_alone():
-    tokenizer = load_tokenizer("smollm2-135m")
-    examples = batches(tokenizer, cldr_pairs(4))(0)
-    inputs, labels = pack(examples)
-    assert len(inputs["logits_to_keep"]) == len(labels) == sum(len(e.input_ids) - e.answer_from for e in examples)
 
 
 def test_exact_match_in_one_pass_is_what_greedy_decoding_says():
