@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from llm_tutorial.plotting import COLOURS, panels, use_style
+from llm_tutorial.plotting import COLOURS, label_lines, legend, panels, use_style
 
 torch.manual_seed(0)
 use_style()
@@ -23,12 +23,12 @@ left.annotate("query", (0, 0), tuple(query), arrowprops={"arrowstyle": "<-", "co
 for place, (key, value, weight) in enumerate(zip(keys, values, weights, strict=True), 1):
     left.annotate(f"$k_{place}$", (0, 0), tuple(key), arrowprops={"arrowstyle": "<-", "color": COLOURS[0]})
     right.plot(*value, "o", color=COLOURS[0], markersize=4 + 26 * weight.item() ** 0.5)
-    right.text(value[0], value[1] + 0.17, f"$p_{place} v_{place}$", ha="center")
+    right.text(value[0], value[1] + 0.1 + 0.13 * weight, f"$p_{place} v_{place}$", ha="center")
 right.plot(*output, "D", color=COLOURS[1], markersize=8)
 right.text(output[0] + 0.07, output[1] + 0.03, "output")
 right.fill(*values.T, color=COLOURS[0], alpha=0.08)
-left.set(xlim=(-1.4, 1.6), ylim=(-1.3, 1.3), title="scores: query · key")
-right.set(xlim=(-0.3, 1.3), ylim=(-0.25, 1.35), title="output: weighted mean of values")
+left.set(xlim=(-1.2, 1.7), ylim=(-1.3, 1.3), title="scores: query · key")
+right.set(xlim=(-0.3, 1.4), ylim=(-0.25, 1.35), title="output: weighted mean of values")
 plt.show()
 
 
@@ -73,14 +73,14 @@ for d in sizes:
         p = scores.softmax(-1)
         entropy[d, scale] = torch.special.entr(p).sum(-1).mean().item() / math.log(64)
         slope[d, scale] = (p * (1 - p)).sum(-1).mean().item()  # trace of the softmax's Jacobian
-figure, axes = panels(2, height=2.6)
+figure, axes = panels(2)
 for panel, measured, name in ((axes[0], entropy, "entropy / log n"), (axes[1], slope, "trace of Jacobian")):
-    panel.plot(sizes, [measured[d, 1.0] for d in sizes], label=r"$q \cdot k$")
-    panel.plot(sizes, [measured[d, d**-0.5] for d in sizes], label=r"$q \cdot k / \sqrt{d}$")
+    panel.plot(sizes, [measured[d, 1.0] for d in sizes], label="q · k")
+    panel.plot(sizes, [measured[d, d**-0.5] for d in sizes], label="q · k / √d")
     panel.set(xscale="log", xlabel="head size d", title=name, ylim=(0, 1.05))
     panel.set_xticks(sizes, sizes)
     panel.minorticks_off()
-axes[0].legend(loc="center right")
+legend(figure)
 plt.show()
 print(f"entropy_unscaled_64 = {entropy[64, 1.0]:.2f}")
 print(f"entropy_scaled_64 = {entropy[64, 0.125]:.2f}")
@@ -162,10 +162,10 @@ assert torch.allclose(rotate(q, place).norm(dim=-1), q.norm())  # lengths stay
 # %% rope_and_distance
 ones = torch.ones(1, 64)
 distances = torch.arange(0, 1000, 5)
-figure, (axes,) = panels(height=2.4)
+figure, (axes,) = panels()
 for base, colour in ((10_000.0, COLOURS[0]), (100_000.0, COLOURS[1])):
     turned = rotate(ones.expand(len(distances), -1), distances, base)
     axes.plot(distances, turned @ ones[0] / 64, color=colour, marker="", label=f"base {base:,.0f}")
 axes.set(xlabel="distance i − j", ylabel="score / d")
-axes.legend()
+label_lines(axes)
 plt.show()

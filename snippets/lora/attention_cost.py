@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from llm_tutorial.lora.attention import attention, merge, peak_bytes, tiled_attention
 from llm_tutorial.models import load_model
-from llm_tutorial.plotting import panels, use_style
+from llm_tutorial.plotting import legend, panels, use_style
 
 use_style()
 torch.manual_seed(0)
@@ -85,7 +85,7 @@ for panel, title in zip(axes, ("peak MiB", "time, SDPA at 256 = 1"), strict=True
     panel.set(xscale="log", yscale="log", xlabel="tokens n", title=title)
     panel.set_xticks(lengths, lengths)
     panel.minorticks_off()
-axes[0].legend()
+legend(figure)
 plt.show()
 
 # %% merging

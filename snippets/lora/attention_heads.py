@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from llm_tutorial.data.text import held_out_english
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.plotting import panels, spread, use_style
+from llm_tutorial.plotting import GREY, panels, spread, use_style
 
 use_style()
 torch.set_num_threads(1)
@@ -77,8 +77,9 @@ for layout in layouts:
 equal = [layout for layout in layouts if layout[0] == layout[1]]
 figure, (axes,) = panels(height=2.5)
 spread(axes, [heads for heads, _ in equal], list(zip(*(runs[layout] for layout in equal), strict=True)))
-axes.axhline(1 / 8, color="grey", ls=":", lw=1)
-axes.set(xscale="log", xlabel="heads h (head size 64 / h)", ylabel="accuracy", ylim=(0, 1))
+axes.axhline(1 / 8, color=GREY, ls=":", lw=1.2)
+axes.text(16, 0.15, "guessing", ha="right")
+axes.set(xscale="log", xlabel="number of heads h (head size 64 / h)", ylabel="accuracy", ylim=(0, 1))
 axes.set_xticks([1, 2, 4, 8, 16], [1, 2, 4, 8, 16])
 axes.minorticks_off()
 plt.show()

@@ -6,7 +6,7 @@ import torch
 
 from llm_tutorial.data.text import held_out_english
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.plotting import COLOURS, panels, use_style
+from llm_tutorial.plotting import COLOURS, heatmap, legend, panels, use_style, verbatim
 
 use_style()
 torch.set_grad_enabled(False)
@@ -44,15 +44,13 @@ for name, score in (("first", first), ("previous", previous), ("induction", indu
 sentence = tokenizer("<|im_start|>The old red door opened. The old red door closed.").input_ids
 pieces = [piece.replace("Ġ", "").replace("<|im_start|>", "▷") for piece in tokenizer.convert_ids_to_tokens(sentence)]
 maps = weights_of(torch.tensor([sentence]))[:, 0]  # (layer, head, query, key)
-figure, axes = panels(3, height=3.0)
+figure, axes = panels(3, height=3.1)
 for panel, (name, (layer, head)) in zip(axes, chosen.items(), strict=True):
-    panel.imshow(maps[layer, head], cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    panel.set_xticks(range(len(pieces)), pieces, rotation=90, fontsize=7)
-    panel.set_yticks(range(len(pieces)), pieces, fontsize=7)
-    panel.set_title(f"{name}: layer {layer}, head {head}")
-    panel.grid(False)
-axes[0].set_ylabel("query")
-axes[0].set_xlabel("key")
+    heatmap(panel, maps[layer, head], pieces, pieces, limits=(0, 1))
+    panel.set(title=f"{name}: layer {layer}, head {head}", xlabel="key", ylabel="query")
+    panel.tick_params(axis="x", rotation=90)
+    panel.tick_params(labelsize=8)
+    verbatim([*panel.get_xticklabels(), *panel.get_yticklabels()])
 plt.show()
 
 # %% sink
@@ -66,11 +64,11 @@ assert without_begin[..., 1:, 0].mean() > 3 * uniform
 # %% entropy
 entropy = torch.special.entr(P).sum(-1)[..., 1:]  # (layer, batch, head, query)
 entropy = (entropy / torch.arange(2, 65).log()).mean((1, 2, 3))  # 1: uniform over all it may read
-figure, (axes,) = panels(height=2.4)
+figure, (axes,) = panels()
 axes.plot(range(30), entropy, label="entropy / log i")
 axes.plot(range(30), first.mean(1), color=COLOURS[1], marker="s", label="weight on first token")
 axes.set(xlabel="layer", ylim=(0, 1))
-axes.legend()
+legend(axes, ncols=2)
 plt.show()
 print(f"entropy_first_layer = {entropy[0]:.2f}")
 print(f"entropy_lowest = {entropy.min():.2f}")

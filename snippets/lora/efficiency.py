@@ -9,7 +9,7 @@ from llm_tutorial.lora import plan
 from llm_tutorial.lora.attention import attention, peak_bytes
 from llm_tutorial.lora.bench import FLEX_BLOCKS, Configuration, forward, training
 from llm_tutorial.lora.sparse import masked_attention, sparse_attention
-from llm_tutorial.plotting import use_style
+from llm_tutorial.plotting import GREY, label_lines, panels, use_style
 from llm_tutorial.results import results
 from llm_tutorial.timing import ratio
 
@@ -21,16 +21,16 @@ lengths, runs = manifest["lengths"], manifest["metrics"]
 one, two = ([runs[f"{threads} threads, {length}"] for length in lengths] for threads in (1, 2))
 
 # %% speed_up
-figure, axes = plt.subplots()
-axes.plot(lengths, [row["pairs"] for row in one], color="#757d88", marker="", linestyle="--", label="pairs")
+figure, (axes,) = panels(height=3.2)
+axes.plot(lengths, [row["pairs"] for row in one], color=GREY, marker="", ls="--", label="pairs")
 axes.plot(lengths, [row["forward"] for row in one], label="forward")
-axes.plot(lengths, [row["training"] for row in one], label="forward and backward")
-axes.axhline(1, color="#757d88", linewidth=0.8)
-axes.set(xscale="log", yscale="log", xlabel="n", ylabel="dense / sparse")
+axes.plot(lengths, [row["training"] for row in one], label="training")
+axes.axhline(1, color=GREY, lw=0.8)
+axes.set(xscale="log", yscale="log", xlabel="n", ylabel="time, dense / sparse")
 axes.set_xticks(lengths, lengths)
 axes.set_yticks([1, 4, 16, 64], [1, 4, 16, 64])
 axes.minorticks_off()
-axes.legend()
+label_lines(axes)
 plt.show()
 
 # %% figures_quoted

@@ -3,7 +3,7 @@ import statistics
 
 import matplotlib.pyplot as plt
 
-from llm_tutorial.plotting import use_style
+from llm_tutorial.plotting import legend, panels, use_style
 from llm_tutorial.results import results
 
 use_style()
@@ -27,7 +27,7 @@ print(f"spread = {max(max(r['f1'] for r in e) - min(r['f1'] for r in e) for e in
 
 # %% share
 by_share = {name: runs[f"{name}, seed 0"] for name in (*variants, "window 0", "window 2", "8 entities", "128 entities")}
-figure, axes = plt.subplots()
+figure, (axes,) = panels(height=3.2)
 groups = {
     "32 entities, window": ("window 0", "learned", "window 2"),
     "window 1, entities": ("window", "8 entities", "learned", "128 entities"),
@@ -40,7 +40,7 @@ for label, names in groups.items():
 axes.set(xscale="log", xlabel="pairs kept, %", ylabel="F1, validation")
 axes.set_xticks([5, 10, 20, 50, 100], [5, 10, 20, 50, 100])
 axes.minorticks_off()
-axes.legend()
+legend(axes, ncols=2)
 plt.show()
 
 
@@ -53,14 +53,14 @@ def curve(name: str) -> list[tuple[float, float, float]]:
 
 curves = {name: curve(name) for name in ("dense, relations", "learned", "dense", "window")}
 whole = {name: points[-1][1] for name, points in curves.items()}
-figure, (left, right) = plt.subplots(1, 2, sharey=True)
+figure, (left, right) = panels(2, height=3.0, sharey=True)
 for name, points in curves.items():
     left.plot([step for step, _, _ in points], [loss for _, _, loss in points], label=name, markevery=5)
     times = [seconds / whole["dense"] for _, seconds, _ in points]
     right.plot(times, [loss for _, _, loss in points], label=name, markevery=5)
 left.set(xlabel="step", ylabel="loss", yscale="log")
-right.set(xlabel="time / dense")
-left.legend()
+right.set(xlabel="time / dense", ylabel="loss")
+legend(figure)
 plt.show()
 
 # %% equal_time

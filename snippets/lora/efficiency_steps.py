@@ -10,7 +10,7 @@ from llm_tutorial.lora import plan
 from llm_tutorial.lora.attention import attention, merge
 from llm_tutorial.lora.bench import Configuration, forward
 from llm_tutorial.lora.sparse import masked_attention, sparse_attention
-from llm_tutorial.plotting import use_style
+from llm_tutorial.plotting import GREY, bars, panels, use_style
 from llm_tutorial.timing import ratio
 
 use_style()
@@ -108,12 +108,11 @@ print(f"gained_over_concatenated = {steps['side by side'] / steps['concatenated'
 assert steps["side by side"] > max(steps["masked"], steps["gathered"], steps["concatenated"])
 
 # %% steps differs="times depend on the processor and on its load" tolerance="60%"
-figure, axes = plt.subplots(figsize=(6.4, 2.4))
-axes.barh(list(steps), list(steps.values()), height=0.6)
-axes.axvline(1, color="#757d88", linewidth=1)
-axes.axvline(1 / matrix.share, color="#757d88", linestyle="--", linewidth=1)
-axes.invert_yaxis()
-axes.set(xlabel="dense / sparse, forward, n = 2048")
+figure, (axes,) = panels()
+bars(axes, list(steps), {"": list(steps.values())}, form=".1f")
+axes.axvline(1, color=GREY, lw=1)
+axes.axvline(1 / matrix.share, color=GREY, ls="--", lw=1)
+axes.set(xlabel="time, dense / sparse, forward, n = 2048")
 plt.show()
 
 # %% chunks differs="times depend on the processor's caches"

@@ -2,6 +2,7 @@
 import copy
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,31 +11,29 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from llm_tutorial.diagrams import Diagram
 from llm_tutorial.lora.adapter import load_adapter, save_adapter
 from llm_tutorial.lora.inject import add_lora, count_parameters, lora_layers, merge_lora, remove_lora, unmerge_lora
 from llm_tutorial.lora.linear import LoRALinear
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.plotting import COLOURS, GREY, panels, use_style
+from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style
 
 use_style()
 model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
 
 
 # %% idea
-def block(axes, x, y, width, height, name, shape, colour):
-    axes.add_patch(plt.Rectangle((x, y - height / 2), width, height, facecolor=(colour, 0.12), edgecolor=colour))
-    axes.text(x + width / 2, y, f"{name}\n{shape}", ha="center", va="center", fontsize=9)
-
-
-figure, (axes,) = panels(height=2.5)
-block(axes, 0.0, 0, 2.4, 2.0, "$W$  frozen", "576 × 576", GREY)
-axes.text(2.75, 0, r"$+\;\frac{\alpha}{r}$", ha="center", va="center", fontsize=14)
-block(axes, 3.1, 0, 0.9, 2.0, "$B$", "576 × 8", COLOURS[1])
-block(axes, 4.2, 0, 2.4, 0.5, "$A$", "8 × 576", COLOURS[0])
-axes.text(6.85, 0, "$=$", ha="center", va="center", fontsize=14)
-block(axes, 7.1, 0, 2.4, 2.0, "W′  merged", "576 × 576", COLOURS[2])
-axes.set(xlim=(-0.1, 9.6), ylim=(-1.2, 1.2))
-axes.axis("off")
+diagram = Diagram(width=24, height=7.4)
+for x, width, height, name, shape, colour in (
+    (3, 5.6, 5.6, "W, frozen", "576 × 576", GREY),
+    (9.4, 1.6, 5.6, "B", "576 × 8", COLOURS[1]),
+    (13.8, 5.6, 1.6, "A", "8 × 576", COLOURS[0]),
+    (21, 5.6, 5.6, "W′, merged", "576 × 576", COLOURS[2]),
+):
+    diagram.box(x, 4.4, name, width, height, colour)
+    diagram.text(x, 3.6 - height / 2, shape, fontsize=9)
+diagram.text(7.1, 4.4, r"$+\;\frac{\alpha}{r}$", fontsize=15)
+diagram.text(17.4, 4.4, "$=$", fontsize=15)
 plt.show()
 print(f"weights_of_W = {576 * 576}")
 print(f"weights_of_A_and_B = {8 * 576 + 576 * 8}")
@@ -124,17 +123,61 @@ def progress(rank: int, use_rslora: bool, make_optimizer, steps: int, seed: int)
     return losses[0] - losses[-1]
 
 
-figure, axes = panels(2, height=2.6)
+figure, axes = panels(2)
 runs = ((axes[0], "SGD, first step", torch.optim.SGD, 1), (axes[1], "Adam, 10 steps", torch.optim.Adam, 10))
 for panel, title, make_optimizer, steps in runs:
-    for label, name, flag in ((r"$\alpha/r$", "lora", False), (r"$\alpha/\sqrt{r}$", "rslora", True)):
+    for label, name, flag in (("α / r", "lora", False), ("α / √r", "rslora", True)):
         gained = [sum(progress(rank, flag, make_optimizer, steps, seed) for seed in range(8)) / 8 for rank in ranks]
         panel.plot(ranks, gained, label=label)
         print(f"{make_optimizer.__name__.lower()}_{name}_8_over_128 = {gained[3] / gained[-1]:.2f}")  # tolerance 5%
-    panel.set(xscale="log", yscale="log", xlabel="rank r", title=title)
+    panel.set(xscale="log", yscale="log", xlabel="rank r", ylabel="loss decrease", title=title)
     panel.set_xticks(ranks, ranks)
-axes[0].set_ylabel("loss decrease")
-axes[0].legend()
+    panel.minorticks_off()
+axes[1].set_yticks([2, 5, 10], [2, 5, 10])
+legend(figure)
+plt.show()
+
+# %% block
+diagram, adapted = Diagram(width=24, height=29.5), COLOURS[1]
+hidden = diagram.text(8.2, 28.8, "input: (n, 576)")
+norm = diagram.box(8.2, 26.2, "RMSNorm", 7)
+projections = [
+    diagram.box(x, 23, [f"{name}_proj", f"576 → {size}"], 4.2, colour=adapted)
+    for x, name, size in ((3.6, "q", 576), (8.2, "k", 192), (12.8, "v", 192))
+]
+attention = diagram.box(8.2, 19.8, "attention", 7)
+o = diagram.box(8.2, 17.2, "o_proj  576 → 576", 8.8, colour=adapted)
+middle = diagram.box(8.2, 14.8, "+", 1.5, 1.5)
+norm_2 = diagram.box(8.2, 12.4, "RMSNorm", 7)
+wider = [
+    diagram.box(x, 9.2, [f"{name}_proj", "576 → 1536"], 4.8, colour=adapted)
+    for x, name in ((5.5, "gate"), (10.9, "up"))
+]
+product = diagram.box(8.2, 6, "SiLU(gate) × up", 7)
+down = diagram.box(8.2, 3.4, "down_proj  1536 → 576", 9.6, colour=adapted)
+end = diagram.box(8.2, 1, "+", 1.5, 1.5)
+for steps in ((hidden, norm), (attention, o, middle, norm_2), (product, down, end)):
+    for start, stop in pairwise(steps):
+        diagram.arrow(start, stop)
+for start, branches, stop in ((norm, projections, attention), (norm_2, wider, product)):
+    for branch in branches:
+        diagram.arrow(start, branch)
+        diagram.arrow(branch, stop)
+# the residual connections
+diagram.arrow((8.2, 27.9), middle, via=[(0.6, 27.9), (0.6, 14.8)])
+diagram.arrow((8.2, 13.7), end, via=[(0.6, 13.7), (0.6, 1)])
+
+diagram.box(20.1, 17, "", 7.4, 18, colour=adapted)
+diagram.text(20.1, 24.9, "one such layer")
+x, y = diagram.text(20.1, 23, "x"), diagram.text(20.1, 9, "y")
+plus = diagram.box(20.1, 11.6, "+", 1.5, 1.5)
+W = diagram.box(18.2, 17.6, ["W", "frozen"], 3, 5)
+A = diagram.box(22, 19.4, "A", 2.4, colour=COLOURS[0])
+B = diagram.box(22, 15.8, "B", 2.4, colour=COLOURS[0])
+diagram.arrow(A, B, "r")
+diagram.arrow(B, plus, "× α / r")
+for start, stop in ((x, W), (x, A), (W, plus), (plus, y)):
+    diagram.arrow(start, stop)
 plt.show()
 
 # %% inject

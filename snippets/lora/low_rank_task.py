@@ -9,7 +9,7 @@ from llm_tutorial.lora.adapter import load_adapter
 from llm_tutorial.lora.inject import lora_layers, remove_lora
 from llm_tutorial.lora.task import exact_match, prompt, validation_pairs
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.plotting import panels, use_style
+from llm_tutorial.plotting import GREY, bars, label_lines, legend, panels, use_style
 from llm_tutorial.results import results, weights
 
 use_style()
@@ -85,24 +85,10 @@ assert seeds["full fine-tuning"][0]["held_out"] - seeds["LoRA, rank 8"][0]["held
 
 # %% transfer
 places = ["held_out", "new_years", "new_units", "new_currencies", "sentences"]
-figure, (axes,) = panels(height=3.2)
-for shift, (method, runs) in zip((-0.25, 0, 0.25), seeds.items(), strict=True):
-    means = [sum(run[place] for run in runs) / len(runs) for place in places]
-    low = [mean - min(run[place] for run in runs) for mean, place in zip(means, places, strict=True)]
-    high = [max(run[place] for run in runs) - mean for mean, place in zip(means, places, strict=True)]
-    axes.bar(
-        [x + shift for x in range(len(places))],
-        means,
-        0.22,
-        yerr=[low, high],
-        label=method,
-        ecolor="#7d8590",
-        capsize=3,
-    )
-axes.set_xticks(range(len(places)), places)
-axes.set_ylabel("exact match (%)")
-axes.set_ylim(0, 118)
-axes.legend(ncols=3, loc="upper center")
+figure, (axes,) = panels()
+scores = {method: [[run[place] for run in runs] for place in places] for method, runs in seeds.items()}
+bars(axes, [place.replace("_", " ") for place in places], scores, form=".1f")
+axes.set(xlabel="exact match (%)", xlim=(0, 100))
 plt.show()
 
 # %% transfer_figures
@@ -121,13 +107,14 @@ for (split, pair), answer in zip(unseen, said, strict=True):
 data = results("lora", "low_rank_data")["metrics"]
 counts = [10, 30, 100, 300, 1000]
 figure, (axes,) = panels(height=2.8)
-axes.plot(counts, [data[f"{count} pairs"]["train"] for count in counts], label="training pairs")
-axes.plot(counts, [data[f"{count} pairs"]["held_out"] for count in counts], label="held_out")
+axes.plot(counts, [data[f"{count} pairs"]["train"] for count in counts], label="trained")
+axes.plot(counts, [data[f"{count} pairs"]["held_out"] for count in counts], label="held out")
 axes.set_xscale("log")
 axes.set_xticks(counts, counts)
+axes.minorticks_off()
 axes.set_xlabel("training pairs")
 axes.set_ylabel("exact match (%)")
-axes.legend()
+label_lines(axes)
 plt.show()
 
 # %% examples_needed_figures
@@ -141,18 +128,18 @@ print(f"steps_with_1000 = {data['1000 pairs']['steps']}")
 update = full["metrics"]["full, seed 0"]
 ranks = update["ranks"]
 figure, (left, right) = panels(2, height=2.9)
-left.plot(ranks, [100 * share for share in update["update_energy"]], label=r"$\Delta W$")
-left.plot(ranks, [100 * share for share in update["weight_energy"]], label="$W$")
+left.plot(ranks, [100 * share for share in update["update_energy"]], label="ΔW")
+left.plot(ranks, [100 * share for share in update["weight_energy"]], label="W")
 left.set_ylabel("energy in the top r (%)")
-right.plot(ranks, update["truncated"], label=r"best rank-r part of $\Delta W$")
-right.plot(ranks, update["random"], label="random subspace of size r")
+right.plot(ranks, update["truncated"], label="best rank-r part of ΔW")
+right.plot(ranks, update["random"], label="random subspace")
 right.set_ylabel("exact match (%)")
 for axes in (left, right):
     axes.set_xscale("log", base=2)
     axes.set_xticks(ranks, ranks)
     axes.set_xlabel("rank r")
     axes.set_ylim(-4, 108)
-    axes.legend()
+    legend(axes, ncols=1)
 plt.show()
 
 # %% spectrum_figures
@@ -187,14 +174,14 @@ for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("ful
 sweeps = results("lora", "low_rank_sweeps")["metrics"]
 by_rank = {1: "rank 1", 2: "rank 2", 8: "base", 16: "rank 16", 64: "rank 64"}
 by_rate = {2.5e-4: "rate 0.00025", 5e-4: "base", 1e-3: "rate 0.001", 2e-3: "rate 0.002"}
-figure, axes = panels(2, height=2.7, sharey=True)
+figure, axes = panels(2, sharey=True)
 for panel, title, points in ((axes[0], "rank", by_rank), (axes[1], "learning rate", by_rate)):
     panel.plot(points.keys(), [sweeps[run]["perplexity"] for run in points.values()])
-    panel.axhline(untrained["perplexity"], color="#7d8590", ls="--", lw=1)
-    panel.set(xscale="log", yscale="log", title=title)
+    panel.axhline(untrained["perplexity"], color=GREY, ls="--", lw=1.2)
+    panel.set(xscale="log", yscale="log", xlabel=title, ylabel="perplexity of English")
+    panel.set_yticks([50, 100, 200], [50, 100, 200])
     panel.set_xticks(list(points), [f"{point:g}" for point in points])
     panel.minorticks_off()
-axes[0].set_ylabel("perplexity of English")
 plt.show()
 
 # %% variants
@@ -227,13 +214,13 @@ swept = {
     "learning rate": {rate: loss[run] for rate, run in by_rate.items()},
     "alpha (rank 8)": {32: loss["alpha 32"], 128: base, 512: loss["alpha 512"]},
 }  # fmt: skip
-figure, axes = panels(3, height=2.6, sharey=True)
+figure, axes = panels(3, height=2.7, sharey=True)
 for panel, (title, points) in zip(axes, swept.items(), strict=True):
     panel.plot(points.keys(), points.values())
-    panel.set(xscale="log", yscale="log", title=title)
+    panel.set(xscale="log", yscale="log", xlabel=title, ylabel="validation loss (nats)")
+    panel.set_yticks([0.1, 0.2, 0.5, 1], [0.1, 0.2, 0.5, 1])
     panel.set_xticks(list(points), [f"{point:g}" for point in points])
     panel.minorticks_off()
-axes[0].set_ylabel("validation loss (nats)")
 plt.show()
 
 # %% rate_and_alpha

@@ -6,7 +6,7 @@ from collections import Counter
 import matplotlib.pyplot as plt
 
 from llm_tutorial.lora.hops import CITIES, WORDS, HopText, hop_text
-from llm_tutorial.plotting import panels, use_style
+from llm_tutorial.plotting import GREY, legend, panels, use_style
 from llm_tutorial.results import results
 
 use_style()
@@ -71,12 +71,12 @@ for hops, ax in zip((1, 2), axes, strict=True):
         line = ax.plot(cells.keys(), [statistics.mean(v) for v in cells.values()], marker=marker, label=variant)
         low, high = zip(*((min(v), max(v)) for v in cells.values()), strict=True)
         ax.fill_between(cells.keys(), low, high, color=line[0].get_color(), alpha=0.15)
-    ax.axhline(100 / len(CITIES), linestyle=":", marker="", color="grey")
-    ax.axvline(4 * 32 + 31, linestyle="--", marker="", color="grey")  # as far as four layers of the window reach
+    ax.axhline(100 / len(CITIES), linestyle=":", marker="", color=GREY)
+    ax.axvline(4 * 32 + 31, linestyle="--", marker="", color=GREY)  # as far as four layers of the window reach
     ax.set(xscale="log", xticks=[int(e) for e in edges], xticklabels=edges, ylim=(0, 103))
     ax.set(title=f"{hops} hop{'s' if hops > 1 else ''}", xlabel="distance, up to … tokens", ylabel="% right")
     ax.minorticks_off()
-axes[0].legend(fontsize=8)
+legend(figure, ncols=5)
 plt.show()
 
 # %% gate

@@ -7,7 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from llm_tutorial.data.reviews import joined_reviews, reviews
-from llm_tutorial.plotting import panels, use_style
+from llm_tutorial.plotting import legend, panels, use_style
 from llm_tutorial.results import results
 
 use_style()
@@ -71,9 +71,9 @@ for form, ax in zip(FORMS, axes, strict=True):
         curves = [runs[f"{variant}, {form}, seed {seed}"]["curve"] for seed in seeds]
         loss = [statistics.mean(point[2] for point in points) for points in zip(*curves, strict=True)]
         whole = seconds(variant, form) / seconds("dense", form)
-        ax.plot([whole * (place + 1) / len(loss) for place in range(len(loss))], loss, label=variant)
+        ax.plot([whole * (place + 1) / len(loss) for place in range(len(loss))], loss, label=variant, markevery=4)
     ax.set(title=form, xlabel="time / dense", ylabel="loss", ylim=(0.25, 0.75))
-axes[0].legend()
+legend(figure)
 plt.show()
 
 # %% sweep

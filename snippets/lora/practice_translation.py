@@ -8,7 +8,7 @@ from sacrebleu import corpus_chrf
 from llm_tutorial.data.messages import messages
 from llm_tutorial.data.splits import key_of
 from llm_tutorial.lora.translation import Reader, TranslationMemory, load_translator, score
-from llm_tutorial.plotting import panels, use_style
+from llm_tutorial.plotting import legend, panels, use_style
 from llm_tutorial.results import results, weights
 
 use_style()
@@ -81,11 +81,11 @@ assert max(run["chrf"] for run in encoders) < runs["memory"]["chrf"]
 figure, (by_step, by_time) = panels(2)
 for kind in kinds:
     step, seconds, loss = zip(*runs[f"{kind}, seed 0"]["curve"], strict=True)
-    by_step.plot(step, loss, label=kind)
-    by_time.plot([second / runs["sparse, seed 0"]["curve"][-1][1] for second in seconds], loss)
+    by_step.plot(step, loss, label=kind, markevery=3)
+    by_time.plot([second / runs["sparse, seed 0"]["curve"][-1][1] for second in seconds], loss, markevery=3)
 by_step.set(xlabel="step", ylabel="loss")
-by_time.set(xlabel="time / sparse")
-by_step.legend()
+by_time.set(xlabel="time / sparse", ylabel="loss")
+legend(figure)
 plt.show()
 
 # %% context

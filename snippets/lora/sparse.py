@@ -10,7 +10,7 @@ from llm_tutorial.data.people_daily import people_daily
 from llm_tutorial.lora.attention import NEVER, attention, merge
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.sparse import sparse_attention
-from llm_tutorial.plotting import panels, use_style
+from llm_tutorial.plotting import COLOURS, heatmap, label_lines, legend, panels, use_style
 
 torch.manual_seed(0)
 use_style()
@@ -41,15 +41,12 @@ causal = InteractionMatrix(n, 16, 1, entities=places, pairs=pairs, causal=True)
 
 # %% picture
 figure, axes = panels(2, rows=2, height=3.2)
-names = ("window", "window + entities", "window + entities + related pairs", "the same, causal")
+names = ("window", "+ entities", "+ related pairs", "the same, causal")
+kinds, colours = ("window", "entity", "related pair"), ("#7d8590", COLOURS[4], COLOURS[0])
 for panel, matrix, name in zip(axes, (window, entities, related, causal), names, strict=True):
-    matrix.draw(panel)
-    panel.set_title(f"{name}: {100 * matrix.share:.0f} %")
-colours = ("#7d8590", "#e69f00", "#0072b2")
-kinds = ("window", "entity", "related pair")
-figure.legend(
-    handles=[Patch(color=c, label=k) for c, k in zip(colours, kinds, strict=True)], ncols=3, loc="outside lower center"
-)
+    heatmap(panel, matrix.kinds()[0], colours=colours)
+    panel.set(title=f"{name}: {100 * matrix.share:.0f} %", xlabel="key", ylabel="query")
+legend(figure, handles=[Patch(color=c, label=k) for k, c in zip(kinds, colours, strict=True)])
 plt.show()
 
 # %% counted
@@ -78,14 +75,14 @@ print(f"pairs_16384_over_8192 = {counts[-1] / counts[-2]:.3f}")
 print(f"share_16384 = {100 * matrix.share:.2f}")
 
 # %% share
-figure, (axes,) = panels(height=2.6)
+figure, (axes,) = panels()
 for E in (0, 32, 128):
     share = [min(1, bound(length, E=E) / length**2) for length in lengths]
     axes.plot(lengths, share, label=f"E = {E}")
 axes.set(xscale="log", yscale="log", xlabel="n", ylabel="share of pairs kept")
 axes.set_xticks(lengths, lengths)
 axes.minorticks_off()
-axes.legend()
+label_lines(axes)
 plt.show()
 
 # %% forms

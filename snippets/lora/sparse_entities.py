@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llm_tutorial.lora.encoder import gate_loss
-from llm_tutorial.plotting import panels, use_style
+from llm_tutorial.plotting import label_lines, panels, spread, use_style
 
 use_style()
 
@@ -97,18 +97,14 @@ def train(gate: str, noise: bool, seed: int, steps: int = 150) -> tuple[Reader, 
 runs = {gate: [train(gate, True, seed) for seed in range(3)] for gate in ("soft", "straight-through", "hard")}
 
 # %% gates_compared differs="training amplifies the rounding of a processor"
-figure, (axes,) = panels(height=2.6)
+figure, (axes,) = panels()
 for gate, results in runs.items():
-    mean = torch.tensor([found for _, found, _ in results])  # (seeds, evaluations)
-    (line,) = axes.plot(range(10, 151, 10), mean.mean(0), label=gate)
-    axes.fill_between(
-        range(10, 151, 10), mean.min(0).values, mean.max(0).values, color=line.get_color(), alpha=0.2, lw=0
-    )
+    spread(axes, range(10, 151, 10), [found for _, found, _ in results], label=gate)
     print(
         f"{gate:18} accuracy {' '.join(f'{accuracy:.2f}' for *_, accuracy in results)}   markers found {' '.join(f'{f[-1]:.2f}' for _, f, _ in results)}"
     )
 axes.set(xlabel="step", ylabel="markers found")
-axes.legend()
+label_lines(axes)
 plt.show()
 assert min(accuracy for gate in ("soft", "straight-through") for *_, accuracy in runs[gate]) > 0.95
 assert max(accuracy for *_, accuracy in runs["hard"]) < 0.8

@@ -4,7 +4,7 @@ import torch
 
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseEncoder
 from llm_tutorial.lora.interaction import InteractionMatrix
-from llm_tutorial.plotting import panels, use_style
+from llm_tutorial.plotting import heatmap, legend, panels, use_style
 
 torch.manual_seed(0)
 use_style()
@@ -33,11 +33,11 @@ one, two, *_ = growth["window + 2 entities"]
 assert not one.all() and two.all()  # to the entity, and from it
 
 # %% layers_needed
-figure, (axes,) = panels(height=2.6)
+figure, (axes,) = panels()
 for name, reaches in growth.items():
-    axes.plot(range(1, 33), [100 * reach.float().mean() for reach in reaches], label=name)
-axes.set(xlabel="layers", ylabel="pairs reached (%)")
-axes.legend()
+    axes.plot(range(1, 33), [100 * reach.float().mean() for reach in reaches], label=name, markevery=3)
+axes.set(xlabel="layers", ylabel="pairs reached (%)", ylim=(0, 105))
+legend(axes)
 plt.show()
 layers = 1 + [bool(reach.all()) for reach in growth["window"]].index(True)
 print(f"layers_of_window_alone = {layers}")
@@ -76,7 +76,6 @@ assert torch.equal(without, reached([alone] * 3)[-1]) and not without.all()
 # %% pictures
 figure, axes = panels(2, height=3.0)
 for panel, mask, name in zip(axes, (without, with_entities), ("window", "window + 2 entities"), strict=True):
-    panel.imshow(mask, cmap="Greys", vmin=0, vmax=1.6, interpolation="nearest")
+    heatmap(panel, mask, limits=(0, 1.4))
     panel.set(title=f"{name}: {100 * mask.float().mean():.0f} %", xlabel="input", ylabel="output")
-    panel.grid(visible=False)
 plt.show()

@@ -1,13 +1,12 @@
 # %% setup
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.colors import ListedColormap
 
 from llm_tutorial.data.people_daily import people_daily
 from llm_tutorial.lora.encoder import RelationSparseAttention, RelationSparseConfig
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.relations import RELATIONS, related_kinds
-from llm_tutorial.plotting import COLOURS, panels, use_style
+from llm_tutorial.plotting import COLOURS, heatmap, panels, use_style
 
 use_style()
 torch.manual_seed(0)
@@ -55,13 +54,11 @@ print(f"tokens = {kinds.shape[0]}")
 print(f"entities = {kinds.shape[1]}")
 
 # %% shown
-figure, axes = panels(4, height=4.2, sharey=True)
+figure, axes = panels(4, height=4.0)
 for bit, (panel, name) in enumerate(zip(axes, RELATIONS, strict=True)):
     has = (kinds >> bit) & 1  # (n, entities)
-    panel.imshow(has, cmap=ListedColormap(["#00000000", COLOURS[bit]]), aspect="auto", interpolation="nearest")
-    panel.set(title=f"{name}: {int(has.sum())}", xlabel="entity")
-    panel.grid(visible=False)
-axes[0].set_ylabel("token")
+    heatmap(panel, has, colours=[COLOURS[bit]])
+    panel.set(title=f"{name}: {int(has.sum())}", xlabel="entity", ylabel="token")
 plt.show()
 
 # %% in_words

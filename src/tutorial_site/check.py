@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from tutorial_site import SiteError, build, catalogue, manifests, numbers, parity, record, standard
+from tutorial_site import SiteError, build, catalogue, figures, manifests, numbers, parity, record, standard
 
 
 def _build(root: Path) -> list[str]:
@@ -11,7 +11,7 @@ def _build(root: Path) -> list[str]:
         return build.build(root, Path(folder))
 
 
-MODULES = (record, manifests, parity, numbers, standard, catalogue)  # each lists the `problems` of its kind
+MODULES = (record, manifests, parity, numbers, standard, catalogue, figures)  # each lists the `problems` of its kind
 
 
 def errors(root: Path) -> list[str]:

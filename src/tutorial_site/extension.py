@@ -17,7 +17,7 @@ from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.preprocessors import Preprocessor
 
-from tutorial_site import SiteError, citations, shown
+from tutorial_site import SiteError, citations, figures, shown
 from tutorial_site.formulas import mathml
 from tutorial_site.markup import WORDS, cell_html, code_html, exercise_html, folded, scrolls
 from tutorial_site.page import Construct, blank, constructs, line_of, replace
@@ -114,7 +114,8 @@ class Page:
         if cell.code == "fold":
             code = folded(WORDS[self.language]["code"], code)
         caption = replace(cell.caption, self.in_caption, html.escape)
-        return cell_html(code, cell.outputs, self.language, cell.alt, caption, name)
+        outputs = figures.in_language(cell.outputs, cell.script.path.parent.name, self.language)
+        return cell_html(code, outputs, self.language, cell.alt, caption, name)
 
     def in_caption(self, construct: Construct) -> str:
         """A construct inside a caption, which nothing reads as Markdown any more."""

@@ -6,12 +6,12 @@ import re
 import struct
 from collections.abc import Sequence
 from functools import cache
-from urllib.parse import quote
 
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
+from tutorial_site.figures import drawing
 from tutorial_site.recording import Output, figure, text_of
 from tutorial_site.shown import Exercise
 
@@ -20,7 +20,6 @@ WORDS = {
     "en": {"code": "Show the code", "check": "Check your answer", "solution": "Solution", "wide": "Scrolls sideways"},
 }
 WIDE = 60  # characters in a line that may not fit a screen
-URL_SAFE = " /:;=,()-._~!*+@?"  # what a data address in an attribute may hold as it is
 
 
 def scrolls(text: str, language: str) -> str:
@@ -88,17 +87,9 @@ def table_html(table: str) -> str:
 
 
 def image_html(kind: str, data: str, alt: str) -> str:
-    """A figure as ``<img>`` with its data inside.
-
-    Not as inline SVG: its style would reach the page, and its ids would clash with those of the next.
-    """
+    """A figure: as inline SVG in the colours of the page, a picture as ``<img>`` with its data inside."""
     if kind == "image/svg+xml":
-        svg = re.sub(r">\s+<", "><", data[data.index("<svg") :]).replace("\n", " ").strip()
-        sizes = re.findall(r'\b(?:width|height)="([\d.]+)(pt|px)?"', svg[: svg.index(">")])
-        pixels = [float(size) * (4 / 3 if unit == "pt" else 1) for size, unit in sizes]
-        source = f"data:{kind},{quote(svg, safe=URL_SAFE)}"
-    else:
-        pixels = list(struct.unpack(">II", base64.b64decode(data)[16:24]))
-        source = f"data:{kind};base64,{''.join(data.split())}"
-    size = f' width="{pixels[0]:.0f}" height="{pixels[1]:.0f}"' if len(pixels) == 2 else ""
-    return f'<img src="{source}" alt="{html.escape(alt)}"{size}>'
+        return drawing(data, alt)
+    width, height = struct.unpack(">II", base64.b64decode(data)[16:24])
+    source = f"data:{kind};base64,{''.join(data.split())}"
+    return f'<img src="{source}" alt="{html.escape(alt)}" width="{width}" height="{height}">'

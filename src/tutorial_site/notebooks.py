@@ -14,7 +14,7 @@ import nbformat
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tutorial_site import citations, shown
+from tutorial_site import citations, figures, shown
 from tutorial_site.cells import Cell, Script
 from tutorial_site.formulas import mathml
 from tutorial_site.markup import WORDS, cell_html, code_html, folded, scrolls
@@ -100,7 +100,8 @@ class Notebook:
     def _code(self, script: Script, cell: Cell, alt: str) -> None:
         name = f"{script.path.stem}-{cell.name}"[:64]
         if name not in [each.id for each in self.cells]:
-            outputs = nbformat.from_dict(read_recording(script).outputs[cell.name])
+            recorded = read_recording(script).outputs[cell.name]
+            outputs = nbformat.from_dict(figures.in_language(recorded, script.path.parent.name, self.language))
             self.cells.append(new_code_cell(cell.code, id=name, outputs=outputs, metadata={"alt": alt} if alt else {}))
 
     def _flush(self) -> None:
