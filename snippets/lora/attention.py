@@ -82,6 +82,8 @@ for panel, measured, name in ((axes[0], entropy, "entropy / log n"), (axes[1], s
     panel.minorticks_off()
 legend(figure)
 plt.show()
+
+# %% saturation_values values
 print(f"entropy_unscaled_64 = {entropy[64, 1.0]:.2f}")
 print(f"entropy_scaled_64 = {entropy[64, 0.125]:.2f}")
 print(f"slope_unscaled_1024 = {slope[1024, 1.0]:.2f}")

@@ -44,9 +44,11 @@ assert torch.equal(moved, torch.zeros(5))  # right for MultiheadAttention: True 
 # %% added_boolean
 scores = Q @ K.mT / 4
 added = (scores + causal).softmax(-1)  # True counts as 1: a nudge, not a mask
-print(f"weight_on_the_future = {added.triu(1).sum(-1).mean():.2f}")
 masked = scores.masked_fill(~causal, -torch.inf).softmax(-1)
 assert added.triu(1).sum() > 1 and masked.triu(1).sum() == 0
+
+# %% added_boolean_values values
+print(f"weight_on_the_future = {added.triu(1).sum(-1).mean():.2f}")
 
 # %% missing_scale
 model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
@@ -62,10 +64,12 @@ def perplexity(scale: float) -> float:
 
 
 right, without, half = perplexity(64**-0.5), perplexity(1.0), perplexity(0.5 * 64**-0.5)
+assert perplexity(64**-0.5) == right < half < without
+
+# %% missing_scale_values values
 print(f"perplexity_right = {right:.1f}")  # tolerance 2%
 print(f"perplexity_without_scale = {without:.0f}")  # tolerance 10%
 print(f"perplexity_half_scale = {half:.1f}")  # tolerance 5%
-assert perplexity(64**-0.5) == right < half < without
 
 # %% overflow
 scores = torch.tensor([12.0, 11.0, 3.0], dtype=torch.float16)

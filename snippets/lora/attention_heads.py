@@ -84,10 +84,12 @@ axes.set_xticks([1, 2, 4, 8, 16], [1, 2, 4, 8, 16])
 axes.minorticks_off()
 plt.show()
 best = max(equal, key=lambda layout: sum(runs[layout]))
+assert 1 < best[0] < 16
+
+# %% heads_figure_values values
 print(f"best_heads = {best[0]}")
 for heads, kv_heads in ((1, 1), (4, 4), (16, 16), (4, 1)):
     print(f"accuracy_{heads}_{kv_heads} = {sum(runs[heads, kv_heads]) / 3:.2f}")  # tolerance 25%
-assert 1 < best[0] < 16
 
 # %% real_model
 model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
@@ -102,21 +104,33 @@ def perplexity(model, mask=None) -> float:
 
 
 usual = perplexity(model)
+
+# %% real_model_values values
 print(f"perplexity = {usual:.1f}")  # tolerance 2%
 
 # %% rope_base
 rotary = model.model.rotary_emb
 trained = rotary.inv_freq.clone()
+with_base = {}
 for base in (10_000, 1_000_000):
     rotary.inv_freq = base ** (-torch.arange(0, 64, 2) / 64)
-    print(f"perplexity_base_{base} = {perplexity(model):.1f}")  # tolerance 5%
+    with_base[base] = perplexity(model)
 rotary.inv_freq = trained
 assert perplexity(model) == usual
 
+# %% rope_base_values values
+for base, value in with_base.items():
+    print(f"perplexity_base_{base} = {value:.1f}")  # tolerance 5%
+
 # %% window
+in_window = {}
 for sinks in (0, 4):
     mask = (distance >= 0) & ((distance < 64) | (torch.arange(256) < sinks))
-    print(f"perplexity_window_64_sinks_{sinks} = {perplexity(model, mask[None, None]):.1f}")  # tolerance 5%
+    in_window[sinks] = perplexity(model, mask[None, None])
+
+# %% window_values values
+for sinks, value in in_window.items():
+    print(f"perplexity_window_64_sinks_{sinks} = {value:.1f}")  # tolerance 5%
 
 # %% merged_heads
 merged = copy.deepcopy(model)
@@ -125,5 +139,7 @@ with torch.no_grad():
         for projection in (layer.self_attn.k_proj, layer.self_attn.v_proj):
             mean = projection.weight.unflatten(0, (3, 64)).mean(0)  # (64, 576): one head instead of three
             projection.weight.copy_(mean.repeat(3, 1))
-print(f"perplexity_merged_heads = {perplexity(merged):.0f}")  # tolerance 5%
 assert perplexity(merged) > 2 * usual
+
+# %% merged_heads_values values
+print(f"perplexity_merged_heads = {perplexity(merged):.0f}")  # tolerance 5%

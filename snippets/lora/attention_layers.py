@@ -38,8 +38,10 @@ def of_layer(weights, prefix):
 
 
 first = bert_layer(states[0][0], of_layer(weights, "encoder.layer.0."))
-print(f"minilm_layer_difference = {(first - states[1][0]).abs().max():.0e}")  # tolerance 90%
 assert torch.allclose(first, states[1][0], atol=1e-5)
+
+# %% bert_layer_values values
+print(f"minilm_layer_difference = {(first - states[1][0]).abs().max():.0e}")  # tolerance 90%
 
 # %% all_layers
 x = states[0][0]
@@ -94,4 +96,6 @@ logits = rms_norm(x, weights["norm.weight"]) @ weights["embed_tokens.weight"].T
 theirs = llama(input_ids=ids).logits[0]
 assert torch.allclose(logits, theirs, atol=1e-2)
 assert torch.equal(logits.argmax(-1), theirs.argmax(-1))
+
+# %% all_of_smollm_values values
 print(f"logits_relative_difference = {(logits - theirs).norm() / theirs.norm():.0e}")  # tolerance 90%

@@ -55,11 +55,13 @@ plt.show()
 
 # %% sink
 without_begin = weights_of(texts)
+uniform = (1 / torch.arange(2, 65)).mean()
+assert without_begin[..., 1:, 0].mean() > 3 * uniform
+
+# %% sink_values values
 print(f"sink_percent = {100 * P[..., 1:, 0].mean():.0f}")
 print(f"sink_percent_without_begin = {100 * without_begin[..., 1:, 0].mean():.0f}")
-uniform = (1 / torch.arange(2, 65)).mean()
 print(f"uniform_percent = {100 * uniform:.0f}")
-assert without_begin[..., 1:, 0].mean() > 3 * uniform
 
 # %% entropy
 entropy = torch.special.entr(P).sum(-1)[..., 1:]  # (layer, batch, head, query)
@@ -70,6 +72,8 @@ axes.plot(range(30), first.mean(1), color=COLOURS[1], marker="s", label="weight 
 axes.set(xlabel="layer", ylim=(0, 1))
 legend(axes, ncols=2)
 plt.show()
+
+# %% entropy_values values
 print(f"entropy_first_layer = {entropy[0]:.2f}")
 print(f"entropy_lowest = {entropy.min():.2f}")
 print(f"layer_of_lowest = {entropy.argmin()}")

@@ -16,6 +16,8 @@ layers, heads, kv_heads = config.num_hidden_layers, config.num_attention_heads, 
 cache = 2 * layers * kv_heads * size * CONTEXT * BATCH * BYTES
 explicit = heads * CONTEXT**2 * BATCH * BYTES  # one layer's weights, if they were ever held at once
 flops = 4 * CONTEXT**2 * heads * size * layers * BATCH / 2  # causal: half the pairs
+
+# %% plan_values values
 print(f"cache_GiB = {cache / 2**30:.2f}")
 print(f"explicit_weights_of_one_layer_GiB = {explicit / 2**30:.2f}")
 print(f"attention_TFLOPs_of_a_prefill = {flops / 1e12:.1f}")

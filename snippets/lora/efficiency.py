@@ -11,6 +11,7 @@ from llm_tutorial.lora.bench import FLEX_BLOCKS, Configuration, forward, trainin
 from llm_tutorial.lora.sparse import masked_attention, sparse_attention
 from llm_tutorial.plotting import GREY, label_lines, panels, use_style
 from llm_tutorial.results import results
+from llm_tutorial.tables import table
 from llm_tutorial.timing import ratio
 
 use_style()
@@ -33,7 +34,7 @@ axes.minorticks_off()
 label_lines(axes)
 plt.show()
 
-# %% figures_quoted
+# %% figures_quoted values
 at = dict(zip(lengths, one, strict=True))
 for length in (256, 8192, 16384):
     print(f"pairs_{length} = {at[length]['pairs']:.1f}")
@@ -57,6 +58,8 @@ assert computed == by_hand
 flops = (
     4 * configuration.heads * configuration.head_size
 )  # of a pair: two dot products of a multiplication and an addition
+
+# %% count_values values
 print(f"kept_pairs = {kept}")
 print(f"computed_pairs = {computed}")
 print(f"percent_of_the_computed_kept = {100 * kept / computed:.1f}")
@@ -80,8 +83,10 @@ assert abs(intensities["gathered"] - 1 / 6) < 1e-9
 square, long = torch.randn(2, 1024, 1024), torch.randn(2, 2**24)
 copies = ratio(lambda: square[0] @ square[1], lambda: long[0].copy_(long[1]), seconds=0.5)  # a product, in copies
 ridge = (2 * 1024**3) / long.nbytes / copies  # operations in the time that moves one byte
-print(f"ridge = {ridge:.1f}")
 assert ridge > 3 * intensities["gathered"]
+
+# %% ridge_values values differs="depends on the processor" tolerance="80%"
+print(f"ridge = {ridge:.1f}")
 
 # %% live differs="times depend on the processor and on its load" tolerance="60%"
 print(f"{'n':>5}{'pairs':>8}{'forward':>10}{'training':>10}")
@@ -89,25 +94,31 @@ live = {}
 for n in (256, 1024, 4096):
     live[n] = forward(configuration, n, seconds=0.7, least=3), training(configuration, n, seconds=0.7, least=3)
     print(f"{n:5}{1 / configuration.matrix(n).share:7.1f}x{live[n][0]:9.2f}x{live[n][1]:9.2f}x")
-print(f"forward_4096_live = {live[4096][0]:.1f}")
-print(f"training_4096_live = {live[4096][1]:.1f}")
 assert live[4096][0] > 3 and live[4096][1] > 3
 assert live[256][0] < live[1024][0] < live[4096][0]
 
+# %% live_values values differs="times depend on the processor and on its load" tolerance="60%"
+print(f"forward_4096_live = {live[4096][0]:.1f}")
+print(f"training_4096_live = {live[4096][1]:.1f}")
+
 # %% table
-print(f"{'':7}{'':9}{'one thread':>20}{'two threads':>22}{'share of':>11}")
-print(f"{'n':>7}{'pairs':>9}" + f"{'forward':>10}{'training':>11}" * 2 + f"{'pairs, %':>12}")
+rows = {}
 for n, alone, both in zip(lengths, one, two, strict=True):
-    cells = "".join(f"{row['forward']:9.2f}x{row['training']:10.2f}x" for row in (alone, both))
-    print(f"{n:7}{alone['pairs']:8.1f}x{cells}{100 * alone['forward'] / alone['pairs']:11.0f}")
+    times = [row[quantity] for row in (alone, both) for quantity in ("forward", "training")]
+    rows[f"{n:,}"] = [alone["pairs"], *times, alone["forward"] / alone["pairs"]]
+columns = ["n", "pairs, ×", "forward, ×", "training, ×"]
+columns += ["two threads: forward, ×", "training, ×", "forward / pairs"]
+table(rows, columns, [".1f", ".2f", ".2f", ".2f", ".2f", ".0%"]).show()
 
 # %% own_choice differs="times depend on the processor and on its load" tolerance="50%"
 raw, chosen = (forward(configuration, 256, seconds=0.5, dense_below=below) for below in (0, None))
-print(f"by_blocks_256 = {raw:.2f}")
-print(f"by_its_own_choice_256 = {chosen:.2f}")
 blocks_256 = plan.Plan(configuration.matrix(256), 1).computed
 assert blocks_256 >= 256**2  # no fewer pairs than dense attention has: nothing to gain
 assert plan.Plan(configuration.matrix(512), 1).computed < 512**2
+
+# %% own_choice_values values differs="times depend on the processor and on its load" tolerance="50%"
+print(f"by_blocks_256 = {raw:.2f}")
+print(f"by_its_own_choice_256 = {chosen:.2f}")
 
 # %% memory
 print(f"{'MiB beyond the inputs':>24}{'explicit':>10}{'masked':>10}{'SDPA':>10}{'sparse':>10}")
@@ -126,13 +137,15 @@ for n in (512, 1024, 2048):
                 call()  # its mask is made once, and counted apart
             peaks[name].append(peak_bytes(call) / 2**20)
     print(f"{n:24}" + "".join(f"{peaks[name][-1]:10.1f}" for name in calls))
+assert peaks["explicit"][-1] > 3.5 * peaks["explicit"][-2]  # n²
+assert peaks["SDPA"][-1] < 2.2 * peaks["SDPA"][-2] and peaks["sparse"][-1] < 2.2 * peaks["sparse"][-2]  # n
+
+# %% memory_values values
 print(f"explicit_over_SDPA_2048 = {peaks['explicit'][-1] / peaks['SDPA'][-1]:.0f}")
 print(f"sparse_over_SDPA_2048 = {peaks['sparse'][-1] / peaks['SDPA'][-1]:.1f}")
 print(f"explicit_growth = {peaks['explicit'][-1] / peaks['explicit'][-2]:.1f}")
 print(f"SDPA_growth = {peaks['SDPA'][-1] / peaks['SDPA'][-2]:.1f}")
 print(f"sparse_growth = {peaks['sparse'][-1] / peaks['sparse'][-2]:.1f}")
-assert peaks["explicit"][-1] > 3.5 * peaks["explicit"][-2]  # n²
-assert peaks["SDPA"][-1] < 2.2 * peaks["SDPA"][-2] and peaks["sparse"][-1] < 2.2 * peaks["sparse"][-2]  # n
 
 # %% flex
 flex = {n: {block: runs[f"flex, {n}"][str(block)] for block in FLEX_BLOCKS} for n in manifest["flex_lengths"]}
@@ -140,6 +153,8 @@ print(f"{'n':>7}" + "".join(f"{f'block {block}':>12}" for block in FLEX_BLOCKS) 
 for n, by_block in flex.items():
     print(f"{n:7}" + "".join(f"{by_block[block]:11.2f}x" for block in FLEX_BLOCKS))
 best = {n: min(by_block.values()) for n, by_block in flex.items() if n >= 4096}  # FlexAttention's best block
+
+# %% flex_values values
 print(f"flex_least = {min(best.values()):.1f}")
 print(f"flex_most = {max(best.values()):.1f}")
 print(f"flex_64_least = {min(flex[n][64] for n in best):.1f}")
@@ -148,8 +163,10 @@ print(f"flex_64_least = {min(flex[n][64] for n in best):.1f}")
 n, heads, size, bytes_each = 2**17, 32, 128, 2  # a large decoder's layer, 16-bit
 GiB = 2**30
 large = Configuration(heads=heads, head_size=size, entities=128)
+assert abs(1 / large.matrix(n).share / (n / (3 * 64 + 2 * 128)) - 1) < 0.02
+
+# %% larger_values values
 print(f"qkv_and_output_GiB = {4 * n * heads * size * bytes_each / GiB:.0f}")
 print(f"explicit_scores_GiB = {n * n * heads * bytes_each / GiB:.0f}")
 print(f"block_scores_GiB = {n * (3 * 64 + 128) * heads * bytes_each / GiB:.1f}")
 print(f"pairs_131072 = {n / (3 * 64 + 2 * 128):.0f}")
-assert abs(1 / large.matrix(n).share / (n / (3 * 64 + 2 * 128)) - 1) < 0.02

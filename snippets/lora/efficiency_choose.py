@@ -44,6 +44,6 @@ assert speed["window 0"] > speed["window 4"] > speed["window 16"]
 assert speed["no entity"] > speed["512 entities"]
 assert speed["block 16"] / pairs["block 16"] < speed["block 128"] / pairs["block 128"]
 
-# %% sweep_figures differs="times depend on the processor and on its load" tolerance="50%"
+# %% sweep_figures differs="times depend on the processor and on its load" tolerance="50%" values
 for name in ("block 16", "page", "block 256", "window 16", "512 entities"):
     print(f"percent_{name.replace(' ', '_')} = {100 * speed[name] / pairs[name]:.0f}")

@@ -17,13 +17,15 @@ def operations(n: int) -> tuple[int, int]:
     return 4 * n * hidden, 2 * (4 * hidden**2 + 2 * hidden * intermediate)
 
 
+equal = next(n for n in range(1, 10_000) if operations(n)[0] >= operations(n)[1])
+assert equal == 2 * hidden + intermediate  # from 4 n h = 2 (4 h² + 2 h f)
+
+# %% share_values values
 for n in (256, 1024, 4096, 16384):
     in_attention, in_linear = operations(n)
     share = in_attention / (in_attention + in_linear)
     print(f"percent_of_operations_{n} = {100 * share:.0f}")
-equal = next(n for n in range(1, 10_000) if operations(n)[0] >= operations(n)[1])
 print(f"attention_equals_linear_at = {equal}")
-assert equal == 2 * hidden + intermediate  # from 4 n h = 2 (4 h² + 2 h f)
 
 
 # %% encoders
@@ -54,8 +56,10 @@ def percent_in_attention(model: RelationSparseEncoder) -> float:
 with torch.inference_mode():
     dense(ids)  # warm
 before = percent_in_attention(dense)
-print(f"percent_of_time_in_attention = {before:.0f}")
 assert before > 40
+
+# %% measured_share_values values differs="times depend on the processor and on its load" tolerance="40%"
+print(f"percent_of_time_in_attention = {before:.0f}")
 
 # %% whole_encoder differs="times depend on the processor and on its load" tolerance="60%"
 sparse = {"window": window, "entities": bare, "entities and relations": learned}
@@ -67,17 +71,21 @@ amdahl = 1 / (1 - before / 100 + before / 100 / layer)
 print(f"dense / sparse, attention alone, window: {layer:.1f}")
 for name, speed in whole.items():
     print(f"dense / sparse, whole encoder, {name}: {speed:.1f}")
+assert 1 < whole["window"] < layer
+assert 0.4 < whole["window"] / amdahl < 2.5
+
+# %% whole_encoder_values values differs="times depend on the processor and on its load" tolerance="60%"
 print(f"layer_alone = {layer:.1f}")
 print(f"predicted = {amdahl:.1f}")
 print(f"bound = {bound:.1f}")
 print(f"encoder_window = {whole['window']:.1f}")
 print(f"encoder_entities = {whole['entities']:.1f}")
 print(f"encoder_relations = {whole['entities and relations']:.1f}")
-assert 1 < whole["window"] < layer
-assert 0.4 < whole["window"] / amdahl < 2.5
 
 # %% short_texts differs="times depend on the processor and on its load" tolerance="50%"
 with torch.inference_mode():
     short = ratio(lambda: dense(ids[:, :128]), lambda: learned(ids[:, :128]), seconds=1)
-print(f"encoder_128 = {short:.2f}")
 assert short < 1.3
+
+# %% short_texts_values values differs="times depend on the processor and on its load" tolerance="50%"
+print(f"encoder_128 = {short:.2f}")

@@ -36,8 +36,10 @@ with torch.inference_mode():
     dense()
     first = seconds(sparse)
     later = min(seconds(sparse) for _ in range(15))
-print(f"first_over_later = {first / later:.1f}")
 assert first > later
+
+# %% cold_values values differs="times depend on the processor and on its load" tolerance="80%"
+print(f"first_over_later = {first / later:.1f}")
 
 # %% one_after_the_other differs="times depend on the processor and on its load" tolerance="80%"
 busy = threading.Event()
@@ -65,11 +67,13 @@ with torch.inference_mode():
     busy.clear()
     for thread in others:
         thread.join()
+assert of_dense / of_sparse < 0.8 * true
+assert abs(under_load / true - 1) < abs(of_dense / of_sparse / true - 1)
+
+# %% one_after_the_other_values values differs="times depend on the processor and on its load" tolerance="80%"
 print(f"quiet = {true:.1f}")
 print(f"one_after_the_other = {of_dense / of_sparse:.1f}")
 print(f"interleaved_under_load = {under_load:.1f}")
-assert of_dense / of_sparse < 0.8 * true
-assert abs(under_load / true - 1) < abs(of_dense / of_sparse / true - 1)
 
 # %% scattered
 order, keeps = entities_first(matrix)
@@ -79,8 +83,10 @@ for block in (32, 64, 128):
     masks = matrix.block_mask(block), create_block_mask(keeps, 1, None, length, length, "cpu", BLOCK_SIZE=block)
     computed[block] = [100 - mask.sparsity() for mask in masks]
     print(f"{block:5}{computed[block][0]:12.0f}{computed[block][1]:17.0f}")
+assert computed[64][0] == 100 and computed[32][1] < 30
+
+# %% scattered_values values
 print(f"percent_of_pairs_kept = {100 * matrix.share:.0f}")
 print(f"scattered_64 = {computed[64][0]:.0f}")
 print(f"first_64 = {computed[64][1]:.0f}")
 print(f"first_32 = {computed[32][1]:.0f}")
-assert computed[64][0] == 100 and computed[32][1] < 30

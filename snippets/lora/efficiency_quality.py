@@ -19,6 +19,8 @@ for name, seeds in every.items():
     scores = [100 * result["f1"] for result in seeds]
     means[name] = statistics.mean(scores)
     print(f"{name:18}{seeds[0]['share']:>11.1%}{means[name]:21.1f}   [{min(scores):.1f}, {max(scores):.1f}]")
+
+# %% quality_values values
 for name in variants:
     print(f"f1_{name.replace(', ', '_')} = {means[name]:.1f}")
 print(f"share_window = {100 * every['window'][0]['share']:.0f}")
@@ -63,7 +65,7 @@ right.set(xlabel="time / dense", ylabel="loss")
 legend(figure)
 plt.show()
 
-# %% equal_time
+# %% equal_time values
 for sparse, dense in (("window", "dense"), ("learned", "dense, relations")):
     step, _, by_then = max(point for point in curves[dense] if point[1] <= whole[sparse])
     name = sparse.replace(" ", "_")

@@ -36,8 +36,10 @@ def measure(name: str, attend, tolerance: float = 1e-5) -> None:
 
 # %% masked differs="times depend on the processor and on its load" tolerance="60%"
 measure("masked", lambda *qkv: masked_attention(*qkv, matrix))
-print(f"masked_2048 = {steps['masked']:.2f}")
 assert steps["masked"] < 1.5
+
+# %% masked_values values differs="times depend on the processor and on its load" tolerance="60%"
+print(f"masked_2048 = {steps['masked']:.2f}")
 
 # %% gathered differs="times depend on the processor and on its load" tolerance="60%"
 places = torch.arange(length)
@@ -60,6 +62,8 @@ def gathered(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 measure("gathered", gathered)
+
+# %% gathered_values values differs="times depend on the processor and on its load" tolerance="60%"
 print(f"gathered_2048 = {steps['gathered']:.2f}")
 
 # %% concatenated differs="times depend on the processor and on its load" tolerance="60%"
@@ -80,8 +84,10 @@ def concatenated(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 measure("concatenated", concatenated)
-print(f"concatenated_2048 = {steps['concatenated']:.2f}")
 assert steps["concatenated"] > steps["gathered"]
+
+# %% concatenated_values values differs="times depend on the processor and on its load" tolerance="60%"
+print(f"concatenated_2048 = {steps['concatenated']:.2f}")
 
 # %% merged differs="times depend on the processor and on its load" tolerance="60%"
 fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # gives the log-sum-exp too
@@ -99,13 +105,17 @@ def merged(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 measure("merged", merged)
+
+# %% merged_values values differs="times depend on the processor and on its load" tolerance="60%"
 print(f"merged_2048 = {steps['merged']:.2f}")
 
 # %% side_by_side differs="times depend on the processor and on its load" tolerance="60%"
 measure("side by side", lambda *qkv: sparse_attention(*qkv, matrix))
+assert steps["side by side"] > max(steps["masked"], steps["gathered"], steps["concatenated"])
+
+# %% side_by_side_values values differs="times depend on the processor and on its load" tolerance="60%"
 print(f"side_by_side_2048 = {steps['side by side']:.2f}")
 print(f"gained_over_concatenated = {steps['side by side'] / steps['concatenated']:.1f}")
-assert steps["side by side"] > max(steps["masked"], steps["gathered"], steps["concatenated"])
 
 # %% steps differs="times depend on the processor and on its load" tolerance="60%"
 figure, (axes,) = panels()
@@ -153,9 +163,11 @@ for group in [*GROUPS, "rest"]:
 kernel_before, kernel_after = (
     shares["attention kernel"] + shares["products"] for shares in (profiles["gathered"], profiles["side by side"])
 )
+assert kernel_after > kernel_before
+
+# %% profile_values values differs="times depend on the processor and on its load" tolerance="60%"
 print(f"percent_in_kernels_gathered = {kernel_before:.0f}")
 print(f"percent_in_kernels_side_by_side = {kernel_after:.0f}")
-assert kernel_after > kernel_before
 
 # %% small_tiles differs="times depend on the processor and on its load" tolerance="60%"
 tiles = [torch.randn(4096 // 64, 4, rows, 64) for rows in (64, 224, 224)]  # laid out before: nothing but the kernel
@@ -163,5 +175,7 @@ whole = [torch.randn(1, 4, 4096, 64) for _ in range(3)]
 with torch.inference_mode():
     kernel_alone = ratio(lambda: fused(*whole), lambda: fused(*tiles), seconds=0.5)
 of_the_pairs = kernel_alone / (4096**2 / (4096 * 224))
-print(f"percent_of_dense_speed_in_small_tiles = {100 * of_the_pairs:.0f}")
 assert 0.2 < of_the_pairs < 1.3
+
+# %% small_tiles_values values differs="times depend on the processor and on its load" tolerance="60%"
+print(f"percent_of_dense_speed_in_small_tiles = {100 * of_the_pairs:.0f}")

@@ -35,6 +35,8 @@ for x, width, height, name, shape, colour in (
 diagram.text(7.1, 4.4, r"$+\;\frac{\alpha}{r}$", fontsize=15)
 diagram.text(17.4, 4.4, "$=$", fontsize=15)
 plt.show()
+
+# %% idea_values values
 print(f"weights_of_W = {576 * 576}")
 print(f"weights_of_A_and_B = {8 * 576 + 576 * 8}")
 

@@ -53,6 +53,8 @@ masked = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pair
 unmasked = [encode(tokenizer, prompt(pair.english), pair.chinese, prompt_loss=True) for pair in pairs]
 with torch.no_grad():
     of_answers, of_all = float(answer_loss(model, masked)), float(answer_loss(model, unmasked))
+
+# %% unmasked_prompt_values values
 print(f"percent_of_loss_on_prompts = {100 * (1 - of_answers / of_all):.0f}")
 print(f"prompt_tokens = {answer_tokens(unmasked) - answer_tokens(masked)}")
 print(f"answer_tokens = {answer_tokens(masked)}")

@@ -22,12 +22,15 @@ from llm_tutorial.memory import (
 )
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.packing import answer_loss, answer_tokens
+from llm_tutorial.tables import table
 
 MiB, GiB = 2**20, 2**30
 torch.set_num_threads(1)  # the processor's time is then the time of the work, on a busy machine as well
 tokenizer = load_tokenizer("smollm2-135m")
 batch = batches(tokenizer, cldr_pairs(4))(0)
 tokens, answers = sum(len(example.input_ids) for example in batch), answer_tokens(batch)
+
+# %% setup_values values
 print(f"tokens_in_the_batch = {tokens}")
 print(f"answer_tokens = {answers}")
 
@@ -100,7 +103,7 @@ full, lora = counted["full"], counted["rank 8"]
 for name, row in counted.items():
     print(f"{name:21}a step takes {row['step'] / full['step']:.2f} of the time of a full one")
 
-# %% ratios
+# %% ratios values
 print(f"optimizer_full_over_lora = {full['optimizer'] / lora['optimizer']:.0f}")
 print(f"activations_lora_over_full = {lora['activations'] / full['activations']:.2f}")
 print(f"activations_last_block_over_full = {counted['last block']['activations'] / full['activations']:.2f}")
@@ -136,6 +139,8 @@ for name, rank in (
 
 # %% activation_parts
 of_a_block = tokens * block_activations(**smollm2, repeated=True)
+
+# %% activation_parts_values values
 print(f"MiB_of_a_block = {of_a_block / MiB:.1f}")
 print(f"MiB_of_the_loss = {answers * 49152 * 4 / MiB:.1f}")
 
@@ -162,11 +167,8 @@ settings = {
     "LoRA, bfloat16": (training_memory(weights + added, added, 2, 4), {"value_bytes": 2, "rank": 8}),
     "QLoRA, 4-bit": (training_memory(weights + added, added, packed, 4), {"value_bytes": 2, "rank": 8}),
 }
-print(f"billions_of_weights = {weights / 1e9:.2f}")
-print(f"percent_trained = {100 * added / (weights + added):.2f}")
 parts = ("weights", "gradients", "optimizer", "activations", "total", "checkpointed")
-print(f"{'GiB':15}" + "".join(f"{part:>{len(part) + 2}}" for part in parts))
-totals = {}
+totals, rows = {}, {}
 for name, (memory, options) in settings.items():
     kept, inputs = (
         activation_memory(qwen, 28, 152064, 4096, 4096, checkpointing=checkpointing, **options)  # 4 x 1024 tokens
@@ -174,9 +176,14 @@ for name, (memory, options) in settings.items():
     )
     totals[name] = (memory.total + kept, memory.total + inputs)
     row = (memory.weights, memory.gradients, memory.optimizer, kept, *totals[name])
-    print(f"{name:15}" + "".join(f"{size / GiB:{len(part) + 2}.1f}" for part, size in zip(parts, row, strict=True)))
+    rows[name] = [size / GiB for size in row]
+table(rows, ["GiB", *parts], ".1f").show()
 
-# %% seven_billion_figures
+# %% seven_billion_values values
+print(f"billions_of_weights = {weights / 1e9:.2f}")
+print(f"percent_trained = {100 * added / (weights + added):.2f}")
+
+# %% seven_billion_figures values
 names = {"full": "full, bfloat16", "mixed": "full, mixed", "lora": "LoRA, bfloat16", "qlora": "QLoRA, 4-bit"}
 for name, setting in names.items():
     plain, checkpointed_total = totals[setting]

@@ -68,7 +68,7 @@ print(f"{'untrained':18}{untrained['held_out']:.1f}")
 for method in seeds:
     print(f"{method:18}{mean_and_spread(method, 'held_out')}")
 
-# %% figures_quoted
+# %% figures_quoted values
 for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("full", "full fine-tuning")):
     values = [run["held_out"] for run in seeds[method]]
     print(f"{name}_mean = {sum(values) / len(values):.1f}")
@@ -91,7 +91,7 @@ bars(axes, [place.replace("_", " ") for place in places], scores, form=".1f")
 axes.set(xlabel="exact match (%)", xlim=(0, 100))
 plt.show()
 
-# %% transfer_figures
+# %% transfer_figures values
 for place in places[1:]:
     for name, method in (("rank8", "LoRA, rank 8"), ("full", "full fine-tuning")):
         values = [run[place] for run in seeds[method]]
@@ -117,7 +117,7 @@ axes.set_ylabel("exact match (%)")
 label_lines(axes)
 plt.show()
 
-# %% examples_needed_figures
+# %% examples_needed_figures values
 for count in counts:
     print(f"held_out_with_{count} = {data[f'{count} pairs']['held_out']:.1f}")
     assert data[f"{count} pairs"]["train"] == 100  # every training pair that was asked again
@@ -142,7 +142,7 @@ for axes in (left, right):
     legend(axes, ncols=1)
 plt.show()
 
-# %% spectrum_figures
+# %% spectrum_figures values
 at_8 = ranks.index(8)
 print(f"update_energy_8 = {100 * update['update_energy'][at_8]:.1f}")
 print(f"weight_energy_8 = {100 * update['weight_energy'][at_8]:.1f}")
@@ -163,7 +163,7 @@ for method, runs in seeds.items():
 *adapted, full_runs = ([run["perplexity"] for run in runs] for runs in seeds.values())
 assert all(min(runs) > max(full_runs) for runs in adapted)  # every seed of LoRA forgets more than any of the full one
 
-# %% forgetting_figures
+# %% forgetting_figures values
 print(f"perplexity_before = {untrained['perplexity']:.2f}")
 print(f"questions_before = {untrained['questions']:.1f}")
 for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("full", "full fine-tuning")):
@@ -200,11 +200,13 @@ assert learns_fastest == max(compared, key=lambda name: sweeps[name]["perplexity
 
 # %% no_begin_token
 without = sweeps["no begin token"]
-print(f"with_begin_token = {sweeps['base']['validation']:.1f}")
-print(f"without_begin_token = {without['validation']:.1f}")
 tokenizer.bos_token = None
 print(f"adapter_asked_without = {exact_match(model, tokenizer, validation_pairs()):.1f}")
 tokenizer = load_tokenizer("smollm2-135m")
+
+# %% no_begin_token_values values
+print(f"with_begin_token = {sweeps['base']['validation']:.1f}")
+print(f"without_begin_token = {without['validation']:.1f}")
 
 # %% sweeps
 base = sweeps["base"]["validation_loss"]
@@ -234,7 +236,7 @@ for name in ("query and value, rank 42", "attention, rank 21", "mlp, rank 13", "
     print(f"{label:26}{run['percent']:.2f} % trained   validation loss {run['validation_loss']:.3f}")
     assert run["validation_loss"] <= sweeps["query and value, rank 42"]["validation_loss"]
 
-# %% time_spent
+# %% time_spent values
 others = results("lora", "low_rank_data"), results("lora", "low_rank_sweeps")
 hours = sum(manifest["seconds"] for manifest in (lora, full, *others)) / 3600
 print(f"hours_of_training = {hours:.1f}")

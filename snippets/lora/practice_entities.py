@@ -9,6 +9,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 from llm_tutorial.data.people_daily import Document, Entity, people_daily
 from llm_tutorial.lora.tagging import read, score, spans, tag
 from llm_tutorial.results import results, weights
+from llm_tutorial.tables import over_seeds, table
 
 manifest = results("lora", "entities")
 runs, seeds = manifest["metrics"], manifest["seeds"]
@@ -29,33 +30,29 @@ print(line)
 start = document.text.index(line)
 here = [e for e in document.entities if start <= e.start < start + len(line)]
 print([(document.text[e.start : e.end], e.type) for e in here])
+agency = Counter(d.text[e.start : e.end] for d in test for e in d.entities if e.type == "ORG")["新华社"]
+
+# %% documents_values values
 print(f"test_documents = {len(test)}")
 print(f"test_entities = {sum(len(d.entities) for d in test)}")
-agency = Counter(d.text[e.start : e.end] for d in test for e in d.entities if e.type == "ORG")["新华社"]
 print(f"agency_percent = {100 * agency / sum(e.type == 'ORG' for d in test for e in d.entities):.0f}")
 
 # %% compared
-print(f"{'':18}{'precision':>9}{'recall':>8}{'F1':>6}{'PER':>6}{'LOC':>6}{'ORG':>6}   F1 of the seeds")
-for name, seeds in tests.items():
-    columns = [mean(seeds, metric) for metric in ("precision", "recall", "f1", "PER", "LOC", "ORG")]
-    each = sorted(100 * result["f1"] for result in seeds)
-    print(f"{name:18}{columns[0]:9.1f}{columns[1]:8.1f}", *(f"{value:5.1f}" for value in columns[2:]), end="   ")
-    print(*(f"{value:.1f}" for value in each))
-for name, seeds in tests.items():
-    print(f"{name.replace(', ', '_')}_f1 = {mean(seeds):.1f}")
+rows = {}
+for name, each in tests.items():
+    precision, recall, *kinds = (mean(each, metric) for metric in ("precision", "recall", "PER", "LOC", "ORG"))
+    rows[name] = [precision, recall, over_seeds([100 * result["f1"] for result in each]), *kinds]
+table(rows, ["", "precision", "recall", "F1 [of the seeds]", "PER", "LOC", "ORG"], ".1f").show()
 sizes = [runs[f"{name}, seed 0"]["parameters"] for name in variants]
 assert max(sizes) < 1.002 * min(sizes)  # equal but for the gate's and the relations' vectors
 
+# %% compared_values values
+for name, each in tests.items():
+    print(f"{name.replace(', ', '_')}_f1 = {mean(each):.1f}")
+
 # %% credit
 learned, random, window = tests["learned"], tests["random"], tests["window"]
-print(f"gate_precision = {mean(learned, 'gate'):.0f}")
-print(f"gate_precision_of_random = {mean(random, 'gate'):.0f}")
 in_training = {(d.text[e.start : e.end], e.type) for d in people_daily("train") for e in d.entities}
-for kind in ("PER", "LOC"):
-    mentions = [(d.text[e.start : e.end], e.type) for d in test for e in d.entities if e.type == kind]
-    print(f"new_{kind.lower()} = {100 * statistics.mean(m not in in_training for m in mentions):.0f}")
-print(f"person_gain = {mean(learned, 'PER') - mean(window, 'PER'):.0f}")
-print(f"place_gain = {mean(learned, 'LOC') - mean(window, 'LOC'):.0f}")
 assert mean(learned, "gate") > 20 * mean(random, "gate")  # the gate knows where names begin
 assert abs(mean(learned) - mean(random)) < 100 * (max(r["f1"] for r in random) - min(r["f1"] for r in random))
 
@@ -65,8 +62,18 @@ def seconds(name: str) -> float:
     return statistics.mean(runs[f"{name}, seed {seed}"]["curve"][-1][1] for seed in seeds)
 
 
-for name in ("dense", "dense, relations", "BiLSTM"):
-    print(f"time_of_{name.replace(', ', '_')} = {seconds(name) / seconds('learned'):.1f}")  # tolerance 50%
+times = {name: seconds(name) / seconds("learned") for name in ("dense", "dense, relations", "BiLSTM")}
+
+# %% credit_values values
+for name, value in times.items():
+    print(f"time_of_{name.replace(', ', '_')} = {value:.1f}")  # tolerance 50%
+print(f"gate_precision = {mean(learned, 'gate'):.0f}")
+print(f"gate_precision_of_random = {mean(random, 'gate'):.0f}")
+for kind in ("PER", "LOC"):
+    mentions = [(d.text[e.start : e.end], e.type) for d in test for e in d.entities if e.type == kind]
+    print(f"new_{kind.lower()} = {100 * statistics.mean(m not in in_training for m in mentions):.0f}")
+print(f"person_gain = {mean(learned, 'PER') - mean(window, 'PER'):.0f}")
+print(f"place_gain = {mean(learned, 'LOC') - mean(window, 'LOC'):.0f}")
 
 # %% long
 folder = weights("lora", "entities_long")
@@ -74,13 +81,15 @@ model = AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.floa
 tokenizer = AutoTokenizer.from_pretrained(folder)
 long = results("lora", "entities_long")
 result = long["metrics"]["learned"]["test"]
-print(f"long_steps = {long['steps']}")
-for metric in ("precision", "recall", "f1", "PER", "LOC", "ORG"):
-    print(f"long_{metric.lower()} = {100 * result[metric]:.1f}")
 part = test[::8]
 found = [spans(reading.labels) for reading in read(model, tag(part, tokenizer))]
 ours = score(found, [document.entities for document in part])
 print(sorted({(part[0].text[e.start : e.end], e.type) for e in found[0]})[:8])
+
+# %% long_values values
+print(f"long_steps = {long['steps']}")
+for metric in ("precision", "recall", "f1", "PER", "LOC", "ORG"):
+    print(f"long_{metric.lower()} = {100 * result[metric]:.1f}")
 
 # %% production
 lac = LAC()
@@ -107,12 +116,14 @@ for name, result in (("ours", ours), ("LAC", theirs)):
     print(
         f"{name:6}{columns['precision']:10.1f}{columns['recall']:8.1f}", *(f"{v:5.1f}" for v in [*columns.values()][2:])
     )
+extra = {(d.text[e.start : e.end], e.type) for d in part for e in set(names(d)) - set(d.entities)}
+print(sorted(extra)[:12])
+
+# %% production_values values
 print(f"part_documents = {len(part)}")
 for metric in ("f1", "PER", "LOC", "ORG"):
     print(f"ours_{metric.lower()} = {100 * ours[metric]:.1f}")
     print(f"lac_{metric.lower()} = {100 * theirs[metric]:.1f}")
-extra = {(d.text[e.start : e.end], e.type) for d in part for e in set(names(d)) - set(d.entities)}
-print(sorted(extra)[:12])
 
 # %% sweep
 swept = []
@@ -120,8 +131,10 @@ for name in ("window 0", "learned", "window 2", "8 entities", "128 entities"):
     result = runs[f"{name}, seed 0"]
     swept.append(100 * result["validation"]["f1"])
     print(f"{name:14}{result['share']:8.1%} of pairs{swept[-1]:8.1f}")
-print(f"sweep_width = {max(swept) - min(swept):.1f}")
 same = [100 * runs[f"learned, seed {seed}"]["validation"]["f1"] for seed in seeds]
-print(f"seed_width = {max(same) - min(same):.1f}")
 for name in ("dense", "learned", "window", "BiLSTM"):
     print(name, *(f"rate {r:g}: {100 * runs[f'{name}, rate {r:g}']['validation_f1']:.1f}" for r in (1e-3, 2e-3)))
+
+# %% sweep_values values
+print(f"sweep_width = {max(swept) - min(swept):.1f}")
+print(f"seed_width = {max(same) - min(same):.1f}")

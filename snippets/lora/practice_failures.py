@@ -20,9 +20,11 @@ gold = [label for document in documents for label in bio_labels(document)]
 silent = ["O"] * len(gold)
 right = sum(ours == theirs for ours, theirs in zip(silent, gold, strict=True)) / len(gold)
 found = score([spans(silent)], [spans(gold)])
+assert right > 0.9 and found["f1"] == 0
+
+# %% characters_counted_values values
 print(f"right_characters = {100 * right:.1f}")
 print(f"silent_f1 = {found['f1']:.1f}")
-assert right > 0.9 and found["f1"] == 0
 
 
 # %% repeated_texts
@@ -40,27 +42,33 @@ random.Random(0).shuffle(as_found)
 leaking = test_accuracy(as_found[:8000], as_found[8000:])
 honest = test_accuracy(once[:4000], once[4000:])
 seen = {review.text for review in as_found[:8000]}
+assert leaking > honest + 3
+
+# %% repeated_texts_values values
 print(f"percent_seen = {100 * statistics.mean(review.text in seen for review in as_found[8000:]):.0f}")
 print(f"leaking = {leaking:.1f}")
 print(f"honest = {honest:.1f}")
-assert leaking > honest + 3
 
 # %% bleu_of_characters
 test = messages("test")[:500]
 translations = TranslationMemory(messages("train")).translate(test)
 references = [[message.chinese for message in test]]
-for tokenize in ("13a", "char", "zh"):
-    print(f"bleu_{tokenize} = {corpus_bleu(translations, references, tokenize=tokenize).score:.1f}")
-print(f"chrf = {corpus_chrf(translations, references).score:.1f}")
 assert (
     corpus_bleu(translations, references, tokenize="13a").score
     < corpus_bleu(translations, references, tokenize="zh").score
 )
 
+# %% bleu_of_characters_values values
+for tokenize in ("13a", "char", "zh"):
+    print(f"bleu_{tokenize} = {corpus_bleu(translations, references, tokenize=tokenize).score:.1f}")
+print(f"chrf = {corpus_chrf(translations, references).score:.1f}")
+
 # %% one_seed
 runs = results("lora", "entities")["metrics"]
 variants = ("dense", "window", "random", "learned")
 f1 = {name: [runs[f"{name}, seed {seed}"]["f1"] for seed in range(3)] for name in variants}
+
+# %% one_seed_values values
 for one, other in itertools.combinations(variants, 2):
     wins = sum(a > b for a, b in itertools.product(f1[one], f1[other]))
     print(f"{one}_over_{other} = {wins}")

@@ -19,8 +19,6 @@ for hops in (0, 1, 2):
     mention = next(m for m in text.mentions if m.hops == hops and (m.stated or hops) and m.stated == (hops == 0))
     name = " ".join(words[mention.place : mention.place + 2])
     print(f"{hops} hops  place {mention.place:3}  {name:14} {CITIES[mention.city]:8} distance {mention.distance}")
-print(f"mentions = {len(text.mentions)}")
-print(f"by_chance = {1 / len(CITIES)}")
 
 
 def commonest(text: HopText) -> float:
@@ -31,6 +29,10 @@ def commonest(text: HopText) -> float:
 
 print(f"commonest = {100 * statistics.mean(commonest(hop_text(4096, f'test/{i}')) for i in range(16)):.0f}")
 assert len(text.mentions) == 20
+
+# %% text_values values
+print(f"mentions = {len(text.mentions)}")
+print(f"by_chance = {1 / len(CITIES)}")
 
 # %% accuracy
 manifest = results("lora", "hops")
@@ -50,16 +52,18 @@ for hops, variant in itertools.product((1, 2), VARIANTS):
     cells = [over_seeds(variant, "by_length", length, hops) for length in lengths]
     shown = "".join(f"{f'{statistics.mean(v):.0f} ({min(v):.0f}-{max(v):.0f})':>14}" for v in cells)
     print(f"{hops:4} {variant:>19}{shown}")
+longer = runs["dense, longer"]["by_length"][lengths[-1]]
+sizes = [runs[f"{variant}, seed 0"]["parameters"] for variant in VARIANTS]
+assert max(sizes) < 1.01 * min(sizes)
+assert min(over_seeds("learned", "by_length", "4096", 1)) > max(over_seeds("dense, relations", "by_length", "4096", 1))
+
+# %% accuracy_values values
 for variant, hops in itertools.product(VARIANTS, (1, 2)):
     farthest = statistics.mean(over_seeds(variant, "by_length", lengths[-1], hops))
     print(f"{variant.replace(', ', '_')}_{hops} = {farthest:.0f}")
 print(f"times_longer = {int(lengths[-1]) // 256}")
 print(f"worst_seed = {min(over_seeds('learned', 'by_length', '4096', 2)):.0f}")
-longer = runs["dense, longer"]["by_length"][lengths[-1]]
 print(f"dense_longer = {100 * longer['1']:.0f}")
-sizes = [runs[f"{variant}, seed 0"]["parameters"] for variant in VARIANTS]
-assert max(sizes) < 1.01 * min(sizes)
-assert min(over_seeds("learned", "by_length", "4096", 1)) > max(over_seeds("dense, relations", "by_length", "4096", 1))
 
 # %% distance
 edges = list(runs["learned, seed 0"]["by_distance"])
@@ -86,6 +90,8 @@ for variant in ("learned", "random"):
 pace = {
     variant: statistics.mean(runs[f"{variant}, seed {s}"]["curve"][-1][1] for s in range(3)) for variant in VARIANTS
 }
+
+# %% gate_values values
 print(f"time_of_learned = {pace['learned'] / pace['dense']:.1f}")  # tolerance 50%
 
 # %% sweep

@@ -32,6 +32,8 @@ document = documents[0]
 for start, end, label in document.spans[:3]:
     print("+" if label else "-", document.text[start:end][:60])
 held_out = [(d.text[s.start : s.end], s.label) for d in documents for s in d.spans]
+
+# %% documents_values values
 print(f"documents = {len(documents)}")
 print(f"reviews = {len(held_out)}")
 print(f"characters = {statistics.mean(len(text) for text, _ in held_out):.0f}")
@@ -45,8 +47,10 @@ vectors = vectorizer.fit_transform([review.text for review in training])
 classifier = LogisticRegression(C=best["C"], max_iter=1000).fit(vectors, [review.label for review in training])
 texts, labels = zip(*held_out, strict=True)
 ngrams = 100 * classifier.score(vectorizer.transform(texts), labels)
-print(f"ngrams = {ngrams:.1f}")
 assert abs(ngrams - 100 * best["test"]) < 0.2
+
+# %% ngrams_values values
+print(f"ngrams = {ngrams:.1f}")
 
 # %% compared
 print(f"{'':8}{'joined':>24}{'alone':>24}")
@@ -54,12 +58,14 @@ for variant in VARIANTS:
     cells = [over_seeds(variant, form) for form in FORMS]
     shown = [f"{statistics.mean(v):.1f} ({min(v):.1f} to {max(v):.1f})" for v in cells]
     print(f"{variant:8}" + "".join(f"{cell:>24}" for cell in shown))
+spread = max(max(v) - min(v) for v in (over_seeds(variant, form) for variant in VARIANTS for form in FORMS))
+
+# %% compared_values values
 for variant, form in itertools.product(VARIANTS, FORMS):
     print(f"{variant}_{form} = {statistics.mean(over_seeds(variant, form)):.1f}")
-spread = max(max(v) - min(v) for v in (over_seeds(variant, form) for variant in VARIANTS for form in FORMS))
 print(f"spread = {spread:.1f}")
 
-# %% time
+# %% time values
 for form in FORMS:
     print(f"time_{form} = {seconds('dense', form) / seconds('sparse', form):.2f}")  # tolerance 50%
     print(f"window_time_{form} = {seconds('dense', form) / seconds('window', form):.2f}")  # tolerance 50%
@@ -81,14 +87,16 @@ for name in ("window 0", "sparse, joined", "window 2", "8 entities", "128 entiti
     print(f"{name:14} validation {100 * runs[f'{name}, seed 0']['validation']:.1f} %")
 swept = [100 * runs[f"{name}, seed 0"]["validation"] for name in ("window 0", "window 2", "8 entities", "128 entities")]
 swept += over_seeds("sparse", "joined", "validation")[:1]
-print(f"sweep_width = {max(swept) - min(swept):.1f}")
 for form in FORMS:
     print(f"rates {form}", *(f"{variant} {runs[f'{variant}, {form}, seed 0']['rate']:g}" for variant in VARIANTS))
 same = over_seeds("sparse", "joined", "validation")
-print(f"seed_width = {max(same) - min(same):.1f}")
 long = runs[manifest["longest_run"]]
+assert max(100 * long["test"], *(max(over_seeds(v, f)) for v in VARIANTS for f in FORMS)) < ngrams
+assert max(over_seeds("sparse", "joined")) < min(over_seeds("dense", "joined"))
+
+# %% sweep_values values
+print(f"sweep_width = {max(swept) - min(swept):.1f}")
+print(f"seed_width = {max(same) - min(same):.1f}")
 print(f"long_steps = {long['curve'][-1][0]}")
 print(f"long_loss = {long['curve'][-1][2]:.2f}")
 print(f"long = {100 * long['test']:.1f}")
-assert max(100 * long["test"], *(max(over_seeds(v, f)) for v in VARIANTS for f in FORMS)) < ngrams
-assert max(over_seeds("sparse", "joined")) < min(over_seeds("dense", "joined"))

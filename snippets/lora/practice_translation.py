@@ -17,10 +17,12 @@ assert not {key_of(message.english) for message in training} & {key_of(message.e
 runs = results("lora", "translation")["metrics"]
 lora = results("lora", "translation_lora")
 long = results("lora", "translation_long")["metrics"]["long"]
-print(f"training_messages = {len(training)}")
-print(f"test_messages = {len(test)}")
 for english in ("undo", "live"):
     print([(m.chinese, m.catalogue) for m in test if m.english.lower() == english])
+
+# %% setup_values values
+print(f"training_messages = {len(training)}")
+print(f"test_messages = {len(test)}")
 
 # %% memory
 memory = TranslationMemory(training)
@@ -29,9 +31,11 @@ remembered = dict(zip(test, memory.translate(test), strict=True))
 for message, near in zip(test, nearest, strict=True):
     if message.english in ("Left-aligned", "Save file", "invalid numfig_format: %s (%r)"):
         print(f"{message.english} | {near.english} | {remembered[message]}")
+assert all(key_of(near.english) != key_of(message.english) for message, near in zip(test, nearest, strict=True))
+
+# %% memory_values values
 for name, value in score(remembered).items():
     print(f"memory_{name} = {value if name in ('chrf', 'bleu') else 100 * value:.1f}")
-assert all(key_of(near.english) != key_of(message.english) for message, near in zip(test, nearest, strict=True))
 
 # %% row
 reader = Reader(training)  # its subwords come from the training split, too
@@ -96,7 +100,7 @@ for name in ("sparse", "no catalogue", "no memory", "alone", "512 tokens", "128 
 swept = {name: last_loss(runs[f"{name}, seed 0"]) for name in ("sparse", "no catalogue", "no memory", "alone")}
 assert swept["sparse"] < swept["no catalogue"] < swept["no memory"] < swept["alone"]
 
-# %% quoted
+# %% quoted values
 seeds = {kind: [run["chrf"] for run in tests[kind]] for kind in ("dense", "sparse", "window")}
 means = [statistics.mean(each) for each in seeds.values()]
 gap_of_kinds, gap_of_seeds = max(means) - min(means), max(max(each) - min(each) for each in seeds.values())
@@ -142,6 +146,8 @@ def resampled_chrf(name: str, places: list[int]) -> float:
 draw = random.Random(0)
 drawn = [draw.choices(range(len(sample)), k=len(sample)) for _ in range(200)]
 resampled = {name: [resampled_chrf(name, places) for places in drawn] for name in ("LoRA, memory", "memory", "sparse")}
+
+# %% resampled_values values
 for other in ("memory", "sparse"):  # what the adapter that sees the memory's pair gains over another system
     gains = sorted(a - b for a, b in zip(resampled["LoRA, memory"], resampled[other], strict=True))
     low, *_, high = gains[5:-5]
@@ -181,7 +187,7 @@ for message in [message for message in sample if message in close][8:14]:
 same = [written["long"][message] == text for message, text in translations.items() if message in written["long"]]
 assert statistics.mean(same) >= 0.8  # the manifest's, from weights of full precision
 
-# %% long_quoted
+# %% long_quoted values
 print(f"long_steps = {results('lora', 'translation_long')['steps']}")
 print(f"long_chrf = {long['chrf']:.1f}")
 print(f"long_placeholders = {100 * long['placeholders']:.0f}")

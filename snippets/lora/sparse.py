@@ -53,6 +53,8 @@ plt.show()
 for name, matrix in zip(names, (window, entities, related, causal), strict=True):
     assert matrix.count() == int(matrix.mask().sum())  # counted without ever building the n × n matrix
     print(f"{name:34}{matrix.count():7,} pairs of {n * n:,}")
+
+# %% counted_values values
 print(f"kept_percent = {100 * related.share:.1f}")
 print(f"related_pairs = {int((related.extra_pairs[..., 0] >= 0).sum())}")
 
@@ -71,6 +73,8 @@ for length in lengths:
     print(
         f"{length:6} tokens: {counts[-1]:10,} pairs, {counts[-1] / bound(length):.3f} of the bound, {matrix.share:8.4%} of all"
     )
+
+# %% linear_values values
 print(f"pairs_16384_over_8192 = {counts[-1] / counts[-2]:.3f}")
 print(f"share_16384 = {100 * matrix.share:.2f}")
 
@@ -88,7 +92,6 @@ plt.show()
 # %% forms
 length = 1024
 matrix = InteractionMatrix(length, block_size=64, window=1, entities=torch.tensor([[5, 300, 700, 1000]]))
-print(f"kept_pairs_percent = {100 * matrix.share:.1f}")
 for size in (32, 64, 128):
     computed = 100 - float(matrix.block_mask(size).sparsity())
     print(f"flex_computes_with_{size} = {computed:.1f}")
@@ -96,6 +99,9 @@ for size in (32, 64, 128):
 before = InteractionMatrix(length, 64, 1, matrix.entities, causal=True)
 assert torch.equal(before.mask(), matrix.mask() & torch.ones(length, length, dtype=torch.bool).tril())
 assert torch.equal(matrix.mask(), matrix.mask().mT) and not torch.equal(before.mask(), before.mask().mT)
+
+# %% forms_values values
+print(f"kept_pairs_percent = {100 * matrix.share:.1f}")
 
 
 # %% window_part
@@ -177,6 +183,8 @@ for case in range(100):
     sparse, dense = ([out, *torch.autograd.grad(out, qkv, grad)] for out in outs)
     worst = max(worst, *((x - y).abs().max().item() for x, y in zip(sparse, dense, strict=True)))
 assert worst < 1e-5
+
+# %% random_shapes_values values
 print(f"cases = {case + 1}")
 
 # %% everything_kept

@@ -29,6 +29,8 @@ for name in names:
     print(f"{name:24}{spread(of(practice, name, 'test', 'f1')):>20}{kept:>18}")
 print(f"{'learned, gold at test':24}{spread(of(practice, 'learned', 'gold entities', 'f1')):>20}")
 found = {name: statistics.mean(of(practice, name, "test", "f1")) for name in names}
+
+# %% compared_values values
 print(f"f1_dense = {found['dense']:.1f}")
 print(f"f1_window = {found['window']:.1f}")
 print(f"f1_random = {found['random']:.1f}")
@@ -60,7 +62,7 @@ axes.set(xlabel="F1 (%)")
 plt.show()
 
 
-# %% quoted
+# %% quoted values
 def less(one: str, other: str) -> list[float]:
     """Seed by seed, how much higher one F1 is than another."""
     return [a - b for a, b in zip(of(parts, one, "f1"), of(parts, other, "f1"), strict=True)]
@@ -92,6 +94,8 @@ changes = [
     for name in ("gold", "random", "no relations", "no entities")
     for a, b in zip(of(parts, "all", f"{name} at test", "f1"), whole, strict=True)
 ]
+
+# %% at_test_values values
 print(f"largest_change_at_test = {max(map(abs, changes)):.1f}")
 
 # %% sweep
@@ -103,6 +107,8 @@ swept = {label: practice["metrics"][f"{name}, seed 0"] for label, name in rows.i
 for label, run in swept.items():
     print(f"{label:8} validation F1 {100 * run['validation']['f1']:.1f} %   pairs kept {100 * run['share']:.1f} %")
 f1 = [100 * run["validation"]["f1"] for run in swept.values()]
+
+# %% sweep_values values
 print(f"lowest_swept = {min(f1):.1f}")
 print(f"highest_swept = {max(f1):.1f}")
 print(f"lowest_seed = {min(of(practice, 'learned', 'validation', 'f1')):.1f}")

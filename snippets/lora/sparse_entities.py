@@ -69,6 +69,8 @@ dO = out.softmax(-1) - F.one_hot(answer, 4)  # gradient of the cross-entropy
 gain = ((reader.value(read) - out[:, None]) * dO[:, None]).sum(-1)  # what each token says, against the average
 by_hand = torch.zeros_like(score).scatter(1, chosen, P * gain * torch.sigmoid(-score.gather(1, chosen)))
 assert torch.allclose(score.grad, by_hand)
+
+# %% gradient_of_the_gate_values values
 print(f"tokens_with_a_gradient = {int((score.grad != 0).sum())}")
 
 

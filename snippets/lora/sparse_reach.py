@@ -40,8 +40,10 @@ axes.set(xlabel="layers", ylabel="pairs reached (%)", ylim=(0, 105))
 legend(axes)
 plt.show()
 layers = 1 + [bool(reach.all()) for reach in growth["window"]].index(True)
-print(f"layers_of_window_alone = {layers}")
 assert layers == -(-(n - b) // (w * b))  # rounded up
+
+# %% layers_needed_values values
+print(f"layers_of_window_alone = {layers}")
 
 # %% encoder
 n = 160

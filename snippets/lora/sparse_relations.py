@@ -96,6 +96,8 @@ with torch.no_grad():
     weights = (scores / d**0.5).masked_fill(~matrix.mask(), -torch.inf).softmax(-1)
     by_hand = layer.out((weights @ V).permute(1, 0, 2).reshape(n, -1))
 assert torch.allclose(ours, by_hand, atol=1e-5)
+
+# %% embeddings_values values
 print(f"parameters_of_the_relations = {layer.relation_key.numel()}")
 
 
@@ -119,14 +121,16 @@ for document, kinds in zip(documents, found, strict=True):
         links[bit] += int(has.sum()) - int(has[starts].diagonal().sum())
         at_mentions[bit] += int((has[starts] & apart).sum())
         right[bit] += int((has[starts] & same).sum())
-print(f"documents = {len(documents)}")
-print(f"mentions_a_document = {sum(len(d.entities) for d in documents) / len(documents):.0f}")
 print(f"{'':14}{'links a document':>18}{'between two mentions':>23}{'of one name':>14}")
 for bit, name in enumerate(RELATIONS):
     print(
         f"{name:14}{links[bit] / len(documents):18,.0f}{at_mentions[bit] / links[bit]:23.1%}{right[bit] / max(at_mentions[bit], 1):14.1%}"
     )
 print(f"{'any two':14}{'':41}{chance / possible:14.1%}")
+
+# %% corpus_values values
+print(f"documents = {len(documents)}")
+print(f"mentions_a_document = {sum(len(d.entities) for d in documents) / len(documents):.0f}")
 
 # %% titles
 owner = {"the same": 0, "somebody else": 0, "nobody beside it": 0}
@@ -147,6 +151,8 @@ for document, kinds in zip(documents, found, strict=True):
 total = sum(owner.values())
 for name, count in owner.items():
     print(f"{name:18}{count / len(documents):8.1f} links a document {count / total:8.1%}")
+
+# %% titles_values values
 print(f"title_same_percent = {100 * owner['the same'] / total:.0f}")
 print(f"title_other_percent = {100 * owner['somebody else'] / total:.0f}")
 print(f"title_nobody_percent = {100 * owner['nobody beside it'] / total:.0f}")

@@ -1,10 +1,11 @@
 """Scripts in percent format, as named cells.
 
-A cell opens with ``# %% name`` and may say three things in that header:
+A cell opens with ``# %% name`` and may say four things in that header:
 
 * ``# %% sample  differs="greedy text near a tie"``: its text may differ between processors, so of a
   re-run only figures and the values that state a tolerance are compared, for the reason given;
 * ``# %% speed  tolerance="50%"``: every number that it prints or draws may differ by that much;
+* ``# %% rates  values``: prints values for the prose, and no page shows it; the cells after it run without it;
 * ``# %% setup  hidden``: no page shows it (rare: a cell that only a notebook needs).
 
 A printed value states its tolerance beside it: ``print(f"speedup = {x:.1f}")  # tolerance 50%``.
@@ -22,7 +23,9 @@ from tutorial_site import SiteError
 from tutorial_site.repository import read
 
 CELL = re.compile(r"^# %%(?P<header>[^\n]*)(?P<code>.*?)(?=^# %%|\Z)", re.MULTILINE | re.DOTALL)
-HEADER = re.compile(r'\s*(?P<name>[a-z][a-z0-9_]*)(?P<options>(?:\s+(?:hidden|(?:differs|tolerance)="[^"]+"))*)\s*')
+HEADER = re.compile(
+    r'\s*(?P<name>[a-z][a-z0-9_]*)(?P<options>(?:\s+(?:hidden|values|(?:differs|tolerance)="[^"]+"))*)\s*'
+)
 OPTION = re.compile(r'(\w+)(?:="([^"]*)")?')
 TOLERANCE = re.compile(r"#\s*tolerance:?\s*(?P<share>[\d.]+%?)")
 EVERY_TOLERANCE = re.compile(r'\btolerance(?:="|:?\s*)([\d.]+%?)')
@@ -122,8 +125,8 @@ def read_script(path: Path) -> Script:
         header = HEADER.fullmatch(match["header"])
         if not header:
             raise SiteError(
-                f"{path}:{line}: a cell needs a name of a-z, 0-9 and _, as in '# %% adapter', and perhaps hidden, "
-                f'differs="why" or tolerance="5%"; this one says {match["header"].strip()!r}'
+                f"{path}:{line}: a cell needs a name of a-z, 0-9 and _, as in '# %% adapter', and perhaps values, "
+                f'hidden, differs="why" or tolerance="5%"; this one says {match["header"].strip()!r}'
             )
         name, options = header["name"], dict(OPTION.findall(header["options"]))
         if name in cells:
@@ -135,5 +138,5 @@ def read_script(path: Path) -> Script:
                 f"{path}:{line}: cell {name!r}: a tolerance of {wide[0]} compares nothing; "
                 "at 90 % one number may already be ten times the other"
             )
-        cells[name] = Cell(name, code, line, options.get("differs"), "hidden" in options, tolerance)
+        cells[name] = Cell(name, code, line, options.get("differs"), bool({"hidden", "values"} & {*options}), tolerance)
     return Script(path, tuple(cells.values()), digest(text))

@@ -1,7 +1,8 @@
 """Works that pages cite: one bibliography for both languages, ``docs/references.bib``.
 
 ``year`` is the year in which a work first appeared, which is what a citation says; where it was
-published later, ``booktitle`` or ``journal`` says where and when ("ICLR 2022").
+published later, ``booktitle`` or ``journal`` says where and when ("ICLR 2022"). ``why_zh`` and
+``why_en`` say in a sentence why the work matters; lists of works show it.
 """
 
 import html
@@ -17,7 +18,7 @@ from pybtex.richtext import Text
 
 from tutorial_site import SiteError, nearest
 from tutorial_site.page import constructs
-from tutorial_site.repository import read
+from tutorial_site.repository import LANGUAGES, read
 
 BIBLIOGRAPHY = "docs/references.bib"
 MOST_AUTHORS = 8
@@ -37,6 +38,7 @@ class Work:
     year: str
     venue: str
     link: str  # where it can be read; may be empty
+    why: tuple[tuple[str, str], ...]  # (language, a sentence)
     letter: str = ""  # tells apart two works that would read "Wang et al., 2020"
 
     def author_year(self, language: str) -> str:
@@ -53,7 +55,7 @@ class Work:
         return f"{authors}{words['comma']}{self.year}{self.letter}"
 
     def html(self, language: str) -> str:
-        """The work in a list, as HTML that Markdown takes as well: authors, year, title, venue, link."""
+        """The work in a list, as HTML that Markdown takes as well: authors, year, title, venue, link, why it matters."""
         where = (
             f'<a href="{self.link}">{self.link.replace("https://arxiv.org/abs/", "arXiv:")}</a>' if self.link else ""
         )
@@ -61,7 +63,8 @@ class Work:
         names = [f"{given} {family}".strip() for given, family in self.authors]
         dated = self._dated(names, language, MOST_AUTHORS, named=3)
         parts = [part + WORDS[language]["stop"] for part in (dated, title, html.escape(self.venue)) if part]
-        return "".join([*parts, where]).strip()
+        why = f'<br><span class="why">{html.escape(dict(self.why)[language], quote=False)}</span>'
+        return "".join([*parts, where]).strip() + why
 
 
 def read_bibliography(root: Path) -> dict[str, Work]:
@@ -86,14 +89,16 @@ def _parse(text: str) -> dict[str, Work]:
 def _work(key: str, entry: Entry) -> Work:
     field = {name.lower(): _plain(value) for name, value in entry.fields.items()}
     people = entry.persons.get("author", [])
-    for name, value in {"title": "", "year": "", **field, "author": people}.items():
+    demanded = dict.fromkeys(("title", "year", *(f"why_{language}" for language in LANGUAGES)), "")
+    for name, value in {"author": people, **demanded, **field}.items():
         if not value:
             raise SiteError(f"{BIBLIOGRAPHY}: {key} has no {name}")
     given = [_plain(" ".join(person.first_names + person.middle_names)) for person in people]
     family = [_plain(" ".join(person.prelast_names + person.last_names + person.lineage_names)) for person in people]
     venue = field.get("booktitle") or field.get("journal") or field.get("howpublished", "")
     link = f"https://arxiv.org/abs/{field['eprint']}" if "eprint" in field else field.get("url", "")
-    return Work(key, tuple(zip(given, family, strict=True)), field["title"], field["year"], venue, link)
+    why = tuple((language, field[f"why_{language}"]) for language in LANGUAGES)
+    return Work(key, tuple(zip(given, family, strict=True)), field["title"], field["year"], venue, link, why)
 
 
 def _plain(value: str) -> str:

@@ -8,8 +8,10 @@ import html
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from markdown.preprocessors import Preprocessor
 
 from tutorial_site import SiteError, citations, figures, shown
 from tutorial_site.formulas import mathml
-from tutorial_site.markup import WORDS, cell_html, code_html, exercise_html, folded, scrolls
-from tutorial_site.page import Construct, blank, constructs, line_of, replace
+from tutorial_site.markup import WORDS, cell_html, code_html, exercise_html, fold_title, folded, scrolls
+from tutorial_site.page import Construct, blank, constructs, line_of, pieces, replace
 from tutorial_site.repository import find_root, pages, read
 
 UNFINISHED = re.compile(r"\{[*=!](?!\})|\[@|(?<!\\)\$")
@@ -93,9 +95,12 @@ class Page:
                 items = "\n".join(f'<li id="source-{work.key}">{work.html(self.language)}</li>' for work in works)
                 return f'<ul class="sources">\n{items}\n</ul>'
             case "cell":
-                return self.cell(shown.read_shown(self.root, body))
+                cell = shown.read_shown(self.root, body)
+                return self.cell(cell, self.folds.get(construct.start, [cell]))
             case "exercise":
-                return exercise_html(shown.read_exercise(self.root, body), self.language)
+                exercise = shown.read_exercise(self.root, body)
+                question = replace(exercise.question[self.language], self.in_caption, html.escape)
+                return exercise_html(exercise, question, self.language)
         return construct.source
 
     def link(self, work: citations.Work, label: str) -> str:
@@ -107,12 +112,44 @@ class Page:
         references = os.path.relpath(self.root / "docs" / self.language / "references.md", self.path.parent)
         return f"[{label}]({Path(references).as_posix()}#source-{work.key})"
 
-    def cell(self, cell: shown.Shown) -> str:
-        """A cell as HTML."""
+    @cached_property
+    def folds(self) -> dict[int, list[shown.Shown]]:
+        """The folded cells that stand in one fold, by where the last of them stands; none where the others do.
+
+        Neighbours join where nothing is seen between them: neither words nor what the first printed.
+        """
+        found: dict[int, list[shown.Shown]] = {}
+        last, run = 0, list[shown.Shown]()
+        for piece in pieces(self.markdown):
+            if isinstance(piece, str):
+                run = [] if piece.strip() else run
+                continue
+            cell = self._folded(piece)
+            if cell and run:
+                found[last] = []
+            last, run = piece.start, [*run, cell] if cell else []
+            if cell:
+                found[last] = run
+            run = [] if cell and cell.outputs else run
+        return found
+
+    def _folded(self, construct: Construct) -> shown.Shown | None:
+        """The cell of a construct, if it is a folded one; what cannot be read says so when its turn comes."""
+        with suppress(SiteError):
+            if construct.kind == "cell" and (cell := shown.read_shown(self.root, construct.body)).code == "fold":
+                return cell
+        return None
+
+    def cell(self, cell: shown.Shown, fold: list[shown.Shown]) -> str:
+        """A cell as HTML, with those that stand in its fold; nothing, if it stands in another's."""
+        if not fold:
+            return ""
         name = f"{cell.script.path.relative_to(self.root / 'snippets').as_posix()}#{cell.cell.name}"
         code = "" if cell.code == "hide" else code_html(cell.cell.code)
         if cell.code == "fold":
-            code = folded(WORDS[self.language]["code"], code)
+            scripts = groupby(fold, lambda each: each.script.path)
+            blocks = (code_html("\n\n".join(each.cell.code for each in cells)) for _, cells in scripts)
+            code = folded(fold_title(fold, self.language), "\n".join(blocks))
         caption = replace(cell.caption, self.in_caption, html.escape)
         outputs = figures.in_language(cell.outputs, cell.script.path.parent.name, self.language)
         return cell_html(code, outputs, self.language, cell.alt, caption, name)

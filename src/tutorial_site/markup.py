@@ -13,12 +13,31 @@ from pygments.lexers import get_lexer_by_name
 
 from tutorial_site.figures import drawing
 from tutorial_site.recording import Output, figure, text_of
-from tutorial_site.shown import Exercise
+from tutorial_site.shown import Exercise, Shown
 
 WORDS = {
-    "zh": {"code": "查看代码", "check": "检查你的答案", "solution": "参考答案", "wide": "可以左右滚动"},
-    "en": {"code": "Show the code", "check": "Check your answer", "solution": "Solution", "wide": "Scrolls sideways"},
+    "zh": {"code": "代码：", "and": "、", "check": "检查你的答案", "solution": "参考答案", "wide": "可以左右滚动"},
+    "en": {
+        "code": "code: ",
+        "and": ", ",
+        "check": "Check your answer",
+        "solution": "Solution",
+        "wide": "Scrolls sideways",
+    },
 }
+FOLDS = {  # a word in the name of a cell: what its fold says where the page gives no title
+    "setup": {"zh": "准备", "en": "set-up"},
+    "data": {"zh": "数据", "en": "data"},
+    "model": {"zh": "模型", "en": "model"},
+    "train": {"zh": "训练", "en": "training"},
+    "steps": {"zh": "训练步骤", "en": "steps of training"},
+    "loss": {"zh": "损失", "en": "loss"},
+    "prompts": {"zh": "提示词", "en": "prompts"},
+    "table": {"zh": "制表", "en": "table"},
+    "measure": {"zh": "测量", "en": "measuring"},
+    "check": {"zh": "核对", "en": "checks"},
+}
+PLOT = {"zh": "绘图", "en": "plot"}
 WIDE = 60  # characters in a line that may not fit a screen
 
 
@@ -37,15 +56,29 @@ def code_html(code: str, language: str = "python") -> str:
 
 def folded(summary: str, content: str) -> str:
     """Content that a click unfolds."""
-    return f"<details><summary>{summary}</summary>\n{content}\n</details>"
+    return f'<details class="fold"><summary>{summary}</summary>\n{content}\n</details>'
 
 
-def exercise_html(exercise: Exercise, language: str) -> str:
-    """An exercise: its skeleton, the command that checks an answer, the folded solution."""
+def fold_title(cells: Sequence[Shown], language: str) -> str:
+    """What a fold of these cells holds: "Set-up, plot", in Chinese "准备、绘图"."""
+    title = WORDS[language]["and"].join(dict.fromkeys(_holds(cell, language) for cell in cells))
+    return html.escape(title[0].upper() + title[1:])
+
+
+def _holds(cell: Shown, language: str) -> str:
+    """What the page says that a cell holds, else what the cell does, else what its name says."""
+    named = next((FOLDS[word] for word in cell.cell.name.split("_") if word in FOLDS), None)
+    words = PLOT if cell.draws else named
+    return cell.title or (words[language] if words else WORDS[language]["code"] + cell.cell.name.replace("_", " "))
+
+
+def exercise_html(exercise: Exercise, question: str, language: str) -> str:
+    """An exercise: its question (HTML), its skeleton, the command that checks an answer, the folded solution."""
     words = WORDS[language]
     check = f"<p>{words['check']}</p>\n{code_html(exercise.command, 'text')}"
     solution = folded(words["solution"], code_html(exercise.answer))
-    return f'<div class="exercise">\n{code_html(exercise.task)}\n{check}\n{solution}\n</div>'
+    parts = (f'<p class="question">{question}</p>', code_html(exercise.task), check, solution)
+    return "\n".join(['<div class="exercise">', *parts, "</div>"])
 
 
 def cell_html(
@@ -58,12 +91,14 @@ def cell_html(
         outputs: What it printed and drew.
         language: Of the page.
         alt: Text that stands for the figure.
-        caption: HTML under the figure.
+        caption: HTML right under the figure, or under the last output where there is none.
         name: Where the code comes from.
     """
     shown = [output_html(output, language, alt) for output in outputs]
+    captioned = next((place for place, output in enumerate(outputs) if figure(output)), len(outputs) - 1)
     if caption or any(map(figure, outputs)):
-        shown = ["<figure>", *shown, f"<figcaption>{caption}</figcaption>" if caption else "", "</figure>"]
+        below = f"\n<figcaption>{caption}</figcaption>" if caption else ""
+        shown[captioned] = f"<figure>\n{shown[captioned]}{below}\n</figure>"
     source = f' data-cell="{name}"' if name else ""
     return "\n".join(filter(None, [f'<div class="cell"{source}>', code, *shown, "</div>"]))
 

@@ -4,6 +4,7 @@ Cells of a script that the page has not shown yet come along before the one that
 the notebook runs from top to bottom. mkdocs-jupyter makes its view, in the markup of the page itself.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -82,17 +83,19 @@ class Notebook:
             case "exercise":
                 exercise, words = shown.read_exercise(self.root, construct.body), WORDS[self.language]
                 answer = folded(words["solution"], f"\n{_fence(exercise.answer)}\n")
-                return f"{_fence(exercise.task)}\n\n{words['check']}\n\n{_fence(exercise.command, 'bash')}\n\n{answer}"
+                return f"{exercise.question[self.language]}\n\n{_fence(exercise.task)}\n\n{words['check']}\n\n{_fence(exercise.command, 'bash')}\n\n{answer}"
             case "comment":
                 return ""
         return construct.source
 
     def _cell(self, cell: shown.Shown) -> None:
+        cells = cell.script.cells
         if is_long(cell.script.path):
             self.prose += f"{_fence(cell.cell.code)}\n"
             return
         self._flush()
-        for each in cell.script.cells[: cell.script.cells.index(cell.cell) + 1]:
+        after = itertools.takewhile(lambda each: each.hidden, cells[cells.index(cell.cell) + 1 :])
+        for each in [*cells[: cells.index(cell.cell) + 1], *after]:
             self._code(cell.script, each, cell.alt if each is cell.cell else "")
         if cell.caption:
             self.prose += f"*{replace(cell.caption, self._words)}*"

@@ -21,7 +21,7 @@ from tutorial_site.page import FIGURE, HEADING, NO_PROSE, Construct, blank, cons
 from tutorial_site.repository import LANGUAGES, pages, read
 
 TABLE = re.compile(r"(?:^[ ]*\|.*\n?)+", re.MULTILINE)
-WORDS = re.compile(r'\s*\b(?:alt|caption)="[^"]*"')
+WORDS = re.compile(r'\s*\b(?:alt|caption|title)="[^"]*"')
 TEXT = re.compile(r"\\(?:text|mbox|textrm)\s*\{[^{}]*\}")
 PUNCTUATION = str.maketrans("，。；：（）", ",.;:()")
 COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)

@@ -13,9 +13,13 @@ from tutorial_site.repository import files, is_long, read
 
 CELL = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?P<options>.*)", re.DOTALL)
 OPTION = re.compile(r'\s+(\w+)=(?:"([^"]*)"|([^\s"]+))')
-KNOWN = 'output=only, output=hide, code=fold, alt="…", caption="…"'
-OPTIONS = {"output": ("only", "hide"), "code": ("fold",), "alt": (), "caption": ()}
+KNOWN = 'output=only, output=hide, code=fold, code=show, title="…", alt="…", caption="…"'
+OPTIONS = {"output": ("only", "hide"), "code": ("fold", "show"), "title": (), "alt": (), "caption": ()}
 VALUE = re.compile(r"(?P<path>[\w./-]+)#(?P<name>\w+)(?::(?P<format>\S+))?")
+QUESTION = re.compile(  # the docstring of a skeleton
+    r'"""(?P<en>(?:(?!""").)+?)\n\s*\n(?P<zh>(?:(?!"""|\n\s*\n).)*[\u4e00-\u9fff](?:(?!"""|\n\s*\n).)*)"""', re.DOTALL
+)
+BREAK = re.compile(r"(?<=[^ -~])\s*\n\s*|\s*\n\s*(?=[^ -~])")  # of a line beside a Chinese character
 SCALES = {"万": 1e4, "亿": 1e8, "k": 1e3, "M": 1e6, "B": 1e9}
 SCALED = re.compile(rf",?(\.\d+)?[{''.join(SCALES)}]")
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -29,6 +33,8 @@ class Shown:
     cell: Cell
     outputs: list[Output]
     code: str  # "show", "fold" or "hide"
+    title: str  # of the fold, where the page says it
+    draws: bool
     alt: str
     caption: str
 
@@ -61,20 +67,22 @@ def read_shown(root: Path, body: str) -> Shown:
     output, alt = options.get("output", "hide" if long else ""), options.get("alt", "")
     if long and output != "hide":
         raise SiteError(f"{place} belongs to a long run, which records no output")
-    outputs = [] if output == "hide" else read_recording(script).outputs[cell.name]
+    recorded = [] if long else read_recording(script).outputs[cell.name]
+    outputs, draws = [] if output == "hide" else recorded, any(map(figure, recorded))
     figures = sum(map(bool, map(figure, outputs)))
     for wrong, why in (
-        (cell.hidden, "is hidden; no page shows it"),
+        (cell.hidden, "is for the script and the notebook (hidden or values); no page shows it"),
         (output == "only" and not outputs, "printed and drew nothing"),
         (figures > 1, f"draws {figures} figures; one alt text describes one"),
         (figures and not alt.strip(), 'draws a figure; it needs alt="…"'),
         (alt and not figures, "draws no figure; alt says nothing"),
+        (options.get("caption") and not outputs, "shows no output; caption says nothing"),
     ):
         if wrong:
             raise SiteError(f"{place} {why}")
-    code = "hide" if output == "only" else options.get("code", "show")
+    code = "hide" if output == "only" else options.get("code", "fold" if draws else "show")
     words = replace(alt, lambda construct: read_value(root, construct.body))  # nothing but values stands in one
-    return Shown(script, cell, outputs, code, words, options.get("caption", ""))
+    return Shown(script, cell, outputs, code, options.get("title", ""), draws, words, options.get("caption", ""))
 
 
 def _options(text: str) -> dict[str, str]:
@@ -174,8 +182,9 @@ def run_time(scripts: list[Script], language: str) -> str:
 
 @dataclass(frozen=True)
 class Exercise:
-    """Code of the skeleton, the command that checks it (from the root of the repository), code of the solution."""
+    """What it asks, by language; code of the skeleton; the command that checks it, from the root; code of the solution."""
 
+    question: dict[str, str]
     task: str
     command: str
     answer: str
@@ -185,7 +194,7 @@ def read_exercise(root: Path, body: str) -> Exercise:
     """Reads the files of ``{! lora/exercises/merge.py !}``: a skeleton to fill in, its checker, a solution.
 
     Raises:
-        SiteError: A file is missing; names the nearest exercise that exists.
+        SiteError: A file is missing (names the nearest exercise that exists), or the question in a language.
     """
     skeleton = _find(root, body, "exercise", "*/exercises/*.py")
     checker, solution = skeleton.with_name(f"test_{skeleton.name}"), skeleton.parent / "solutions" / skeleton.name
@@ -195,4 +204,8 @@ def read_exercise(root: Path, body: str) -> Exercise:
     task, answer = (
         re.sub(r"^# %%.*\n", "", read(path), flags=re.MULTILINE).strip("\n") for path in (skeleton, solution)
     )
-    return Exercise(task, f"pytest {checker.relative_to(root).as_posix()}", answer)
+    if not (match := QUESTION.match(task)):
+        raise SiteError(f'exercise {body!r} opens with its question, """English paragraph, empty line, 中文段落"""')
+    question = {"en": " ".join(match["en"].split()), "zh": BREAK.sub("", match["zh"].strip())}
+    task = task[match.end() :].strip("\n")
+    return Exercise(question, task, f"pytest {checker.relative_to(root).as_posix()}", answer)

@@ -33,6 +33,8 @@ NOTEBOOKS = "notebooks/"  # where notebook views stand on the site
 RESULTS = ("manifest.json", "SHA256SUMS", "replay.json")  # of a long run; these the wheel carries
 SECTION = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
+PLAIN = re.compile(r'<span class="(?:n|p|w|nn)">([^<]*)</span>')  # names, brackets and blanks: half of all elements
+ANSWER = re.compile(r'(<span class="g[ot]">[^<]*)</span>\n')
 FIRST = ("torch", "transformers", "peft")  # among the packages that a page was checked with
 
 # What Material's templates leave to be wished for: a dialog and sections of the menu without names of
@@ -162,7 +164,8 @@ def _foot(notebook: File, page: Page, config: MkDocsConfig) -> dict[str, Any]:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Mends what the theme's templates leave to be wished for."""
+    """Mends what the theme's templates leave to be wished for, and lets a console be copied without empty lines."""
+    output = PLAIN.sub(r"\1", ANSWER.sub(r"\1\n</span>", output))
     for pattern, replacement in MENDED.items():
         output = re.sub(pattern, replacement.replace("SEARCH", SEARCH[_language(config)]), output)
     return output

@@ -1,9 +1,16 @@
-"""What every chapter page has, as far as a machine can tell, and what every script owes its page."""
+"""What every chapter page has, as far as a machine can tell, and what every script owes its page.
+
+A page that is not about a method (a comparison, a piece of theory) says so in its front matter, ``method: false``,
+and owes no table of parameters and no section on scale.
+"""
 
 import re
+import symtable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from mkdocs.utils.meta import get_data
 
 from tutorial_site import SiteError
 from tutorial_site.cells import read_script
@@ -13,6 +20,7 @@ from tutorial_site.repository import LANGUAGES, pages, read, scripts
 from tutorial_site.shown import read_shown
 
 SECTIONS = ("goals", "failures", "parameters", "scale", "exercises", "sources")
+OF_A_METHOD = ("parameters", "scale")
 ENOUGH = 200  # characters of prose
 EARLY = 0.4  # of the page
 TABLE = re.compile(r"^\|.+\|\s*\n\|[-:| ]+\|", re.MULTILINE)
@@ -46,15 +54,21 @@ def problems(root: Path) -> Iterator[str]:
                 for line, lack in _page(root, read(page)):
                     yield f"{page}:{line}: {lack}"
         yield from _unshown(root, language)
+    for path in scripts(root):
+        yield from _needed(path)
 
 
 def _page(root: Path, markdown: str) -> Iterator[tuple[int, str]]:
+    method = get_data(markdown)[1].get("method", True)
     by_id = {section.id: section for section in sections(markdown)}
     if "" in by_id:
         yield by_id[""].line, "a heading without an explicit id"
     for name in SECTIONS:
+        if name in OF_A_METHOD and not method and name not in by_id:
+            continue
         if name not in by_id:
-            yield 1, f"no section {{#{name}}}"
+            excuse = "; a page that is about no method says method: false in its front matter"
+            yield 1, f"no section {{#{name}}}{excuse if name in OF_A_METHOD else ''}"
         else:
             for lack in _lacks(root, by_id[name]):
                 yield by_id[name].line, f"section {{#{name}}} {lack}"
@@ -125,3 +139,32 @@ def _unshown(root: Path, language: str) -> Iterator[str]:
             yield f"{path}:{script[missing[0]].line}: no page in docs/{language} shows the code of cell {missing[0]!r}"
         elif wrong := next((pair for pair in zip(order, cells, strict=True) if pair[0] != pair[1]), None):
             yield f"{path}: {found[wrong[0]]} shows {wrong[0]!r} before {wrong[1]!r}; the script runs it after"
+
+
+def _needed(path: Path) -> Iterator[str]:
+    """Who pastes the cells that pages show must not miss what the others bind."""
+    binder: dict[str, str] = {}  # of a name: the cell, shown by no page, that bound it last
+    for cell in read_script(path).cells:
+        bound, used = _names(cell.code)
+        if cell.hidden:
+            binder |= dict.fromkeys(bound, cell.name)
+            continue
+        binder = {name: other for name, other in binder.items() if name not in bound}
+        for name in sorted(used & binder.keys()):
+            yield f"{path}:{cell.line}: cell {cell.name!r} needs {name!r} of cell {binder[name]!r}, which no page shows"
+
+
+def _names(code: str) -> tuple[set[str], set[str]]:
+    """The names that a cell binds for the cells after it, and those that it reads."""
+    top = symtable.symtable(code, "cell", "exec")
+    tables = [top]
+    for table in tables:
+        tables += table.get_children()
+    bound = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    read = {
+        symbol.get_name()
+        for table in tables
+        for symbol in table.get_symbols()
+        if symbol.is_referenced() and (table is top or symbol.is_global())
+    }
+    return bound, read

@@ -33,6 +33,10 @@ print(f"lost = {peak - max(clipped):.3f}")
 # %% aliased
 coarse = wave[::25]
 print(f"left = {len(coarse)}")
+
+# %% quoted values
+kept = len(coarse) / len(wave)
+print(f"kept = {kept:.2f}")
 """
 
 TRAINING = '''\
@@ -65,7 +69,7 @@ else:
     (folder / "SHA256SUMS").write_text(f"{hashlib.sha256(text).hexdigest()}  manifest.json\\n")
 '''
 
-EXERCISE = "# %% skeleton\ndef NAME(wave):\n    ...\n"
+EXERCISE = '# %% skeleton\n"""What is NAME?\n\nNAME 是什么？\n"""\n\n\ndef NAME(wave):\n    ...\n'
 CHECKER = '''\
 """Checks NAME."""
 
@@ -79,7 +83,9 @@ BIBLIOGRAPHY = """\
   author = {Fourier, Joseph},
   title = {Th\\'eorie analytique de la chaleur},
   journal = {Firmin Didot},
-  year = {1822}
+  year = {1822},
+  why_en = {Heat is a sum of waves.},
+  why_zh = {热是波的和。}
 }
 """
 

@@ -183,9 +183,9 @@ def test_page_reads_without_javascript(language, browser, address):
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
     tab.goto(address + language + LESSON)
-    for part in (".cell > .highlight code", ".cell pre.output", ".cell figure img", "math", ".page-foot", "a.citation"):
+    for part in (".cell > .highlight code", ".cell pre.output", ".cell figure svg", "math", ".page-foot", "a.citation"):
         assert tab.locator(part).first.is_visible(), part
-    assert tab.locator(".cell figure img").first.get_attribute("alt")
+    assert tab.locator(".cell figure [role=img]").first.get_attribute("aria-label")
     tab.locator("a.language").click()
     assert tab.url == address + ("" if language else "en/") + LESSON
     context.close()
@@ -306,3 +306,168 @@ def test_notebook_views_are_not_searched(built):
         places = [entry["location"] for entry in json.loads(index.read_text(encoding="utf-8"))["docs"]]
         assert places
         assert not [place for place in places if place.startswith("notebooks/")]
+
+
+# What a page looks like: one of each kind, in both languages, on a phone and on a screen of 1280 pixels, light and dark.
+
+KINDS = ["", LESSON, "lora/practice/", "api/lora/", "glossary/", "references/", f"notebooks/{LESSON}"]
+BESIDE = """() => [...document.querySelectorAll(".md-code__nav")].filter((nav) => nav.checkVisibility()).filter((nav) => {
+  const icon = nav.getBoundingClientRect(), code = nav.parentElement.querySelector("code").getBoundingClientRect();
+  return icon.left < code.right || icon.right > innerWidth;
+}).length"""
+HOLDS = """(selector) => {
+  const code = document.querySelector(selector);
+  for (let box = code; box; box = box.parentElement) if (box.matches("details")) box.open = true;
+  code.textContent = "x".repeat(88);
+  return code.clientWidth - code.scrollWidth;
+}"""
+SCROLLERS = """() => [...document.querySelectorAll(".md-content *")].filter((box) => box.checkVisibility()
+    && /auto|scroll/.test(getComputedStyle(box).overflowX) && box.scrollWidth > box.clientWidth)
+  .map((box) => [box.tabIndex, box.tagName + "." + box.className])"""
+
+
+@pytest.fixture(params=[360, 1280])
+def width(request: pytest.FixtureRequest) -> int:
+    """Of the window, in pixels."""
+    return request.param
+
+
+@pytest.fixture(params=["", "en/"], ids=["zh", "en"])
+def language(request: pytest.FixtureRequest) -> str:
+    """Folder of a language."""
+    return request.param
+
+
+@pytest.fixture
+def tab(browser: Browser, width: int, language: str) -> Iterator[Page]:
+    """A tab of that width that may use the clipboard; each width is light in one language and dark in the other."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme="light" if (width == 360) == (language == "") else "dark",
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_copy_icon_stands_beside_the_code_and_what_scrolls_is_reached_by_keyboard(kind, tab, language, address):
+    tab.goto(address + language + kind)
+    tab.wait_for_load_state("networkidle")
+    tab.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+    tab.evaluate("dispatchEvent(new Event('resize'))")
+    assert tab.evaluate(BESIDE) == 0
+    assert not [name for index, name in tab.evaluate(SCROLLERS) if index != 0]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= tab.viewport_size["width"]
+
+
+@pytest.mark.parametrize("place", [".cell > .highlight code", ".cell .fold code", ".exercise > .highlight code"])
+def test_code_column_holds_88_columns_at_1280_pixels(place, language, page, address):
+    page.goto(address + language + LESSON)
+    assert page.evaluate(HOLDS, place) >= 0
+
+
+def test_folds_say_what_they_hold_open_without_javascript_and_have_no_neighbour(language, browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(address + language + LESSON)
+    titles = [title.strip() for title in tab.locator(".cell > .fold > summary").all_text_contents()]
+    assert {"Set-up, plot" if language else "准备、绘图", "Plot" if language else "绘图"} <= {*titles}
+    fold = tab.locator(".cell > .fold").first
+    assert not fold.locator("code").first.is_visible()
+    fold.locator("summary").click()
+    assert fold.locator("code").first.is_visible()
+    assert tab.locator(".cell:has(> .fold:only-child) + .cell:has(> .fold:first-child)").count() == 0
+    context.close()
+
+
+def test_page_shows_no_cell_of_values_and_its_notebook_does(language, page, address):
+    hidden = {
+        (path.stem, cell.name)
+        for path in sorted((ROOT / "snippets/lora").glob("low_rank*.py"))
+        for cell in read_script(path).cells
+        if cell.hidden
+    }
+    assert hidden
+    page.goto(address + language + LESSON)
+    shown = page.evaluate("[...document.querySelectorAll('[data-cell]')].map((cell) => cell.dataset.cell)")
+    assert not {(Path(name.split("#")[0]).stem, name.split("#")[1]) for name in shown} & hidden
+    page.goto(f"{address}{language}notebooks/{LESSON}")
+    assert page.locator("pre.output", has_text="rank8_percent = ").count() == 1
+
+
+@pytest.mark.parametrize("lesson", ["practice", "efficiency", "low-rank"])
+def test_table_keeps_its_last_column_or_scrolls_by_itself(lesson, tab, language, address):
+    tab.goto(f"{address}{language}lora/{lesson}/")
+    for box in tab.locator(".output-table").all():
+        wide = box.evaluate("box => box.scrollWidth > box.clientWidth")
+        if tab.viewport_size["width"] == 1280:
+            assert not wide
+        else:
+            box.evaluate("box => box.scrollLeft = 1e6")
+            assert box.locator("td").last.evaluate("cell => cell.getBoundingClientRect().right") <= 360
+            assert not wide or box.get_attribute("tabindex") == "0"
+    assert tab.locator(".output-table").count()
+
+
+def test_caption_stands_right_under_its_picture(tab, language, address):
+    tab.goto(address + language + LESSON)
+    gaps = tab.evaluate("""[...document.querySelectorAll("figure > figcaption")].map((caption) =>
+      caption.getBoundingClientRect().top - caption.previousElementSibling.getBoundingClientRect().bottom)""")
+    assert gaps
+    assert 0 <= min(gaps) <= max(gaps) <= 12
+
+
+def test_exercise_opens_with_its_question_in_the_language_of_the_page(tab, language, address):
+    tab.goto(address + language + LESSON)
+    questions = tab.locator(".exercise > p.question:first-child").all_text_contents()
+    assert len(questions) == tab.locator(".exercise").count() > 0
+    chinese = [any("\u4e00" <= letter <= "\u9fff" for letter in question) for question in questions]
+    assert all(chinese) if not language else not any(chinese)
+    assert tab.locator(".exercise > p.question").first.is_visible()
+
+
+def test_sources_say_why_they_matter_and_the_foot_leads_to_the_symbols(tab, language, address):
+    tab.goto(address + language + LESSON)
+    assert tab.locator(".sources li").count() == tab.locator(".sources li .why").count() > 0
+    tab.locator(".page-foot a[href$='notation/']").click()
+    tab.wait_for_url(f"{address}{language}notation/")
+    assert tab.locator("td math").count() > 0
+
+
+def test_language_switch_keeps_the_section(language, page, address):
+    page.goto(f"{address}{language}{LESSON}#spectrum")
+    page.locator("a.language").click()
+    page.wait_for_url(f"{address}{'' if language else 'en/'}{LESSON}#spectrum")
+    page.evaluate("document.getElementById('forgetting').scrollIntoView()")
+    page.locator("a.language").click()
+    page.wait_for_url(f"{address}{language}{LESSON}#forgetting")
+
+
+def test_missing_page_speaks_the_language_of_its_site_and_its_switch_stays_there(tab, language, address):
+    tab.goto(f"{address}{language}404.html")
+    assert ("No such page" if language else "没有这一页") in tab.locator("h1").text_content()
+    tab.locator("a.language").click()
+    tab.wait_for_url(address if language else f"{address}en/")
+
+
+def test_example_of_the_reference_is_copied_without_prompts_and_answers(tab, language, address):
+    tab.goto(f"{address}{language}api/lora/")
+    example = tab.locator(".language-pycon").first
+    lines = example.locator("code").inner_text().splitlines()
+    asked = [line[4:] for line in lines if line.startswith((">>> ", "... "))]
+    assert 0 < len(asked) < len(lines), "it has answers as well"
+    example.locator("button[data-md-type=copy]").click()
+    assert tab.evaluate("navigator.clipboard.readText()").splitlines() == asked
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_printed_page_has_no_icons_and_lets_long_boxes_break(kind, page, address):
+    page.goto(address + kind)
+    page.wait_for_load_state("networkidle")
+    page.emulate_media(media="print")
+    for part in (".md-code__nav", ".headerlink", "details:not([open])"):
+        assert not [box for box in page.locator(f".md-content {part}").all() if box.is_visible()], part
+    kept = page.evaluate("""[...document.querySelectorAll(".md-content :is(pre, details, .cell, table, .exercise)")]
+      .filter((box) => getComputedStyle(box).breakInside !== "auto").length""")
+    assert kept == 0

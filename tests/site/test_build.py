@@ -91,7 +91,14 @@ def test_notebook_runs_cells_that_the_page_left_out_before_the_one_it_shows(site
     markdown = "# Wave {#wave}\n\n{* demo/wave.py#aliased *}\n"
     notebook = notebooks.page_notebook(site, "en", markdown, lambda target: target, ["wheel.whl"])
     ids = [cell.id for cell in notebook.cells if cell.cell_type == "code"]
-    assert ids == ["install", "wave-samples", "wave-draw", "wave-clipped", "wave-aliased"]
+    assert ids == ["install", "wave-samples", "wave-draw", "wave-clipped", "wave-aliased", "wave-quoted"]
+
+
+def test_notebook_keeps_the_values_that_follow_a_shown_cell(site):
+    markdown = "# Wave {#wave}\n\n{* demo/wave.py#aliased *}\n\nIt keeps {= demo/wave.py#kept =}.\n"
+    notebook = notebooks.page_notebook(site, "en", markdown, lambda target: target, ["wheel.whl"])
+    assert [cell.id for cell in notebook.cells if cell.cell_type == "code"][-2:] == ["wave-aliased", "wave-quoted"]
+    assert "It keeps 0.04." in notebook.cells[-1].source
 
 
 def test_notebook_keeps_the_recorded_outputs_and_the_alt_text(site):

@@ -27,6 +27,18 @@ def test_header_says_what_may_differ_and_what_is_hidden(tmp_path):
     ]
 
 
+def test_cell_of_values_is_shown_by_no_page(tmp_path):
+    one, two = script(tmp_path, '# %% one\n# %% two values tolerance="5%"\n').cells
+    assert (one.hidden, two.hidden, two.tolerance) == (False, True, 0.05)
+
+
+def test_tolerance_stands_behind_a_print_of_several_lines(tmp_path):
+    cell = script(
+        tmp_path, '# %% one\nprint(\n    f"speed = {x:.1f}"\n)  # tolerance 50%\nprint(f"loss = {y}")\n'
+    ).cells[0]
+    assert cell.tolerances == {"speed": 0.5}
+
+
 def test_tolerance_stands_beside_the_printed_value(tmp_path):
     cell = script(
         tmp_path, '# %% one\nprint(f"speed = {x:.1f}")  # tolerance 50%\nprint(f"loss = {y}")  # tolerance 0.01\n'

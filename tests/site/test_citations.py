@@ -33,7 +33,7 @@ def test_citation_links_to_the_sources_of_its_page(root):
     page = render(root, "As [@hu2021lora] says.\n\n[sources]\n")
     assert '(<a class="citation" href="#source-hu2021lora">Hu et al., 2021</a>)' in page
     assert '<li id="source-hu2021lora">Edward J. Hu, Yelong Shen and Lu Wang, 2021. <cite' in page
-    assert 'ICLR 2022. <a href="https://arxiv.org/abs/2106.09685">arXiv:2106.09685</a></li>' in page
+    assert 'ICLR 2022. <a href="https://arxiv.org/abs/2106.09685">arXiv:2106.09685</a><br>' in page
 
 
 def test_sources_are_those_that_the_page_cites_captions_included(root):
@@ -68,7 +68,11 @@ def test_titles_are_text_not_markup(root):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("@misc{a, title={x}, year={2020}}", "a has no author"), ("@misc{a, title={x}", "references.bib")],
+    [
+        ("@misc{a, title={x}, year={2020}}", "a has no author"),
+        ("@misc{a, title={x}, year={2020}, author={A. B}, why_zh={x}}", "a has no why_en"),
+        ("@misc{a, title={x}", "references.bib"),
+    ],
 )
 def test_broken_bibliography_is_named(root, text, message):
     write(root, "docs/references.bib", text)

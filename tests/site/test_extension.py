@@ -40,10 +40,62 @@ def test_output_alone_or_code_alone_can_be_shown(root):
     assert 'class="output"' not in render(root, "{* lora/small.py#share output=hide *}\n")
 
 
-@pytest.mark.parametrize(("language", "words"), [("zh", "查看代码"), ("en", "Show the code")])
-def test_folded_code_opens_in_the_language_of_the_page(root, language, words):
-    page = render(root, "{* lora/small.py#share code=fold *}\n", language)
-    assert f"<details><summary>{words}</summary>" in page
+FOLD = re.compile(r'<details class="fold"><summary>(.*?)</summary>')
+
+
+@pytest.mark.parametrize(
+    ("language", "options", "words"),
+    [
+        ("zh", "share code=fold", "代码：share"),
+        ("en", "once_more code=fold", "Code: once more"),
+        ("zh", "table code=fold", "制表"),
+        ("en", "table code=fold", "Table"),
+        ("zh", 'plot alt="x"', "绘图"),
+        ("en", 'plot alt="x"', "Plot"),
+        ("en", 'share code=fold title="where it goes"', "Where it goes"),
+    ],
+)
+def test_fold_says_what_it_holds_in_the_language_of_the_page(root, language, options, words):
+    assert FOLD.findall(render(root, f"{{* lora/small.py#{options} *}}\n", language)) == [words]
+
+
+def test_cell_that_draws_is_folded_unless_the_page_opens_it(root):
+    assert not FOLD.search(render(root, '{* lora/small.py#plot alt="x" code=show *}\n'))
+    assert FOLD.findall(render(root, "{* lora/small.py#plot output=hide *}\n")) == ["Plot"]
+
+
+def test_neighbouring_folds_are_one(root):
+    silent, plot = "{* lora/small.py#silent code=fold title='x' *}", '{* lora/small.py#plot alt="x" *}'
+    silent = silent.replace("'", '"')
+    page = render(root, f"{silent}\n\n{plot}\n")
+    assert FOLD.findall(page) == ["X, plot"]
+    assert page.count('<div class="language-python') == 1, "one block to copy"
+    assert page.index("<summary>") < page.index("lt;") < page.index("plot</span>") < page.index("<figure>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{* lora/small.py#silent code=fold *}\n\nWords.\n\n{* lora/small.py#again code=fold *}\n",
+        "{* lora/small.py#share code=fold *}\n\n{* lora/small.py#again code=fold *}\n",
+        "{* lora/small.py#silent code=fold *}\n\n{* lora/small.py#table *}\n\n{* lora/small.py#again code=fold *}\n",
+    ],
+    ids=["words", "an output", "an open cell"],
+)
+def test_folds_with_something_between_them_stay_apart(root, text):
+    assert len(FOLD.findall(render(root, text))) == 2
+
+
+def test_caption_stands_right_under_its_picture(root):
+    page = render(root, '{* lora/small.py#drawn alt="x" caption="Of $r$" *}\n')
+    assert re.search(r"</svg>.*?</div>\n<figcaption>Of .*?</figcaption>\n</figure>", page)
+    assert page.index("</figure>") < page.index('<pre class="output">after = 1')
+
+
+def test_list_of_works_says_why_they_matter(root):
+    page = render(root, "[@hu2021lora]\n\n[sources]\n")
+    assert 'arXiv:2106.09685</a><br><span class="why">Starts &lt;it&gt;.</span></li>' in page
+    assert '<span class="why">由此开始。</span>' in render(root, "见 [@hu2021lora]\n\n[sources]\n", "zh")
 
 
 def test_figure_is_a_drawing_with_its_alt_text_and_size(root):
@@ -135,7 +187,9 @@ def test_code_and_comments_keep_their_braces_and_dollars(root):
         ("{* lora/smal.py#share *}", "no script snippets/lora/smal.py; did you mean 'lora/small.py'?"),
         ("{* lora/../small.py#share *}", "no script"),
         ("{* lora/small.py#shares *}", "no cell 'shares'; did you mean 'share'?"),
-        ("{* lora/small.py#setup *}", "cell 'setup' is hidden"),
+        ("{* lora/small.py#setup *}", "cell 'setup' is for the script and the notebook"),
+        ("{* lora/small.py#rates *}", "cell 'rates' is for the script and the notebook"),
+        ('{* lora/small.py#silent caption="x" *}', "shows no output; caption says nothing"),
         ("{* lora/small.py *}", "a cell reads"),
         ("{* lora/small.py#plot *}", 'draws a figure; it needs alt="…"'),
         ('{* lora/small.py#share alt="x" *}', "draws no figure; alt says nothing"),

@@ -18,7 +18,14 @@ def test_complete_page_passes(site):
 @pytest.mark.parametrize("name", standard.SECTIONS)
 def test_missing_section_is_named(site, name):
     change(site, PAGE, f"{{#{name}}}", f"{{#no-{name}}}")
-    assert f"{PAGE}:1: no section {{#{name}}}" in problems(site)
+    assert [line for line in problems(site) if line.startswith(f"{PAGE}:1: no section {{#{name}}}")]
+
+
+@pytest.mark.parametrize(("name", "owed"), [(name, name not in standard.OF_A_METHOD) for name in standard.SECTIONS])
+def test_page_about_no_method_owes_no_parameters_and_no_scale(site, name, owed):
+    change(site, PAGE, "# 正弦波 {#wave}\n", "---\nmethod: false\n---\n\n# 正弦波 {#wave}\n")
+    change(site, PAGE, f"{{#{name}}}", f"{{#no-{name}}}")
+    assert bool([line for line in problems(site) if f"no section {{#{name}}}" in line]) == owed
 
 
 @pytest.mark.parametrize(
@@ -59,6 +66,18 @@ def test_cells_stand_on_the_page_in_the_order_of_the_script(site):
     assert problems(site) == [
         f"snippets/demo/wave.py: {PAGE} shows 'aliased' before 'clipped'; the script runs it after"
     ]
+
+
+def test_cell_that_needs_what_no_page_shows_is_named(site):
+    change(
+        site, "snippets/demo/wave.py", "kept = len(coarse) / len(wave)", "coarse, kept = [], len(coarse) / len(wave)"
+    )
+    assert problems(site) == []
+    script = site / "snippets/demo/wave.py"
+    script.write_text(script.read_text() + "\n# %% after\nhalf = [kept / 2 for each in wave]\n")
+    assert "snippets/demo/wave.py:33: cell 'after' needs 'kept' of cell 'quoted', which no page shows" in problems(site)
+    script.write_text(script.read_text().replace("half = [", "kept = 1\nhalf = ["))
+    assert not [line for line in problems(site) if "needs" in line]
 
 
 def test_hidden_cell_need_not_be_shown(site):

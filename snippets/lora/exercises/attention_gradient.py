@@ -1,3 +1,10 @@
+"""How does a gradient get back through the softmax of each row? Complete `dS`, so that
+all three gradients agree with autograd.
+
+梯度怎样穿过每一行的 softmax 传回来？
+补全 `dS`，让三个梯度都与自动求导一致。
+"""
+
 import torch
 
 

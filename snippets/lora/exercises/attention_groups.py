@@ -1,3 +1,10 @@
+"""In grouped-query attention several query heads share one set of keys and values.
+Which heads read which set? Write it without a loop over heads.
+
+分组查询注意力里，几个查询头共用一组键和值。
+哪些头读哪一组？请写出来，不要逐头循环。
+"""
+
 import torch
 
 

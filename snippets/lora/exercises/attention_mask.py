@@ -1,3 +1,10 @@
+"""Which query may read which key, when the decoder must not see the future and short
+rows are padded at their end? Mend the two comparisons.
+
+解码器不能看未来，短的行末尾有填充：
+哪个查询可以读哪个键？请改对两处比较。
+"""
+
 import torch
 
 

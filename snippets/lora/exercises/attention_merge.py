@@ -1,3 +1,10 @@
+"""Attention was computed over several parts of the keys, each with its log-sum-exp.
+How are the parts merged into attention over all keys?
+
+注意力在键的几个部分上分别算好了，每部分都带着 log-sum-exp。
+怎样把它们合并成对全部键的注意力？
+"""
+
 import torch
 
 

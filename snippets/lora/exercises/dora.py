@@ -1,3 +1,10 @@
+"""DoRA gives each row of the updated weight a length of its own. Write the forward
+pass, with a norm that lets no gradient through.
+
+DoRA 给更新后权重的每一行一个单独的长度。
+请写出前向计算，其中的范数不传梯度。
+"""
+
 import torch
 
 

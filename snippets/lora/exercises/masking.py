@@ -1,3 +1,10 @@
+"""The loss should look at the answer and at its end token, and at nothing else. Which
+labels say so, when the end token is the padding token as well?
+
+损失只该看答案和它的结束词元。
+结束词元同时也是填充词元，标签应当怎么写？
+"""
+
 import torch
 
 

@@ -1,3 +1,8 @@
+"""Which single weight gives what a linear layer and its adapter give together?
+
+哪一个权重矩阵，单独就能给出「线性层加适配器」的输出？
+"""
+
 import torch
 
 

@@ -1,3 +1,10 @@
+"""Two systems sat the same exam and one scored a little higher. Would another exam
+have said the same? Resample the questions, in pairs.
+
+两个系统做了同一份考卷，一个略高。换一份考卷还会这样吗？
+请成对地重抽题目。
+"""
+
 import numpy as np
 
 

@@ -1,3 +1,10 @@
+"""Can a plain rule replace the gate? Choose as entities where a pair of characters
+begins that comes back in the same text, the rarest first.
+
+一条简单的规则能不能代替门？
+相邻两字在同一篇里再次出现，就选它开头的位置，少见的优先。
+"""
+
 import torch
 
 

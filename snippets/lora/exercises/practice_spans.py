@@ -1,3 +1,10 @@
+"""What changes when an entity may begin at an `I-` that continues nothing, as in
+seqeval's default mode? Change a few lines of `spans`.
+
+如果 `I-` 前面接不上同一类型也算实体的开头（seqeval 默认如此），会怎样？
+改几行 `spans`，让它这样数。
+"""
+
 from collections.abc import Sequence
 
 from llm_tutorial.data.people_daily import Entity

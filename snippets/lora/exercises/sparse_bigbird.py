@@ -1,3 +1,10 @@
+"""BigBird adds random blocks to the window. Draw them, for each block of queries,
+among the blocks outside its window.
+
+BigBird 在窗口之外再加随机的块。
+请为每一块查询，从窗口以外的块里抽取。
+"""
+
 import torch
 
 from llm_tutorial.lora.interaction import InteractionMatrix

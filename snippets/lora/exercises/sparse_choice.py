@@ -1,3 +1,10 @@
+"""Whoever writes from left to right cannot know the highest scores of the whole text.
+Choose entities from what has been read so far.
+
+从左往右写的时候，还不知道全文里分数最高的是谁。
+请只凭已经读到的内容来选实体。
+"""
+
 import torch
 
 
