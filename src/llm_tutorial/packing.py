@@ -1,11 +1,15 @@
 """Questions and answers for a decoder, packed end to end into one row: no padding, loss on the answers alone."""
 
 import itertools
+import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from accelerate.utils import extract_model_from_parallel
 from torch import Tensor, nn
+
+from llm_tutorial.precision import widen
 
 
 class Example(NamedTuple):
@@ -27,11 +31,19 @@ def encode(tokenizer: Any, prompt: str, answer: str, prompt_loss: bool = False) 
         answer: What it shall say.
         prompt_loss: Train on the prompt's tokens too (a common mistake, shown on the page).
 
+    Raises:
+        ValueError: The tokenizer has no end token.
+
     Example:
         >>> from llm_tutorial.models import load_tokenizer
         >>> encode(load_tokenizer("smollm2-135m"), "two days →", "2天")
         Example(input_ids=[1, 11355, 2009, 17822, 34, 18614, 119, 2], answer_from=4)
     """
+    if tokenizer.eos_token_id is None:
+        raise ValueError(
+            "this tokenizer has no end token, so that no answer could end; set tokenizer.eos_token\n"
+            "这个分词器没有结束词元，回答无从结束；请设置 tokenizer.eos_token"
+        )
     ids = tokenizer(with_begin_token(tokenizer, prompt), add_special_tokens=False).input_ids
     answer_ids = [*tokenizer(answer, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
     return Example(ids + answer_ids, 1 if prompt_loss else len(ids))
@@ -47,7 +59,7 @@ def pack(examples: Sequence[Example], device: Any = None) -> tuple[dict[str, Ten
     """One row that holds all examples end to end: no padding, and logits for the answers alone.
 
     Positions start again at 0 with each example, from which Transformers makes the block-diagonal causal
-    mask that keeps the examples apart.
+    mask that keeps the examples apart; not for every model, which `answer_logits` finds out.
 
     Args:
         examples: Of any lengths, ``T`` tokens together, ``K`` of them answers.
@@ -73,10 +85,82 @@ def pack(examples: Sequence[Example], device: Any = None) -> tuple[dict[str, Ten
     return inputs, row[kept]
 
 
+def answer_logits(model: nn.Module, examples: Sequence[Example], device: Any = None) -> tuple[Tensor, Tensor]:
+    """What a model predicts where the answers of packed examples stand.
+
+    Args:
+        model: A decoder.
+        examples: Of any lengths, ``K`` answer tokens together.
+        device: Where the tensors go.
+
+    Returns:
+        Logits (K, vocabulary) and the tokens that are right (K,).
+
+    Raises:
+        ValueError: In this model packed examples would read each other.
+    """
+    if len(examples) > 1:
+        _check_packing(model, examples[0].input_ids, examples[1].input_ids, device)
+    inputs, labels = pack(examples, device)
+    return model(**inputs, use_cache=False).logits[0], labels
+
+
+_packing = weakref.WeakKeyDictionary[nn.Module, Any]()  # models that keep packed examples apart, by their attention
+
+
+@torch.no_grad()
+def _check_packing(model: nn.Module, before: Sequence[int], after: Sequence[int], device: Any) -> None:
+    """Looks once per model whether an example predicts the same whatever stands before it in its row.
+
+    Not all models make a mask of restarted positions: OPT, Falcon, MPT, XGLM, Bloom and Mamba read on, in silence.
+    """
+    model = extract_model_from_parallel(model, keep_torch_compile=False)
+    implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
+    if model in _packing and _packing[model] == implementation:
+        return
+    before, after = before[:8], after[:8]
+    known = sorted({*before, *after})
+    other = [known[known.index(token) - 1] for token in before]
+    if other == before:
+        return  # one token, again and again: it tells nothing
+
+    def predicted(first: Sequence[int], packed: bool) -> Tensor:
+        inputs, _ = pack([Example([*first], len(first)), Example([*after], 1)], device)
+        if not packed:
+            inputs["position_ids"] = torch.arange(len(first) + len(after), device=device)[None]
+        logits = model(**inputs, use_cache=False).logits[0]
+        if len(logits) != len(after) - 1:
+            raise TypeError("logits_to_keep is not obeyed")
+        return logits
+
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        one, two = predicted(before, True), predicted(other, True)
+        read = (widen(predicted(before, False)) - predicted(other, False)).abs().max()  # what a context changes
+        apart = bool((widen(one) - two).abs().max() <= read * max(5e-4, torch.finfo(one.dtype).eps))
+    except TypeError:  # a model that knows no position_ids or no logits_to_keep
+        apart = False
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        torch.clear_autocast_cache()  # it holds weights without a gradient now
+    if not apart:
+        raise ValueError(
+            f"{type(model).__name__} cannot read packed examples: it does not turn restarted position_ids into a mask, "
+            "so that they would read each other. Give it one example at a time or padded batches with an "
+            "attention_mask, or take a model whose attention follows position_ids (Llama, Qwen, Mistral, GPT-2 …)\n"
+            f"{type(model).__name__} 不能读取打包在一行的样本：它不会把重新计数的 position_ids 变成掩码，各样本会互相看到。"
+            "请每次只给一个样本，或者用填充加 attention_mask 的批次，或者换用注意力遵循 position_ids 的模型"
+            "（Llama、Qwen、Mistral、GPT-2 等）"
+        )
+    _packing[model] = implementation
+
+
 def answer_loss(model: nn.Module, examples: Sequence[Example], device: Any = None) -> Tensor:
     """Sum of the answer tokens' cross-entropy, in nats; divide by ``answer_tokens`` for the mean."""
-    inputs, labels = pack(examples, device)
-    return nn.functional.cross_entropy(model(**inputs, use_cache=False).logits[0], labels, reduction="sum")
+    logits, labels = answer_logits(model, examples, device)
+    return nn.functional.cross_entropy(widen(logits), labels, reduction="sum")
 
 
 def answer_tokens(examples: Sequence[Example]) -> int:

@@ -1,5 +1,6 @@
 """Adapters on disk: ours and PEFT's are the same thing."""
 
+import copy
 import json
 import os
 import warnings
@@ -10,6 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
+from wraps import WRAPS
 
 from llm_tutorial.lora.adapter import CONFIG, WEIGHTS, load_adapter, save_adapter
 from llm_tutorial.lora.inject import add_lora, count_parameters, merge_lora, remove_lora
@@ -253,3 +255,79 @@ def test_a_file_without_adapters_is_refused(adapted, llama):
     save_file({}, adapted / WEIGHTS)
     with pytest.raises(ValueError, match="for another model"):
         load_adapter(llama(), adapted)
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
+def test_an_adapter_of_a_wrapped_model_is_that_of_the_plain_one(wrap, llama, ids, randomise, tmp_path):
+    model = randomise(add_lora(llama(), rank=2, modules_to_save=["lm_head"]))
+    save_adapter(model, tmp_path / "plain")
+    save_adapter(wrap(copy.deepcopy(model)), tmp_path / "wrapped")
+    for name in (CONFIG, WEIGHTS):
+        assert (tmp_path / "wrapped" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    assert difference(load_adapter(wrap(llama()), tmp_path / "plain"), model, ids) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", "_orig_mod."), ("", "module."), ("", "module._orig_mod."), ("_orig_mod.", ""), ("module.", "")],
+)
+def test_names_of_wrappers_in_a_file_are_read_past(before, after, llama, ids, randomise, tmp_path):
+    model = randomise(add_lora(llama(), rank=2, modules_to_save=["lm_head"]))
+    folder = save_adapter(model, tmp_path / "adapter")
+    tensors = load_file(folder / WEIGHTS)
+    prefix = "base_model.model."
+    save_file({before + prefix + after + name.removeprefix(prefix): t for name, t in tensors.items()}, folder / WEIGHTS)
+    assert difference(load_adapter(llama(), folder), model, ids) == 0
+
+
+def test_an_adapter_that_peft_saved_of_a_compiled_model_loads(llama, ids, randomise, tmp_path):
+    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+    peft = randomise(get_peft_model(torch.compile(llama(), backend="eager"), config)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peft.save_pretrained(tmp_path)
+    assert difference(load_adapter(llama(), tmp_path), peft, ids) < 1e-5
+
+
+LACKING = {"a layer": "layers.1.", "a kind of layer": "v_proj", "one": "layers.0.self_attn.q_proj"}
+
+
+@pytest.mark.parametrize("part", LACKING.values(), ids=LACKING)
+def test_a_file_that_lacks_layers_of_its_configuration_is_refused(part, adapted, llama, ids):
+    tensors = load_file(adapted / WEIGHTS)
+    save_file({name: tensor for name, tensor in tensors.items() if part not in name}, adapted / WEIGHTS)
+    model = llama()
+    with pytest.raises(ValueError, match=r"lacks \d of the layers that adapter_config.json names[\s\S]*缺少"):
+        load_adapter(model, adapted)
+    assert difference(model, llama(), ids) == 0
+
+
+SELECTIONS = [
+    {"target_modules": ["q_proj"], "layers_to_transform": [1]},
+    {"target_modules": ["q_proj"], "layers_to_transform": 1, "layers_pattern": "layers"},
+    {"target_modules": ["q_proj", "v_proj"], "layers_to_transform": [0], "layers_pattern": ["blocks", "layers"]},
+    {"target_modules": "all-linear", "exclude_modules": ["v_proj", "mlp.up_proj"]},
+    {"target_modules": ["q_proj", "up_proj"], "exclude_modules": r".*\.0\..*"},
+    {"target_modules": ["q_proj", "lm_head"], "modules_to_save": ["lm_head"]},
+    {"target_modules": ["q_proj", "up_proj"], "modules_to_save": ["mlp"]},
+    {"target_modules": r".*layers\.0\..*q_proj"},
+]
+
+
+@pytest.mark.parametrize("options", SELECTIONS, ids=str)
+def test_what_peft_left_out_by_its_options_is_not_missed(options, llama, ids, randomise, tmp_path):
+    peft = randomise(get_peft_model(llama(), LoraConfig(r=2, **options))).eval()
+    peft.save_pretrained(tmp_path)
+    assert difference(load_adapter(llama(), tmp_path), peft, ids) < 1e-5
+
+
+def test_an_adapter_for_a_layer_that_is_never_called_leaves_the_model_as_it_was(tmp_path):
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        model = nn.TransformerEncoderLayer(16, 2, 32)
+        folder = save_adapter(add_lora(model, 2, target_modules=["linear1"]), tmp_path / "adapter")
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+    with pytest.raises(ValueError, match="fast path"):
+        load_adapter(model, folder)
+    assert count_parameters(model).trained > 0

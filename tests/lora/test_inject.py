@@ -7,6 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
+from wraps import WRAPS
 
 from llm_tutorial.lora.inject import (
     add_lora,
@@ -16,6 +17,7 @@ from llm_tutorial.lora.inject import (
     merge_and_unload,
     merge_lora,
     remove_lora,
+    saved_modules,
     unmerge_lora,
 )
 from llm_tutorial.lora.linear import LoRALinear
@@ -171,3 +173,54 @@ def test_a_copy_of_an_adapted_model_is_independent(llama, ids, randomise):
     before = model(ids).logits
     remove_lora(randomise(copy.deepcopy(model)))
     assert torch.equal(model(ids).logits, before)
+
+
+def test_modules_trained_in_full_give_way_to_the_pretrained_ones_where_the_model_has_gone(llama, ids):
+    model = add_lora(llama(), 2, modules_to_save=["lm_head", "norm"]).double()
+    remove_lora(model)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+    torch.testing.assert_close(model(ids).logits, llama()(ids).logits.double(), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
+def test_names_are_the_same_in_a_wrapped_model(wrap, llama, ids):
+    model, pattern = wrap(llama()), r"model\.layers\.\d\.self_attn\.q_proj"
+    assert matching_linears(model, "all-linear") == matching_linears(llama(), "all-linear")
+    assert add_lora(model, 2, target_modules=pattern, modules_to_save=["model.norm"]) is model
+    assert [name for name, _ in lora_layers(model)] == [f"model.layers.{n}.self_attn.q_proj" for n in range(2)]
+    assert [name for name, _ in saved_modules(model)] == ["model.norm"]
+    for _, layer in lora_layers(model):
+        nn.init.normal_(layer.lora_B, std=0.3)
+    with torch.no_grad():
+        adapted = model(ids).logits
+        assert not torch.allclose(adapted, llama()(ids).logits, atol=1e-3)
+        torch.testing.assert_close(merge_and_unload(copy.deepcopy(model))(ids).logits, adapted, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(remove_lora(model)(ids).logits, llama()(ids).logits)
+
+
+def test_an_attention_that_never_calls_its_layer_is_refused_and_stays_as_it_was():
+    model = nn.TransformerDecoderLayer(16, 2, 32, batch_first=True)
+    for targets in ("all-linear", ["out_proj"], ["self_attn.out_proj", "linear1"]):
+        with pytest.raises(ValueError, match=r"never calls its layer 'self_attn\.out_proj'[\s\S]*从不调用"):
+            add_lora(model, 2, target_modules=targets)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert not list(lora_layers(model))
+    assert len(list(lora_layers(add_lora(model, 2, target_modules=["linear1", "linear2"])))) == 2
+
+
+def test_a_layer_that_a_fast_path_passes_over_is_refused_unless_that_is_off():
+    model, x = (
+        nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 1).eval(),
+        torch.ones(1, 3, 16),
+    )
+    with pytest.raises(ValueError, match=r"fast path[\s\S]*set_fastpath_enabled\(False\)[\s\S]*快速路径"):
+        add_lora(model, 2, target_modules=["linear1"])
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        plain = model(x)
+        add_lora(model, 2, target_modules=["linear1"])
+        nn.init.normal_(model.layers[0].linear1.lora_B)
+        with torch.no_grad():
+            assert not torch.allclose(model(x), plain)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)

@@ -206,3 +206,44 @@ def test_a_layer_of_any_shape_is_one_linear_layer_with_its_merged_weight(sizes, 
     assert layer(x).shape == (*batch, out_features)
     torch.testing.assert_close(layer(x), plain, atol=1e-4, rtol=1e-4)
     assert torch.linalg.matrix_rank(layer.delta_weight()) <= rank
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_dora_on_a_row_of_zeros_starts_as_the_pretrained_layer_and_learns(bias):
+    base = nn.Linear(10, 7, bias=bias)
+    base.weight.data[2] = 0
+    layer = LoRALinear(base, 2, use_dora=True)
+    x, target = torch.randn(20, 10), torch.randn(20, 7)
+    torch.testing.assert_close(layer(x), base(x))
+    optimizer = torch.optim.Adam([p for p in layer.parameters() if p.requires_grad], lr=0.05)
+    before = (layer(x) - target)[:, 2].square().mean()
+    for _ in range(30):
+        optimizer.zero_grad()
+        (layer(x) - target).square().mean().backward()
+        optimizer.step()
+    assert (layer(x) - target)[:, 2].square().mean() < 0.95 * before
+    torch.testing.assert_close(
+        nn.functional.linear(x, layer.merged_weight(), base.bias), layer(x), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_a_row_of_zeros_changes_no_other_row_of_dora():
+    ours, peft = pair(use_dora=True)
+    for layer in (ours, peft):  # they share the base
+        layer.weight.data[2] = 0
+    ours.lora_B.data[2] = peft.lora_B["default"].weight.data[2] = 0
+    x, others = torch.randn(4, 10), [0, 1, 3, 4, 5, 6]
+    torch.testing.assert_close(ours(x)[:, others], peft(x)[:, others])
+    assert peft(x)[:, 2].isnan().all()  # zero over zero
+    torch.testing.assert_close(ours(x)[:, 2], ours.base.bias[2].expand(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_what_a_merged_layer_keeps_follows_to(dtype):
+    layer, _ = pair()
+    before = layer.weight.clone()
+    layer.merge()
+    layer.to(dtype)
+    layer.unmerge()
+    assert torch.equal(layer.weight, before.to(dtype))
+    assert layer(torch.randn(3, 10, dtype=dtype)).dtype == dtype

@@ -335,3 +335,15 @@ def test_smollm2_has_the_same_logits_from_its_own_blocks():
     packed = 30 * (2 * 576 * 576 + 2 * 192 * 576 + 3 * 576 * 1536)
     assert floats - weight_bytes(model) == packed * 27 // 8
     assert count_parameters(model).total == 134_515_008
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("first", ["quantised", "shortened"])
+def test_a_packed_model_of_16_bits_comes_back_in_16_bits(first, dtype):
+    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 64))
+    model = quantize_model(model).to(dtype) if first == "quantised" else quantize_model(model.to(dtype))
+    x = torch.randn(3, 64, dtype=dtype)
+    packed = model(x)
+    assert packed.dtype == dtype
+    assert {p.dtype for p in dequantize_model(model).parameters()} == {dtype}
+    torch.testing.assert_close(model(x), packed)

@@ -241,3 +241,9 @@ def test_shapes_that_do_not_fit_say_so() -> None:
         sparse_attention(query, query[:, :, :8], query, InteractionMatrix(9))
     with pytest.raises(ValueError, match="3 sequences of 9 tokens; got 2 of 9"):
         sparse_attention(query, query, query, InteractionMatrix(9, real=torch.ones(3, 9)))
+
+
+def test_a_matrix_without_positions_is_where_it_is_told_to_be() -> None:
+    assert InteractionMatrix(9).device == torch.device("cpu")
+    elsewhere = InteractionMatrix(9, device=torch.device("meta"))
+    assert {elsewhere.is_real.device, elsewhere.is_entity.device, elsewhere.extra_pairs.device} == {elsewhere.device}

@@ -122,3 +122,12 @@ def test_learning_rates_out_of_range_are_refused(lr, ratio, message, llama):
 def test_groups_of_a_frozen_model_are_refused(llama):
     with pytest.raises(ValueError, match="trains nothing"):
         lora_plus_groups(llama().requires_grad_(False), 1e-3)
+
+
+def test_what_pissa_keeps_follows_to(tmp_path):
+    model = nn.Sequential(nn.Linear(12, 8))
+    weight = model[0].weight.clone()
+    pissa_init(add_lora(model, rank=2)).double()
+    assert {part.dtype for part in model[0].start} == {torch.float64}
+    save_adapter(model, tmp_path / "adapter")
+    assert torch.equal(remove_lora(model)[0].weight, weight.double())

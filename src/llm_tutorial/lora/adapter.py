@@ -19,7 +19,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from llm_tutorial.lora.inject import add_lora, ends_with, lora_layers, remove_lora, saved_modules
+from llm_tutorial.lora.inject import (
+    WRAPPERS,
+    add_lora,
+    check_called,
+    ends_with,
+    lora_layers,
+    matching_linears,
+    named_modules,
+    remove_lora,
+    saved_modules,
+    unwrapped,
+)
 from llm_tutorial.lora.linear import LoRALinear
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -59,7 +70,10 @@ def save_adapter(model: nn.Module, folder: str | Path, dtype: torch.dtype = torc
         ['adapter_config.json', 'adapter_model.safetensors']
     """
     folder = Path(folder)
-    config, tensors = _config(model), {PREFIX + name: tensor.to(dtype) for name, tensor in _tensors(model).items()}
+    config, tensors = (
+        _config(unwrapped(model)),
+        {PREFIX + name: tensor.to(dtype) for name, tensor in _tensors(model).items()},
+    )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch, "adapter")
@@ -89,8 +103,9 @@ def load_adapter(model: nn.Module, folder: str | Path, trainable: bool = False) 
         The same model.
 
     Raises:
-        ValueError: The folder or a file is missing or damaged, the adapter is for another model, or it uses an option
-            that this library does not have. The message says what to do.
+        ValueError: The folder or a file is missing or damaged, the file lacks layers that the configuration names, the
+            adapter is for another model, or it uses an option that this library does not have. The message says what
+            to do.
 
     Example:
         >>> layers = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -102,10 +117,10 @@ wrote
     """
     folder = Path(folder)
     config = _read_config(folder)
-    tensors = _read_tensors(folder)
+    tensors = _read_tensors(folder, unwrapped(model))
     layers = sorted({name.removesuffix(SUFFIXES["lora_A"]) for name in tensors if name.endswith(SUFFIXES["lora_A"])})
     to_save = _modules_to_save(model, config["modules_to_save"] or [], tensors)
-    _check_fit(folder, model, config, tensors, layers, to_save)
+    _check_fit(folder, unwrapped(model), config, tensors, layers, to_save)
 
     remove_lora(model)
     add_lora(
@@ -185,7 +200,7 @@ def _config(model: nn.Module) -> dict[str, Any]:
 def _shortest(layers: Iterable[str], model: nn.Module) -> list[str]:
     """Name endings that mean exactly these layers, or their whole names where endings would mean more."""
     endings = sorted({name.rpartition(".")[2] for name in layers})
-    meant = {name for name, _ in model.named_modules() if ends_with(name, endings)}
+    meant = {name for name, _ in named_modules(model) if ends_with(name, endings)}
     return endings if meant == set(layers) else sorted(layers)
 
 
@@ -230,24 +245,31 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    """The tensors by their names without PEFT's prefix."""
+def _read_tensors(folder: Path, model: nn.Module) -> dict[str, Tensor]:
+    """The tensors by their names without PEFT's prefix and without those of wrappers."""
     path = folder / WEIGHTS
     if not path.is_file():
         hint = " (adapter_model.bin is a pickle: save it with PEFT as safetensors)"
         hint = hint if (folder / "adapter_model.bin").exists() else ""
         raise ValueError(f"{folder} has no {WEIGHTS}{hint}; save or copy the adapter again")
     try:
-        tensors = {name.removeprefix(PREFIX): tensor for name, tensor in load_file(path).items()}
+        tensors = {_plain(name, model): tensor for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged ({error}); save or copy the adapter again") from None
     # beside the adapter of an output head PEFT saves the frozen head as well
     return {name: tensor for name, tensor in tensors.items() if not name.endswith(".base_layer.weight")}
 
 
+def _plain(name: str, model: nn.Module) -> str:
+    """The name of a tensor, or of a module, as it is in a model that nothing is wrapped around."""
+    name = ".".join(part for part in name.split(".") if part not in WRAPPERS)
+    name = name.removeprefix(f"module.{PREFIX}").removeprefix(PREFIX)
+    return name if hasattr(model, "module") else name.removeprefix("module.")  # DDP's
+
+
 def _modules_to_save(model: nn.Module, endings: list[str], tensors: Mapping[str, Tensor]) -> list[str]:
     """Full names of the modules that the file holds whole. PEFT takes any name that ends in the letters given."""
-    names = [name for name, _ in model.named_modules() if endings and name.endswith(tuple(endings))]
+    names = [name for name, _ in named_modules(model) if endings and name.endswith(tuple(endings))]
     return [name for name in names if any(key.startswith(f"{name}.") for key in tensors)]
 
 
@@ -260,13 +282,20 @@ def _check_fit(
     to_save: list[str],
 ) -> None:
     """Compares the names and shapes of the file with those that the model needs."""
-    modules = dict(model.named_modules())
+    modules = dict(named_modules(model))
     linears: dict[str, Any] = {name: modules[name] for name in layers if hasattr(modules.get(name), "in_features")}
     if not linears or len(linears) < len(layers):
         absent = next((name for name in layers if name not in linears), "any linear layer")
         raise ValueError(
             f"the adapter in {folder} is for another model: {len(layers) - len(linears)} of its {len(layers)} layers "
             f"are not linear layers of this {type(model).__name__}, such as {absent}; load the model it was trained on"
+        )
+    check_called(model, layers)
+    if lacking := sorted(_asked_for(model, config) - set(layers)):
+        raise ValueError(
+            f"{folder / WEIGHTS} lacks {len(lacking)} of the layers that {CONFIG} names, such as {lacking[0]}; save or copy "
+            f"the adapter again\n{folder / WEIGHTS} 缺少 {CONFIG} 所列的 {len(lacking)} 个层，例如 {lacking[0]}；"
+            "请重新保存或复制适配器"
         )
     rank = config["r"]
     shapes: dict[str, tuple[int, ...]] = {}
@@ -292,3 +321,33 @@ def _check_fit(
             f"{folder / WEIGHTS} holds {unknown[0]}, for which this {type(model).__name__} has no place "
             f"({len(unknown)} such); load the adapter with PEFT"
         )
+
+
+def _asked_for(model: nn.Module, config: Mapping[str, Any]) -> set[str]:
+    """The linear layers that a configuration names, read as PEFT reads it."""
+    targets, numbers = config.get("target_modules"), config.get("layers_to_transform")
+    if not targets:
+        return set()
+    if isinstance(targets, str):
+        numbers = None  # PEFT heeds them beside a list alone
+    else:
+        targets = [_plain(target, model) for target in targets]
+    try:
+        names = matching_linears(model, targets)
+    except ValueError:
+        return set()  # the file's layers, which are there, say what there is
+    excluded = config.get("exclude_modules") or []
+    if isinstance(excluded, str):
+        names = [name for name in names if not re.fullmatch(excluded, name)]
+    else:
+        names = [name for name in names if not ends_with(name, excluded)]
+    for whole in config["modules_to_save"] or []:
+        names = [name for name in names if not re.match(rf"(^|.*\.){whole}($|\..*)", name)]
+    if numbers is None or numbers == []:
+        return set(names)
+    numbers = [numbers] if isinstance(numbers, int) else numbers
+    patterns = config.get("layers_pattern") or []
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    patterns = [rf"(?:^|.*?\.){pattern}\.(\d+)\." for pattern in patterns] or [r".*?\.[^.]*\.(\d+)\."]
+    places = {name: next(filter(None, (re.match(pattern, name) for pattern in patterns)), None) for name in names}
+    return {name for name, place in places.items() if place and int(place[1]) in numbers}

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from llm_tutorial.precision import widen
+
 NEVER = -1e30  # finite: minus infinity in a row with nothing to read would give NaN, here or in the gradient
 
 
@@ -29,6 +31,7 @@ def attention(
 
     Returns:
         Output (batch, heads, queries, value_size) and log-sum-exp (batch, heads, queries); 0 and -1e30 for empty rows.
+        The log-sum-exp of 16-bit tensors is float32.
 
     Raises:
         ValueError: The number of query heads is no multiple of that of the keys and values.
@@ -46,7 +49,7 @@ def attention(
             f"{heads} 个查询头无法平分 {groups} 个键头和 {value.shape[1]} 个值头"
         )
     grouped = query.unflatten(1, (groups, -1))  # (batch, key_value_heads, heads of a group, queries, head_size)
-    scores = torch.einsum("bgrqd,bgkd->bgrqk", grouped, key).flatten(1, 2)  # (batch, heads, queries, keys)
+    scores = widen(torch.einsum("bgrqd,bgkd->bgrqk", grouped, key)).flatten(1, 2)  # (batch, heads, queries, keys)
     scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
     if mask is not None:
         scores = scores.masked_fill(~mask, NEVER)
@@ -55,8 +58,9 @@ def attention(
     if mask is not None:
         weights = weights.masked_fill(~mask, 0)  # in an empty row, scores - top is zero
     total = weights.sum(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
-    out = torch.einsum("bgrqk,bgkv->bgrqv", weights.unflatten(1, (groups, -1)), value).flatten(1, 2) / total
-    return out, (top + total.log())[..., 0]
+    shares = weights.to(value.dtype).unflatten(1, (groups, -1))
+    out = torch.einsum("bgrqk,bgkv->bgrqv", shares, value).flatten(1, 2) / total
+    return out.to(value.dtype), (top + total.log())[..., 0]
 
 
 def merge(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +83,8 @@ def merge(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[T
         True
     """
     both = torch.logaddexp(lse, other_lse)
-    return out * (lse - both).exp()[..., None] + other * (other_lse - both).exp()[..., None], both
+    merged = out * (lse - both).exp()[..., None] + other * (other_lse - both).exp()[..., None]
+    return merged.to(out.dtype), both
 
 
 def tiled_attention(
@@ -119,10 +124,10 @@ def tiled_attention(
             if mask is not None and result is not None and not mask.any():
                 break
             part = attention(block, key[:, :, first:last], value[:, :, first:last], mask)
-            result = merge(*result, *part) if result else part
+            result = merge(*result, *part) if result else (widen(part[0]), part[1])
         rows.append(result)
     outs, lses = zip(*rows, strict=True)  # type: ignore[arg-type]
-    return torch.cat(outs, 2), torch.cat(lses, 2)
+    return torch.cat(outs, 2).to(value.dtype), torch.cat(lses, 2)
 
 
 def peak_bytes(call: Callable[[], Any]) -> int:

@@ -6,6 +6,7 @@ gate learns from the task's loss, since its score is part of the attention's, an
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from transformers.utils.generic import ModelOutput
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.relations import RELATIONS, related_kinds
 from llm_tutorial.lora.sparse import sparse_attention
+from llm_tutorial.precision import widen
 
 
 class RelationSparseConfig(PretrainedConfig):
@@ -215,19 +217,20 @@ def _dense(
     assert matrix.entities is not None
     heads, length, size = query.shape[1:]
     at, there = matrix.entities.clamp(min=0), (matrix.entities >= 0)[:, None, None]  # (batch, 1, 1, entities)
-    scores = (query * size**-0.5) @ key.mT  # spelled out: the fused kernel has no gradient of a bias
+    scores = widen((query * size**-0.5) @ key.mT)  # spelled out: the fused kernel has no gradient of a bias
     if entity_bias is not None:
         read = entity_bias * (there & ~matrix.is_entity[:, None, :, None])  # what an entity reads, row_bias says
-        scores.scatter_add_(3, at[:, None, None].expand(-1, heads, length, -1), read.expand(-1, heads, -1, -1))
+        read = read.expand(-1, heads, -1, -1).to(scores.dtype)
+        scores.scatter_add_(3, at[:, None, None].expand(-1, heads, length, -1), read)
     if row_bias is not None:
-        rows = (row_bias * there.mT).expand(-1, heads, -1, -1)
+        rows = (row_bias * there.mT).expand(-1, heads, -1, -1).to(scores.dtype)
         scores.scatter_add_(2, at[:, None, :, None].expand(-1, heads, -1, length), rows)
     if matrix.real is not None:
-        scores = scores.masked_fill(~real[:, None, None], torch.finfo(query.dtype).min)
+        scores = scores.masked_fill(~real[:, None, None], torch.finfo(scores.dtype).min)
     if matrix.causal:
         later = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
-        scores = scores.masked_fill(later, torch.finfo(query.dtype).min)
-    return scores.softmax(-1) @ value
+        scores = scores.masked_fill(later, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1).to(value.dtype) @ value
 
 
 class BigramEmbedding(nn.Module):
@@ -261,7 +264,10 @@ def rotary_angles(position_ids: Tensor, size: int, theta: float) -> tuple[Tensor
         size: Of a head.
         theta: Base of the rates.
     """
-    rates = theta ** (-torch.arange(0, size, 2, device=position_ids.device) / size)
+    places = torch.arange(
+        0, size, 2, device=position_ids.device, dtype=torch.float32
+    )  # 16 bits tell few positions apart
+    rates = theta ** (-places / size)
     angles = (position_ids[:, None, :, None] * rates).repeat(1, 1, 1, 2)
     return angles.cos(), angles.sin()
 
@@ -280,7 +286,7 @@ def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
         True
     """
     one, other = x.chunk(2, -1)
-    return x * rotation[0] + torch.cat([-other, one], -1) * rotation[1]
+    return (x * rotation[0] + torch.cat([-other, one], -1) * rotation[1]).to(x.dtype)
 
 
 class RelationSparseLayer(nn.Module):
@@ -369,7 +375,8 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
         if not length:
             raise ValueError("input_ids has no token")
         real = None if attention_mask is None or bool(attention_mask.all()) else attention_mask.bool()
-        matrix = InteractionMatrix(length, config.block_size, config.window, real=real, causal=self.causal)
+        make = partial(InteractionMatrix, length, config.block_size, config.window, device=input_ids.device)
+        matrix = make(real=real, causal=self.causal)
         if position_ids is None:
             position_ids = torch.arange(length, device=input_ids.device)[None]
         rotation = rotary_angles(position_ids, config.hidden_size // config.num_attention_heads, config.rope_theta)
@@ -379,7 +386,7 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
         gate_logits = bias = kinds = None
         for index, layer in enumerate(self.layers):
             if index == config.gate_layer and (config.entities != "none" or entities is not None):
-                gate_logits = self.gate(F.rms_norm(hidden, hidden.shape[-1:]))
+                gate_logits = widen(self.gate(F.rms_norm(hidden, hidden.shape[-1:])))
                 score = gate_logits[..., 1:].logsumexp(-1) - gate_logits[..., 0]  # log-odds of being an entity
                 given = entities is not None
                 entities = entities if given else self._choose(score, real)  # type: ignore[assignment]
@@ -389,9 +396,7 @@ class RelationSparseEncoder(RelationSparsePreTrainedModel):
                 types = gate_logits.argmax(-1) if config.entities == "learned" else None
                 kinds = related_kinds(input_ids, entities, config.sentence_ends, config.titles, types, self.causal)
                 kinds &= sum(1 << bit for bit, name in enumerate(RELATIONS) if name in config.relations)
-                matrix = InteractionMatrix(
-                    length, config.block_size, config.window, entities, real=real, causal=self.causal
-                )
+                matrix = make(entities, real=real, causal=self.causal)
             hidden = layer(hidden, rotation, matrix, bias, kinds)
         return EncoderOutput(self.norm(hidden), gate_logits, entities)
 
@@ -419,7 +424,7 @@ def gate_loss(gate_logits: Tensor, types: Tensor) -> Tensor:
         gate_logits: (batch, length, 1 + num_types).
         types: (batch, length), 0 for no entity, -100 where it does not count.
     """
-    each = F.cross_entropy(gate_logits.flatten(0, 1), types.flatten(), ignore_index=-100, reduction="none")
+    each = F.cross_entropy(widen(gate_logits).flatten(0, 1), types.flatten(), ignore_index=-100, reduction="none")
     entity, other = types.flatten() > 0, types.flatten() == 0
     return sum(each[part].mean() for part in (entity, other) if part.any()) / 2  # type: ignore[return-value]
 
@@ -461,7 +466,7 @@ class RelationSparseForTokenClassification(RelationSparsePreTrainedModel):
         logits = self.classifier(output.last_hidden_state)
         loss = None
         if labels is not None:
-            loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
+            loss = F.cross_entropy(widen(logits).flatten(0, 1), labels.flatten(), ignore_index=-100)
             if types is not None and output.gate_logits is not None:
                 loss = loss + self.config.gate_loss_weight * gate_loss(output.gate_logits, types)
         return TaskOutput(loss, logits, output.gate_logits, output.entities)
@@ -500,7 +505,7 @@ class RelationSparseForCausalLM(RelationSparsePreTrainedModel, GenerationMixin):
         logits = self.head(output.last_hidden_state)
         loss = None
         if labels is not None:
-            loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+            loss = F.cross_entropy(widen(logits[:, :-1]).flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
         return TaskOutput(loss, logits, output.gate_logits, output.entities)
 
 

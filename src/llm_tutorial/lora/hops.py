@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llm_tutorial.lora.encoder import RelationSparseAttention, gate_loss
+from llm_tutorial.precision import widen
 
 LISTS = """\
 Ada Bo Cleo Dan Eva Finn Gus Hana Ivo June Kai Lea Max Nia Otto Pia
@@ -126,7 +127,7 @@ def spread_positions(input_ids: Tensor, span: int, generator: torch.Generator | 
         (batch, length), ascending, below ``span``.
     """
     batch, length = input_ids.shape
-    sentence = F.pad((input_ids == STOP).long().cumsum(1)[:, :-1], (1, 0))
+    sentence = F.pad((input_ids.cpu() == STOP).long().cumsum(1)[:, :-1], (1, 0))
     gaps = torch.rand(batch, length, generator=generator)
     gaps = gaps.where(torch.arange(length) <= sentence[:, -1:], 2).sort().values
     gaps = gaps.gather(1, sentence) * torch.rand(batch, 1, generator=generator) * (span - length)
@@ -150,7 +151,7 @@ def mention_loss(model: nn.Module, texts: Sequence[HopText], device: Any = None)
     """
     ids, labels = tensors(texts, device)
     output = model(ids, position_ids=spread_positions(ids, SPAN))
-    loss = F.cross_entropy(output.logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
+    loss = F.cross_entropy(widen(output.logits).flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
     if output.gate_logits is not None:
         told = gate_loss(output.gate_logits, (labels >= 0).long())
         loss = loss + count_mentions(texts) * model.config.gate_loss_weight * told  # type: ignore[union-attr, operator]

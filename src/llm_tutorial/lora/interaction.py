@@ -29,6 +29,7 @@ class InteractionMatrix:
         pairs: Related pairs (batch, pairs, 2) of a query's and a key's position, -1 where there is none.
         real: (batch, length), False at padding; padding neither reads nor is read.
         causal: Nobody reads what comes later.
+        device: Where the matrix is; where its tensors are if not given.
 
     Raises:
         ValueError: A length or block that is no positive number, a position outside the sequence, an entity named twice,
@@ -54,6 +55,7 @@ class InteractionMatrix:
     pairs: Tensor | None = None
     real: Tensor | None = None
     causal: bool = False
+    device: torch.device | None = None
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.block_size < 1:
@@ -82,18 +84,16 @@ class InteractionMatrix:
             ordered = self.entities.sort(-1).values
             if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
                 raise ValueError("the same position twice among the entities of a sequence")
+        if self.device is None:
+            parts = (self.entities, self.pairs, self.real)
+            device = next((part.device for part in parts if part is not None), torch.device("cpu"))
+            object.__setattr__(self, "device", device)
 
     @property
     def batch(self) -> int:
         """Sequences that the matrix describes; 1 where all are alike."""
         parts = (self.entities, self.pairs, self.real)
         return next((part.shape[0] for part in parts if part is not None), 1)
-
-    @property
-    def device(self) -> torch.device:
-        """Where its positions are."""
-        parts = (self.entities, self.pairs, self.real)
-        return next((part.device for part in parts if part is not None), torch.device("cpu"))
 
     @cached_property
     def is_entity(self) -> Tensor:

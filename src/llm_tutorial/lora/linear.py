@@ -5,6 +5,7 @@ DoRA, Liu et al. 2024 (arXiv:2402.09353).
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -90,6 +91,14 @@ class LoRALinear(nn.Module):
         self.start: tuple[nn.Parameter, Tensor, Tensor] | None = None  # PiSSA: pretrained weight, first A, first B
         self.train(base.training)  # no dropout in a model that is in evaluation mode
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LoRALinear":
+        # what is kept outside the parameters follows .to() as well
+        for kept in self._unmerged + ([self.start[0]] if self.start else []):
+            kept.data = fn(kept.data)
+        if self.start:
+            self.start = self.start[0], fn(self.start[1]), fn(self.start[2])
+        return super()._apply(fn, recurse)
+
     @property
     def weight(self) -> Tensor:
         """The pretrained weight, (out_features, in_features); merged layers hold the adapted one."""
@@ -109,13 +118,14 @@ class LoRALinear(nn.Module):
         if self.lora_magnitude is None:
             return output + update
         bias = getattr(self.base, "bias", None)
-        adapted = output + update if bias is None else output - bias + update
-        return adapted * self._dora_scale().to(output.dtype) + (0 if bias is None else bias)
+        bias = 0 if bias is None else bias.to(output.dtype)
+        return (output - bias + update) * self._dora_scale().to(output.dtype) + bias
 
     def _dora_scale(self) -> Tensor:
         # the norm is a constant in the backward pass: DoRA, section 4.3
         norm = (self.weight + self.delta_weight()).norm(dim=1).detach()
-        return self.lora_magnitude / norm
+        # a weight of zero has no direction: plain LoRA until the update gives it one
+        return torch.where(norm == 0, 1, self.lora_magnitude / norm.where(norm != 0, 1))
 
     @torch.no_grad()
     def merged_weight(self) -> Tensor:

@@ -176,15 +176,15 @@ class Plan:
             self.split(rows).add_(grad[:, :, start : start + self.block])
         if self.entities:
             own = entities[chunk.sequences]
-            own += grad[:, :, self.width :].unflatten(0, (len(own), -1)).sum(1)
+            own += grad[:, :, self.width :].unflatten(0, (len(own), -1)).sum(1, dtype=own.dtype)
 
     def bias(self, entity_bias: Tensor | None, chunk: Chunk, dtype: torch.dtype) -> Tensor:
-        """What is added to the scores of a chunk, (blocks, heads or 1, block, width + entities)."""
+        """What is added to the scores of a chunk, (blocks, heads or 1, block, width + entities), in their precision."""
         dropped = self.dropped[chunk.blocks]
         if entity_bias is None:
             bias = torch.zeros(dropped.shape, dtype=dtype, device=dropped.device).masked_fill_(dropped, NEVER)
             return bias.expand(-1, -1, self.block, -1)
-        bias = entity_bias[chunk.sequences, :, chunk.places]
+        bias = entity_bias[chunk.sequences, :, chunk.places].to(dtype)
         if missing := chunk.places.stop - chunk.places.start - bias.shape[2]:
             bias = F.pad(bias, (0, 0, 0, missing))
         bias = bias.unflatten(2, (-1, self.block)).transpose(1, 2).flatten(0, 1)  # (blocks, heads, block, entities)
@@ -198,5 +198,5 @@ class Plan:
     def row_bias(self, bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
         """What is added to the scores of entities that read tokens, (batch, heads or 1, entities or 1, length)."""
         if self.dropped_rows is None:
-            return bias
-        return torch.where(self.dropped_rows, NEVER, torch.zeros((), dtype=dtype) if bias is None else bias)
+            return None if bias is None else bias.to(dtype)
+        return torch.where(self.dropped_rows, NEVER, torch.zeros((), dtype=dtype) if bias is None else bias.to(dtype))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from llm_tutorial.lora.inject import ALL_LINEAR, lora_layers, matching_linears
+from llm_tutorial.lora.inject import ALL_LINEAR, get_module, lora_layers, matching_linears, named_modules, set_module
 
 BLOCK = 32  # weights in a block
 BLOCK_BYTES = 20  # 2 of scale, 2 of minimum, 16 of codes
@@ -108,6 +108,7 @@ class Q4Linear(nn.Module):
     """
 
     blocks: Tensor
+    like: Tensor
 
     def __init__(self, blocks: Tensor, bias: nn.Parameter | None = None) -> None:
         super().__init__()
@@ -118,6 +119,7 @@ class Q4Linear(nn.Module):
         self.out_features, self.in_features = blocks.shape[0], blocks.shape[1] * BLOCK
         self.packed_weights = self.out_features * self.in_features
         self.register_buffer("blocks", blocks)
+        self.register_buffer("like", torch.empty(0), persistent=False)  # follows .to(): what a float weight would be
         self.bias = bias
 
     @classmethod
@@ -133,7 +135,7 @@ class Q4Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps (..., in_features) to (..., out_features)."""
         output = _PackedLinear.apply(x, self.blocks)
-        return output if self.bias is None else output + self.bias
+        return output if self.bias is None else output + self.bias.to(output.dtype)
 
     def extra_repr(self) -> str:
         """What ``print`` shows of the layer."""
@@ -198,7 +200,7 @@ def quantize_model_from_gguf(model: nn.Module, gguf: str | os.PathLike[str]) -> 
             continue
         blocks = torch.tensor(tensor.data).unflatten(-1, (-1, BLOCK_BYTES))  # (out, in / 32, 20)
         if architecture == "llama" and name.endswith(("q_proj", "k_proj")):
-            attention: Any = model.get_submodule(name.rpartition(".")[0])
+            attention: Any = get_module(model, name.rpartition(".")[0])
             blocks = _unpermute(blocks, attention.head_dim)
         packed[name] = Q4Linear(blocks, linear.bias)
         weight = packed[name].weight
@@ -222,13 +224,13 @@ def dequantize_model(model: nn.Module) -> nn.Module:
         >>> type(model[0]).__name__
         'Linear'
     """
-    for name, layer in list(model.named_modules()):
+    for name, layer in list(named_modules(model)):
         if isinstance(layer, Q4Linear):
             with torch.device("meta"):  # no memory and no random numbers for a weight that is replaced
                 linear = nn.Linear(layer.in_features, layer.out_features, bias=False)
-            linear.weight = nn.Parameter(layer.weight, requires_grad=False)
+            linear.weight = nn.Parameter(layer.weight.to(layer.like.dtype), requires_grad=False)
             linear.bias = layer.bias  # type: ignore[assignment]
-            model.set_submodule(name, linear.train(layer.training))
+            set_module(model, name, linear.train(layer.training))
     return model
 
 
@@ -247,14 +249,15 @@ def _float_linears(model: nn.Module) -> dict[str, nn.Linear]:
     """The layers to be packed."""
     if any(True for _ in lora_layers(model)):
         raise ValueError("quantise the model first, then add_lora(); remove_lora() takes the adapters out")
-    layers = {name: model.get_submodule(name) for name in matching_linears(model, ALL_LINEAR)}
+    layers = {name: get_module(model, name) for name in matching_linears(model, ALL_LINEAR)}
     return {name: layer for name, layer in layers.items() if isinstance(layer, nn.Linear)}
 
 
 def _replace(model: nn.Module, layers: dict[str, Q4Linear]) -> nn.Module:
     for name, layer in layers.items():
-        layer.requires_grad_(False).train(model.get_submodule(name).training)
-        model.set_submodule(name, layer.to(next(model.get_submodule(name).parameters()).device))
+        old: Any = get_module(model, name)
+        layer.requires_grad_(False).train(old.training)
+        set_module(model, name, layer.to(old.weight.device, old.weight.dtype))
     return model
 
 

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast
 
 from llm_tutorial.data.reviews import JoinedReviews, Span
+from llm_tutorial.precision import widen
 
 BESIDE = 8  # reviews of similar length in one batch, when they are read alone
 
@@ -61,7 +62,7 @@ def review_logits(model: nn.Module, document: Reviewed, alone: bool = False) -> 
     device = next(model.parameters(), torch.empty(0)).device
     ids = document.input_ids.to(device)
     if not alone:
-        logits = model(input_ids=ids[None]).logits[0]
+        logits = widen(model(input_ids=ids[None]).logits[0])
         return torch.stack([logits[span.start : span.end].mean(0) for span in document.spans])
     order = sorted(
         range(len(document.spans)), key=lambda place: document.spans[place].end - document.spans[place].start
@@ -71,7 +72,7 @@ def review_logits(model: nn.Module, document: Reviewed, alone: bool = False) -> 
         places = order[first : first + BESIDE]
         rows = [ids[document.spans[place].start : document.spans[place].end] for place in places]
         mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-        logits = model(input_ids=pad_sequence(rows, batch_first=True), attention_mask=mask).logits
+        logits = widen(model(input_ids=pad_sequence(rows, batch_first=True), attention_mask=mask).logits)
         means = (logits * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         found |= dict(zip(places, means, strict=True))
     return torch.stack([found[place] for place in range(len(order))])

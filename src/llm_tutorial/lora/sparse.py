@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from llm_tutorial.lora.attention import NEVER, merge
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.plan import Plan, once
+from llm_tutorial.precision import autocast, wide, widen
 
 SHORT = 1024  # from here on the n × n mask of a dense fall-back would be too large
 FUSED_ON = ("cpu",)  # devices whose fused kernel tells its log-sum-exp; elsewhere plain matrix products
@@ -61,7 +62,7 @@ def sparse_attention(
         >>> torch.allclose(sparse_attention(query, key, value, matrix), dense, atol=1e-6)
         True
     """
-    _check(query, key, value, matrix)
+    query, key, value = _checked(query, key, value, matrix)
     plan = once(Plan, matrix, len(query))
     if dense_below is None:
         plain = entity_bias is row_bias is pair_bias is None
@@ -98,15 +99,16 @@ def masked_attention(
     Raises:
         ValueError: Tensors whose shapes do not fit each other or the matrix.
     """
-    _check(query, key, value, matrix)
-    bias = once(_dense_bias, matrix).to(query.dtype)  # (batch or 1, 1, length, length)
+    query, key, value = _checked(query, key, value, matrix)
+    bias = once(_dense_bias, matrix).to(query.dtype).clamp(min=torch.finfo(query.dtype).min)  # (batch or 1, 1, n, n)
     if not (entity_bias is row_bias is pair_bias is None):
-        bias = bias + scatter_biases(query, matrix, entity_bias, row_bias, pair_bias)
+        bias = bias + scatter_biases(query, matrix, entity_bias, row_bias, pair_bias).to(bias.dtype)
     out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     return out if matrix.real is None else out * matrix.is_real[:, None, :, None]
 
 
-def _check(query: Tensor, key: Tensor, value: Tensor, matrix: InteractionMatrix) -> None:
+def _checked(query: Tensor, key: Tensor, value: Tensor, matrix: InteractionMatrix) -> tuple[Tensor, Tensor, Tensor]:
+    """The three after a look at their shapes; under autocast as short as it makes them for torch's own attention."""
     batch, _, length, _ = query.shape
     if key.shape != query.shape or value.shape != query.shape:
         raise ValueError(f"query {tuple(query.shape)}, key {tuple(key.shape)} and value {tuple(value.shape)} differ")
@@ -114,6 +116,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor, matrix: InteractionMatrix)
         raise ValueError(
             f"the matrix is for {matrix.batch} sequences of {matrix.length} tokens; got {batch} of {length}"
         )
+    return autocast(query), autocast(key), autocast(value)
 
 
 def scatter_biases(
@@ -136,7 +139,11 @@ def scatter_biases(
         (batch, heads, length, length).
     """
     batch, heads, length, _ = query.shape
-    bias = query.new_zeros(batch, heads, length + 1, length + 1)  # the last row and column take what is not there
+    # the last row and column take what is not there
+    bias = query.new_zeros(batch, heads, length + 1, length + 1, dtype=wide(query.dtype))
+    entity_bias, row_bias, pair_bias = (
+        x if x is None else x.to(bias.dtype) for x in (entity_bias, row_bias, pair_bias)
+    )
     if matrix.entities is not None:
         at = matrix.entities.where(matrix.entities >= 0, length).expand(batch, -1)[:, None].expand(-1, heads, -1)
         if entity_bias is not None:
@@ -171,12 +178,13 @@ class _Attention(torch.autograd.Function):
         row_bias: Tensor | None,
         pair_bias: Tensor | None,
     ) -> Tensor:
-        scale = query.shape[-1] ** -0.5
-        out, lse = query.new_empty(query.shape), query.new_empty(*query.shape[:2], 1)  # (rows, heads, size or 1)
+        scale, precision = query.shape[-1] ** -0.5, wide(query.dtype)
+        out = query.new_empty(query.shape)  # (rows, heads, size)
+        lse = query.new_empty(*query.shape[:2], 1, dtype=precision)
         sources = [(x, plan.at_entities(x), plan.buffer(x)) for x in (key, value)]
         for chunk in plan.chunks(query.device):
             keys, values = (plan.keys(x, entities, chunk, buffer) for x, entities, buffer in sources)
-            bias = plan.bias(entity_bias, chunk, query.dtype)
+            bias = plan.bias(entity_bias, chunk, precision)
             part = _part(plan.split(query[chunk.rows]), keys, values, bias, scale)
             for rows, some in zip((out, lse), part, strict=True):
                 plan.split(rows[chunk.rows]).copy_(some)
@@ -186,7 +194,7 @@ class _Attention(torch.autograd.Function):
             out[at], lse[at, :, 0] = both
         row_lse = None
         if plan.entities:  # last, since an entity reads everything, whatever its window
-            added = plan.row_bias(row_bias, query.dtype)
+            added = plan.row_bias(row_bias, precision)
             rows, row_lse = _part(plan.at_entities(query), plan.unpack(key), plan.unpack(value), added, scale)
             rows = rows.transpose(1, 2).flatten(0, 1)  # (batch * entities, heads, size)
             out[plan.entity_rows[plan.present]] = rows[plan.present]
@@ -201,16 +209,17 @@ class _Attention(torch.autograd.Function):
         plan, scale, (grad,) = ctx.plan, ctx.scale, grads
         query, key, value, entity_bias, row_bias, pair_bias, out, lse, row_lse = ctx.saved_tensors
         *_, wants_entity, wants_row, _ = ctx.needs_input_grad
-        d_query = query.new_empty(query.shape)
-        totals = [query.new_zeros(plan.before + len(query) + plan.after, *query.shape[1:]) for _ in range(2)]
+        precision, rows = wide(query.dtype), plan.before + len(query) + plan.after
+        d_query = query.new_empty(query.shape, dtype=precision)
+        totals = [query.new_zeros(rows, *query.shape[1:], dtype=precision) for _ in range(2)]
         sources = [(x, plan.at_entities(x), plan.buffer(x)) for x in (key, value)]
-        read = [torch.zeros_like(entities) for _, entities, _ in sources]
+        read = [torch.zeros_like(entities, dtype=precision) for _, entities, _ in sources]
         d_scores: list[Any] = []
         row_grad: Tensor | None = None
         pair_grad: Tensor | None = None
         for chunk in plan.chunks(query.device):
             keys, values = (plan.keys(x, entities, chunk, buffer) for x, entities, buffer in sources)
-            bias = plan.bias(entity_bias, chunk, query.dtype)
+            bias = plan.bias(entity_bias, chunk, precision)
             own = torch.where(plan.ordinary[chunk.rows], grad[chunk.rows], 0)
             some = [plan.split(x) for x in (query[chunk.rows], own, out[chunk.rows], lse[chunk.rows])]
             wanted = plan.entities if wants_entity else 0
@@ -225,7 +234,7 @@ class _Attention(torch.autograd.Function):
             pair_grad = _related_backward(plan, d_rows, query, key, value, pair_bias, grad, out, lse, scale)
         if plan.entities:
             own = plan.at_entities(grad).masked_fill(~plan.there, 0)
-            added, wanted = plan.row_bias(row_bias, query.dtype), plan.length if wants_row else 0
+            added, wanted = plan.row_bias(row_bias, precision), plan.length if wants_row else 0
             all_keys, all_values = plan.unpack(key), plan.unpack(value)
             at = plan.at_entities(query), own, plan.at_entities(out), row_lse
             part = _part_backward(at[0], at[1], at[2], at[3], all_keys, all_values, added, scale, wanted)
@@ -233,10 +242,11 @@ class _Attention(torch.autograd.Function):
             for total, each in zip((d_key, d_value), part[1:3], strict=True):
                 plan.unpack(total).add_(each)
             for total, each in ((d_query, part[0]), (d_key, read[0]), (d_value, read[1])):
-                total.index_add_(0, plan.entity_rows, each.transpose(1, 2).flatten(0, 1))
+                total.index_add_(0, plan.entity_rows, each.transpose(1, 2).flatten(0, 1).to(precision))
         entity_grad = plan.bias_grad(d_scores) if wants_entity and plan.entities else None
         biases = ((entity_bias, entity_grad), (row_bias, row_grad), (pair_bias, pair_grad))
-        return None, d_query, d_key, d_value, *(_like(bias, each) for bias, each in biases)
+        short = (each.to(query.dtype) for each in (d_query, d_key, d_value))
+        return None, *short, *(_like(bias, each) for bias, each in biases)
 
 
 def _part(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
@@ -244,11 +254,11 @@ def _part(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale:
     if query.device.type in FUSED_ON:
         out, lse = _flash(query, key, value, 0.0, False, attn_mask=bias, scale=scale)
         return out, lse[..., None]
-    scores = (query @ key.mT).mul_(scale)
+    scores = widen(query @ key.mT).mul_(scale)
     if bias is not None:
         scores += bias
     lse = scores.logsumexp(-1, keepdim=True)
-    return scores.sub_(lse).exp_() @ value, lse
+    return scores.sub_(lse).exp_().to(value.dtype) @ value, lse
 
 
 def _part_backward(
@@ -271,15 +281,16 @@ def _part_backward(
             return *fused, None
         key, value = key[:, :, -wanted:], value[:, :, -wanted:]
         bias = None if bias is None else bias[..., -wanted:]
-    scores = (query @ key.mT).mul_(scale)
+    scores = widen(query @ key.mT).mul_(scale)
     if bias is not None:
         scores += bias
     weights = scores.sub_(lse).exp_()
-    d_scores = (grad @ value.mT).sub_((grad * out).sum(-1, keepdim=True)).mul_(weights)
+    d_scores = widen(grad @ value.mT).sub_((widen(grad) * out).sum(-1, keepdim=True)).mul_(weights)
     if fused:
         return *fused, d_scores
     read = d_scores[..., d_scores.shape[-1] - wanted :]
-    return (d_scores @ key).mul_(scale), (d_scores.mT @ query).mul_(scale), weights.mT @ grad, read
+    short, weights = d_scores.to(key.dtype), weights.to(grad.dtype)
+    return (short @ key).mul_(scale), (short.mT @ query).mul_(scale), weights.mT @ grad, read
 
 
 def _related(
@@ -291,7 +302,7 @@ def _related(
     top = scores.new_full(shape, NEVER).scatter_reduce(0, at[:, None].expand_as(scores), scores, "amax")
     weights = (scores - top[at]).exp()  # (pairs, heads)
     total = scores.new_zeros(shape).index_add(0, at, weights)
-    out = query.new_zeros(*shape, query.shape[2]).index_add(0, at, weights[..., None] * value[plan.read])
+    out = scores.new_zeros(*shape, query.shape[2]).index_add(0, at, weights[..., None] * value[plan.read])
     return out / total[..., None], top + total.log()
 
 
@@ -323,7 +334,7 @@ def _related_backward(
 
 def _pair_scores(plan: Plan, query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> Tensor:
     """Scores of the related pairs, (pairs, heads)."""
-    scores = (query[plan.reader] * key[plan.read]).sum(-1) * scale
+    scores = (widen(query[plan.reader]) * key[plan.read]).sum(-1) * scale
     if bias is None:
         return scores
     return scores + bias.expand(plan.batch, -1, -1).transpose(1, 2).flatten(0, 1)[plan.related]
@@ -331,4 +342,4 @@ def _pair_scores(plan: Plan, query: Tensor, key: Tensor, bias: Tensor | None, sc
 
 def _like(bias: Tensor | None, grad: Tensor | None) -> Tensor | None:
     """A gradient summed over the dimensions that its bias was broadcast over."""
-    return None if bias is None or grad is None else grad.sum_to_size(bias.shape)
+    return None if bias is None or grad is None else grad.sum_to_size(bias.shape).to(bias.dtype)

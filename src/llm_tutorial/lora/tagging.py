@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from llm_tutorial.data.people_daily import LABELS, TYPES, Document, Entity, bio_labels
 from llm_tutorial.lora.encoder import BigramEmbedding, RelationSparseConfig, TaskOutput
+from llm_tutorial.precision import widen
 
 ENTITY_TYPES = tuple(TYPES.values())
 SENTENCE_ENDS = "。！？\n"
@@ -232,6 +233,8 @@ class LSTMTagger(nn.Module):
     def forward(self, input_ids: Tensor, labels: Tensor | None = None, **_: Any) -> TaskOutput:
         """Labels each token: ids and labels (batch, length)."""
         hidden = self.dropout(self.embedding(input_ids) + self.bigram(input_ids))
-        logits = self.classifier(self.dropout(self.lstm(hidden)[0]))
-        loss = None if labels is None else nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        with torch.autocast(hidden.device.type, enabled=False):  # an LSTM on a CPU knows no float16 under autocast
+            hidden = self.lstm(hidden.to(self.embedding.weight.dtype))[0]
+        logits = self.classifier(self.dropout(hidden))
+        loss = None if labels is None else nn.functional.cross_entropy(widen(logits).flatten(0, 1), labels.flatten())
         return TaskOutput(loss, logits)

@@ -27,6 +27,7 @@ from torch.nn.utils.rnn import pad_sequence
 from llm_tutorial.data.messages import PLACEHOLDER, Message
 from llm_tutorial.data.splits import key_of
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseEncoder, rotary_angles, rotate
+from llm_tutorial.precision import widen
 from llm_tutorial.timing import Paced
 from llm_tutorial.tokenizers import subword_tokenizer
 from llm_tutorial.training import fit, linear_decay
@@ -343,9 +344,11 @@ class DecoderLayer(nn.Module):
         query = self.query(self.norms[1](hidden)).view(rows, written, self.heads, -1).transpose(1, 2)
         key, value = memory.view(rows, -1, 2, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
         scores = query @ key.mT * (size // self.heads) ** -0.5
-        scores = scores + torch.einsum("bqlf,fh->bhql", source_relations(batch), self.relation)
-        weights = scores.masked_fill((batch.input_ids == PAD)[:, None, None], -torch.inf).softmax(-1)
-        hidden = hidden + self.dropout(self.cross_out((weights @ value).transpose(1, 2).flatten(2)))
+        related = torch.einsum("bqlf,fh->bhql", source_relations(batch).to(self.relation.dtype), self.relation)
+        scores = widen(scores + related).masked_fill((batch.input_ids == PAD)[:, None, None], -torch.inf)
+        weights = scores.softmax(-1)
+        read = weights.to(value.dtype) @ value
+        hidden = hidden + self.dropout(self.cross_out(read.transpose(1, 2).flatten(2)))
         return hidden + self.dropout(self.down(F.gelu(self.up(self.norms[2](hidden))))), weights
 
 
@@ -399,11 +402,11 @@ class Translator(nn.Module):
         hidden, weights = self.decoder(self.dropout(self.encoder.embedding(batch.tokens)), memory, batch)
         at = batch.number >= 0 if at is None else at
         hidden = self.norm(hidden[at])
-        logits = F.linear(hidden, self.encoder.embedding.weight, self.bias)
+        logits = widen(F.linear(hidden, self.encoder.embedding.weight, self.bias))
         copies = weights[:, : self.decoder.heads // 2].mean(1)[at]  # (wanted, length)
         source = batch.input_ids[:, None].expand(-1, at.shape[1], -1)[at]
         copied = torch.zeros_like(logits).scatter_add(1, source, copies)
-        share = self.copy(hidden).sigmoid()
+        share = widen(self.copy(hidden)).sigmoid()
         return ((1 - share) * logits.softmax(-1) + share * copied + 1e-9).log()
 
     @torch.no_grad()
