@@ -18,7 +18,7 @@ from pathlib import Path
 for package in ("torch", "transformers", "peft"):
     sys.modules[package] = None  # importing it fails
 from tutorial_site.build import build
-problems = build(Path(sys.argv[1]), Path(sys.argv[2]))
+problems = build(Path(sys.argv[1]), Path(sys.argv[2]), afresh="FULL" in os.environ)
 print(*problems, sep="\\n", end="", file=sys.stderr)
 print(sum(os.times()[:4]) / 2)  # of two cores, the languages' processes among them
 """
@@ -63,7 +63,10 @@ def site(recorded_site: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def built(once: Once) -> Path:
-    """The real site, built by a process that cannot import torch; beside it lies how many seconds it took."""
+    """The real site, built by a process that cannot import torch; beside it lies how many seconds it took.
+
+    Where nothing changed since the last build it is that one; with ``FULL=1`` it is made afresh.
+    """
 
     def make(folder: Path) -> None:
         done = subprocess.run([sys.executable, "-c", BUILD, ROOT, folder], capture_output=True, text=True)
