@@ -5,7 +5,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,8 +31,7 @@ def name(path: Path) -> str:
 
 def marked(path: Path) -> object:
     """Scripts that measure time run alone."""
-    measures = re.search(r"perf_counter|lora\.bench", path.read_text(encoding="utf-8"))
-    return pytest.param(path, id=name(path), marks=[pytest.mark.alone] if measures else [])
+    return pytest.param(path, id=name(path), marks=[pytest.mark.alone] if read_script(path).timed else [])
 
 
 @pytest.mark.timeout(1200)

@@ -76,14 +76,14 @@ for name, intensity in intensities.items():
     print(f"{name:16}{intensity:8.1f} floating-point operations a byte")
 assert abs(intensities["gathered"] - 1 / 6) < 1e-9
 
-# %% ridge differs="depends on the processor" tolerance="80%"
+# %% ridge timed differs="depends on the processor" tolerance="80%"
 square, long = torch.randn(2, 1024, 1024), torch.randn(2, 2**24)
 copies = ratio(lambda: square[0] @ square[1], lambda: long[0].copy_(long[1]), seconds=0.5)  # a product, in copies
 ridge = (2 * 1024**3) / long.nbytes / copies  # operations in the time that moves one byte
 print(f"ridge = {ridge:.1f}")
 assert ridge > 3 * intensities["gathered"]
 
-# %% live differs="times depend on the processor and on its load" tolerance="60%"
+# %% live timed differs="times depend on the processor and on its load" tolerance="60%"
 print(f"{'n':>5}{'pairs':>8}{'forward':>10}{'training':>10}")
 live = {}
 for n in (256, 1024, 4096):
@@ -101,7 +101,7 @@ for n, alone, both in zip(lengths, one, two, strict=True):
     cells = "".join(f"{row['forward']:9.2f}x{row['training']:10.2f}x" for row in (alone, both))
     print(f"{n:7}{alone['pairs']:8.1f}x{cells}{100 * alone['forward'] / alone['pairs']:11.0f}")
 
-# %% own_choice differs="times depend on the processor and on its load" tolerance="50%"
+# %% own_choice timed differs="times depend on the processor and on its load" tolerance="50%"
 raw, chosen = (forward(configuration, 256, seconds=0.5, dense_below=below) for below in (0, None))
 print(f"by_blocks_256 = {raw:.2f}")
 print(f"by_its_own_choice_256 = {chosen:.2f}")

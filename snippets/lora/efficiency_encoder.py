@@ -42,7 +42,7 @@ ids = torch.randint(1, 5000, (1, length), generator=torch.Generator().manual_see
 assert sum(p.numel() for p in dense.parameters()) == sum(p.numel() for p in window.parameters())
 
 
-# %% measured_share differs="times depend on the processor and on its load" tolerance="40%"
+# %% measured_share timed differs="times depend on the processor and on its load" tolerance="40%"
 def percent_in_attention(model: RelationSparseEncoder) -> float:
     with torch.inference_mode(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         for _ in range(3):
@@ -57,7 +57,7 @@ before = percent_in_attention(dense)
 print(f"percent_of_time_in_attention = {before:.0f}")
 assert before > 40
 
-# %% whole_encoder differs="times depend on the processor and on its load" tolerance="60%"
+# %% whole_encoder timed differs="times depend on the processor and on its load" tolerance="60%"
 sparse = {"window": window, "entities": bare, "entities and relations": learned}
 with torch.inference_mode():
     whole = ratios(partial(dense, ids), {name: partial(model, ids) for name, model in sparse.items()}, 0, least=3)
@@ -76,7 +76,7 @@ print(f"encoder_relations = {whole['entities and relations']:.1f}")
 assert 1 < whole["window"] < layer
 assert 0.4 < whole["window"] / amdahl < 2.5
 
-# %% short_texts differs="times depend on the processor and on its load" tolerance="50%"
+# %% short_texts timed differs="times depend on the processor and on its load" tolerance="50%"
 with torch.inference_mode():
     short = ratio(lambda: dense(ids[:, :128]), lambda: learned(ids[:, :128]), seconds=1)
 print(f"encoder_128 = {short:.2f}")

@@ -31,7 +31,7 @@ def seconds(call) -> float:
     return time.perf_counter() - start
 
 
-# %% cold differs="times depend on the processor and on its load" tolerance="80%"
+# %% cold timed differs="times depend on the processor and on its load" tolerance="80%"
 with torch.inference_mode():
     dense()
     first = seconds(sparse)
@@ -39,7 +39,7 @@ with torch.inference_mode():
 print(f"first_over_later = {first / later:.1f}")
 assert first > later
 
-# %% one_after_the_other differs="times depend on the processor and on its load" tolerance="80%"
+# %% one_after_the_other timed differs="times depend on the processor and on its load" tolerance="80%"
 busy = threading.Event()
 work = torch.randn(512, 512)
 
