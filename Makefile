@@ -3,11 +3,13 @@
 PYTHON      ?= python3
 TORCH_INDEX ?=
 CHAPTER     ?=
+FULL        ?=
 
 VENV    := .venv
 BIN     := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUN     := $(BIN)/python
 PIP     := $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PYTEST  := $(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(if $(FULL),FULL=1) $(RUN) -m pytest
 TESTS   := $(if $(CHAPTER),src/llm_tutorial/$(CHAPTER) tests/$(CHAPTER) tests/test_snippets.py,src tests)
 
 .DEFAULT_GOAL := help
@@ -25,10 +27,10 @@ build: $(VENV)/site  ## both languages, strictly, into site/
 archive: $(VENV)/site  ## both languages for reading from a folder, into build/archive/
 	$(RUN) -m tutorial_site build --offline
 
-test: $(VENV)/all  ## everything, snippets run again; CHAPTER=lora for one chapter
+test: $(VENV)/all  ## what changed since it passed; FULL=1 for everything; CHAPTER=lora for one chapter
 	$(RUN) -m llm_tutorial fetch
-	$(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(RUN) -m pytest --numprocesses 2 --dist worksteal -m "not alone" --doctest-modules $(TESTS)
-	$(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(RUN) -m pytest -m alone tests/test_snippets.py
+	$(PYTEST) --numprocesses 2 --dist worksteal -m "not alone" --doctest-modules $(TESTS)
+	$(PYTEST) -m alone tests/test_snippets.py
 
 record: $(VENV)/all  ## run the snippets that changed and write down what they print
 	$(RUN) -m llm_tutorial fetch

@@ -1,24 +1,26 @@
-"""Every snippet runs again, once, and gives what its recording says; pasting a page gives the script.
+"""Every snippet runs again, once, and gives what its recording says; the first page works as a reader meets it.
 
-``CHAPTER=lora`` limits the run to one chapter.
+``CHAPTER=lora`` limits the run to one chapter. That recordings are of these very sources, and that the cells of a
+page in page order are the script, is what ``python -m tutorial_site check`` says.
 """
 
 import json
 import os
-import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tutorial_site import notebooks, record, standard
+from tutorial_site import notebooks, record, stamps
 from tutorial_site.cells import read_script
 from tutorial_site.compare import compare
 from tutorial_site.page import constructs
 from tutorial_site.recording import read_recording
+from tutorial_site.wheel import build_wheel
 
 ROOT = Path(__file__).parents[1]
 CHAPTER = os.environ.get("CHAPTER") or "*"
@@ -31,9 +33,9 @@ def name(path: Path) -> str:
 
 
 def marked(path: Path) -> object:
-    """Scripts that measure time run alone."""
-    measures = re.search(r"perf_counter|lora\.bench", path.read_text(encoding="utf-8"))
-    return pytest.param(path, id=name(path), marks=[pytest.mark.alone] if measures else [])
+    """A script that did not change since it passed is left out; one that measures time runs alone."""
+    stamp = pytest.mark.stamp(partial(stamps.of_snippet, ROOT, path), what="snippets")
+    return pytest.param(path, id=name(path), marks=[stamp, pytest.mark.alone] if read_script(path).timed else [stamp])
 
 
 @pytest.mark.timeout(1200)
@@ -44,34 +46,11 @@ def test_snippet_gives_what_was_recorded(path):
     assert not differences, "\n" + "\n".join(differences)
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=name)
-def test_recording_is_of_this_source_and_library(path):
-    assert not (problem := record.staleness(ROOT, path)), problem
-
-
-@pytest.mark.parametrize("language", ["zh", "en"])
-@pytest.mark.parametrize("path", SCRIPTS, ids=name)
-def test_code_of_the_page_in_page_order_is_the_script(path, language):
-    shown = standard.shown_cells(ROOT, language).get(name(path), {})
-    script = read_script(path)
-    pasted = "\n\n".join(script[cell].code for cell in shown)
-    assert pasted == "\n\n".join(cell.code for cell in script.cells if not cell.hidden)
-
-
 @pytest.fixture(scope="session")
-def wheel_only(tmp_path_factory):
+def wheel_only(once):
     """A folder that holds the installed wheel of this project and nothing else."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    [wheel] = folder.glob("*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True)
-    return folder / "site"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps"]
+    return once("wheel", lambda folder: subprocess.run([*pip, "--target", folder, build_wheel(ROOT)], check=True))
 
 
 SESSION = """

@@ -79,7 +79,7 @@ for name, intensity in intensities.items():
     print(f"{name:16}{intensity:8.1f} floating-point operations a byte")
 assert abs(intensities["gathered"] - 1 / 6) < 1e-9
 
-# %% ridge differs="depends on the processor" tolerance="80%"
+# %% ridge timed differs="depends on the processor" tolerance="80%"
 square, long = torch.randn(2, 1024, 1024), torch.randn(2, 2**24)
 copies = ratio(lambda: square[0] @ square[1], lambda: long[0].copy_(long[1]), seconds=0.5)  # a product, in copies
 ridge = (2 * 1024**3) / long.nbytes / copies  # operations in the time that moves one byte
@@ -88,7 +88,7 @@ assert ridge > 3 * intensities["gathered"]
 # %% ridge_values values differs="depends on the processor" tolerance="80%"
 print(f"ridge = {ridge:.1f}")
 
-# %% live differs="times depend on the processor and on its load" tolerance="60%"
+# %% live timed differs="times depend on the processor and on its load" tolerance="60%"
 print(f"{'n':>5}{'pairs':>8}{'forward':>10}{'training':>10}")
 live = {}
 for n in (256, 1024, 4096):
@@ -110,7 +110,7 @@ columns = ["n", "pairs, ×", "forward, ×", "training, ×"]
 columns += ["two threads: forward, ×", "training, ×", "forward / pairs"]
 table(rows, columns, [".1f", ".2f", ".2f", ".2f", ".2f", ".0%"]).show()
 
-# %% own_choice differs="times depend on the processor and on its load" tolerance="50%"
+# %% own_choice timed differs="times depend on the processor and on its load" tolerance="50%"
 raw, chosen = (forward(configuration, 256, seconds=0.5, dense_below=below) for below in (0, None))
 blocks_256 = plan.Plan(configuration.matrix(256), 1).computed
 assert blocks_256 >= 256**2  # no fewer pairs than dense attention has: nothing to gain

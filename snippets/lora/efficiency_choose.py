@@ -17,7 +17,7 @@ def attend(setting: Configuration) -> Callable[[], torch.Tensor]:
     return lambda: sparse_attention(*inputs, matrix=matrix, dense_below=0)
 
 
-# %% sweep differs="times depend on the processor and on its load"
+# %% sweep timed differs="times depend on the processor and on its load"
 settings = {
     "page": Configuration(),
     "block 16": Configuration(block_size=16, window=4),  # the same 64 tokens to each side at least

@@ -44,7 +44,7 @@ ids = torch.randint(1, 5000, (1, length), generator=torch.Generator().manual_see
 assert sum(p.numel() for p in dense.parameters()) == sum(p.numel() for p in window.parameters())
 
 
-# %% measured_share differs="times depend on the processor and on its load" tolerance="40%"
+# %% measured_share timed differs="times depend on the processor and on its load" tolerance="40%"
 def percent_in_attention(model: RelationSparseEncoder) -> float:
     with torch.inference_mode(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         for _ in range(3):
@@ -61,7 +61,7 @@ assert before > 40
 # %% measured_share_values values differs="times depend on the processor and on its load" tolerance="40%"
 print(f"percent_of_time_in_attention = {before:.0f}")
 
-# %% whole_encoder differs="times depend on the processor and on its load" tolerance="60%"
+# %% whole_encoder timed differs="times depend on the processor and on its load" tolerance="60%"
 sparse = {"window": window, "entities": bare, "entities and relations": learned}
 with torch.inference_mode():
     whole = ratios(partial(dense, ids), {name: partial(model, ids) for name, model in sparse.items()}, 0, least=3)
@@ -82,7 +82,7 @@ print(f"encoder_window = {whole['window']:.1f}")
 print(f"encoder_entities = {whole['entities']:.1f}")
 print(f"encoder_relations = {whole['entities and relations']:.1f}")
 
-# %% short_texts differs="times depend on the processor and on its load" tolerance="50%"
+# %% short_texts timed differs="times depend on the processor and on its load" tolerance="50%"
 with torch.inference_mode():
     short = ratio(lambda: dense(ids[:, :128]), lambda: learned(ids[:, :128]), seconds=1)
 assert short < 1.3

@@ -31,7 +31,7 @@ def seconds(call) -> float:
     return time.perf_counter() - start
 
 
-# %% cold differs="times depend on the processor and on its load" tolerance="80%"
+# %% cold timed differs="times depend on the processor and on its load" tolerance="80%"
 with torch.inference_mode():
     dense()
     first = seconds(sparse)
@@ -41,7 +41,7 @@ assert first > later
 # %% cold_values values differs="times depend on the processor and on its load" tolerance="80%"
 print(f"first_over_later = {first / later:.1f}")
 
-# %% one_after_the_other differs="times depend on the processor and on its load" tolerance="80%"
+# %% one_after_the_other timed differs="times depend on the processor and on its load" tolerance="80%"
 busy = threading.Event()
 work = torch.randn(512, 512)
 

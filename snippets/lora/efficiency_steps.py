@@ -34,14 +34,14 @@ def measure(name: str, attend, tolerance: float = 1e-5) -> None:
     print(f"{name}: {steps[name]:.2f} times as fast as dense; pairs: {1 / matrix.share:.1f}")
 
 
-# %% masked differs="times depend on the processor and on its load" tolerance="60%"
+# %% masked timed differs="times depend on the processor and on its load" tolerance="60%"
 measure("masked", lambda *qkv: masked_attention(*qkv, matrix))
 assert steps["masked"] < 1.5
 
 # %% masked_values values differs="times depend on the processor and on its load" tolerance="60%"
 print(f"masked_2048 = {steps['masked']:.2f}")
 
-# %% gathered differs="times depend on the processor and on its load" tolerance="60%"
+# %% gathered timed differs="times depend on the processor and on its load" tolerance="60%"
 places = torch.arange(length)
 window = places[:, None] // 64 * 64 - 64 + torch.arange(192)  # (query, key)
 index = torch.cat([window, entities.expand(length, -1)], 1)  # (length, 224)
@@ -66,7 +66,7 @@ measure("gathered", gathered)
 # %% gathered_values values differs="times depend on the processor and on its load" tolerance="60%"
 print(f"gathered_2048 = {steps['gathered']:.2f}")
 
-# %% concatenated differs="times depend on the processor and on its load" tolerance="60%"
+# %% concatenated timed differs="times depend on the processor and on its load" tolerance="60%"
 bias = torch.where(there.view(blocks, 64, 224)[:, :1], 0.0, -torch.inf)  # (blocks, 1, 224): alike within a block
 
 
@@ -89,7 +89,7 @@ assert steps["concatenated"] > steps["gathered"]
 # %% concatenated_values values differs="times depend on the processor and on its load" tolerance="60%"
 print(f"concatenated_2048 = {steps['concatenated']:.2f}")
 
-# %% merged differs="times depend on the processor and on its load" tolerance="60%"
+# %% merged timed differs="times depend on the processor and on its load" tolerance="60%"
 fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # gives the log-sum-exp too
 
 
@@ -109,7 +109,7 @@ measure("merged", merged)
 # %% merged_values values differs="times depend on the processor and on its load" tolerance="60%"
 print(f"merged_2048 = {steps['merged']:.2f}")
 
-# %% side_by_side differs="times depend on the processor and on its load" tolerance="60%"
+# %% side_by_side timed differs="times depend on the processor and on its load" tolerance="60%"
 measure("side by side", lambda *qkv: sparse_attention(*qkv, matrix))
 assert steps["side by side"] > max(steps["masked"], steps["gathered"], steps["concatenated"])
 
@@ -125,7 +125,7 @@ axes.axvline(1 / matrix.share, color=GREY, ls="--", lw=1)
 axes.set(xlabel="time, dense / sparse, forward, n = 2048")
 plt.show()
 
-# %% chunks differs="times depend on the processor's caches"
+# %% chunks timed differs="times depend on the processor's caches"
 chosen, by_chunk = plan.CHUNK, {}
 for plan.CHUNK in (64, 256, 512, 1024, 4096):
     by_chunk[plan.CHUNK] = forward(configuration, 4096, seconds=0.3, least=3)
@@ -136,7 +136,7 @@ for chunk, speed in by_chunk.items():
 assert by_chunk[512] > 0.7 * max(by_chunk.values())
 
 
-# %% profile differs="times depend on the processor and on its load" tolerance="60%"
+# %% profile timed differs="times depend on the processor and on its load" tolerance="60%"
 GROUPS = {"attention kernel": "flash", "products": "bmm", "softmax": "softmax", "copies": "copy_", "gathering": "index"}
 
 
@@ -169,7 +169,7 @@ assert kernel_after > kernel_before
 print(f"percent_in_kernels_gathered = {kernel_before:.0f}")
 print(f"percent_in_kernels_side_by_side = {kernel_after:.0f}")
 
-# %% small_tiles differs="times depend on the processor and on its load" tolerance="60%"
+# %% small_tiles timed differs="times depend on the processor and on its load" tolerance="60%"
 tiles = [torch.randn(4096 // 64, 4, rows, 64) for rows in (64, 224, 224)]  # laid out before: nothing but the kernel
 whole = [torch.randn(1, 4, 4096, 64) for _ in range(3)]
 with torch.inference_mode():

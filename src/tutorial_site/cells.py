@@ -1,11 +1,12 @@
 """Scripts in percent format, as named cells.
 
-A cell opens with ``# %% name`` and may say four things in that header:
+A cell opens with ``# %% name`` and may say five things in that header:
 
 * ``# %% sample  differs="greedy text near a tie"``: its text may differ between processors, so of a
   re-run only figures and the values that state a tolerance are compared, for the reason given;
 * ``# %% speed  tolerance="50%"``: every number that it prints or draws may differ by that much;
 * ``# %% rates  values``: prints values for the prose, and no page shows it; the cells after it run without it;
+* ``# %% race  timed``: it measures time by the clock, so the tests run its script alone;
 * ``# %% setup  hidden``: no page shows it (rare: a cell that only a notebook needs).
 
 A printed value states its tolerance beside it: ``print(f"speedup = {x:.1f}")  # tolerance 50%``.
@@ -24,12 +25,13 @@ from tutorial_site.repository import read
 
 CELL = re.compile(r"^# %%(?P<header>[^\n]*)(?P<code>.*?)(?=^# %%|\Z)", re.MULTILINE | re.DOTALL)
 HEADER = re.compile(
-    r'\s*(?P<name>[a-z][a-z0-9_]*)(?P<options>(?:\s+(?:hidden|values|(?:differs|tolerance)="[^"]+"))*)\s*'
+    r'\s*(?P<name>[a-z][a-z0-9_]*)(?P<options>(?:\s+(?:timed|hidden|values|(?:differs|tolerance)="[^"]+"))*)\s*'
 )
 OPTION = re.compile(r'(\w+)(?:="([^"]*)")?')
 TOLERANCE = re.compile(r"#\s*tolerance:?\s*(?P<share>[\d.]+%?)")
 EVERY_TOLERANCE = re.compile(r'\btolerance(?:="|:?\s*)([\d.]+%?)')
 STATED = re.compile(rf'[ \t]*{TOLERANCE.pattern}[ \t]*$|(?<=^# %%)(.*?)[ \t]+tolerance="[^"\n]*"', re.MULTILINE)
+TIMED = re.compile(r'(?<=^# %%)([^"\n]*?)[ \t]+timed\b', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Cell:
     differs: str | None = None
     hidden: bool = False
     tolerance: float | None = None
+    timed: bool = False
 
     @cached_property
     def tolerances(self) -> dict[str, float]:
@@ -91,20 +94,25 @@ class Script:
         """The notebook that holds what the script printed when it was recorded."""
         return self.path.with_suffix(".ipynb")
 
+    @property
+    def timed(self) -> bool:
+        """Whether a cell measures time, so that nothing may run beside it."""
+        return any(cell.timed for cell in self.cells)
+
     def place(self, name: str) -> str:
         """Where a cell stands, for messages."""
         return f"{self.path}:{self[name].line}: cell {name!r}"
 
 
 def digest(text: str) -> str:
-    r"""SHA-256 of a script as it runs: a tolerance is about comparing, so that stating one asks for no new run.
+    r"""SHA-256 of a script as it runs: a tolerance and the mark ``timed`` are about testing, and ask for no new run.
 
     Line ends are those of Unix, so that a checkout on Windows agrees.
 
-    >>> digest("# %% a\nprint(1)\n") == digest('# %% a tolerance="5%"\r\nprint(1)  # tolerance 5%\r\n')
+    >>> digest("# %% a\nprint(1)\n") == digest('# %% a timed tolerance="5%"\r\nprint(1)  # tolerance 5%\r\n')
     True
     """
-    code = STATED.sub(lambda match: match[2] or "", text.replace("\r\n", "\n"))
+    code = STATED.sub(lambda match: match[2] or "", TIMED.sub(r"\1", text.replace("\r\n", "\n")))
     return hashlib.sha256(code.encode()).hexdigest()
 
 
@@ -125,7 +133,7 @@ def read_script(path: Path) -> Script:
         header = HEADER.fullmatch(match["header"])
         if not header:
             raise SiteError(
-                f"{path}:{line}: a cell needs a name of a-z, 0-9 and _, as in '# %% adapter', and perhaps values, "
+                f"{path}:{line}: a cell needs a name of a-z, 0-9 and _, as in '# %% adapter', and perhaps values, timed, "
                 f'hidden, differs="why" or tolerance="5%"; this one says {match["header"].strip()!r}'
             )
         name, options = header["name"], dict(OPTION.findall(header["options"]))
@@ -138,5 +146,6 @@ def read_script(path: Path) -> Script:
                 f"{path}:{line}: cell {name!r}: a tolerance of {wide[0]} compares nothing; "
                 "at 90 % one number may already be ten times the other"
             )
-        cells[name] = Cell(name, code, line, options.get("differs"), bool({"hidden", "values"} & {*options}), tolerance)
+        hidden = bool({"hidden", "values"} & {*options})
+        cells[name] = Cell(name, code, line, options.get("differs"), hidden, tolerance, "timed" in options)
     return Script(path, tuple(cells.values()), digest(text))

@@ -6,7 +6,7 @@ ask for no new run, while any change of what the code does asks for one.
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ SOURCES = "src"
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+@cache
 def code_digest(text: str) -> str:
     """SHA-256 of the code in ``text`` without docstrings, comments and layout.
 
@@ -47,14 +48,20 @@ def _dump(node: object) -> str:
     return f"{type(node).__name__}({','.join(f'{name}={_dump(value)}' for name, value in fields.items())})"
 
 
-def imported(path: Path) -> Iterator[str]:
+def imported(path: Path) -> frozenset[str]:
     """Dotted names that the code in a file imports, ``from a import b`` as both ``a`` and ``a.b``."""
-    for node in ast.walk(_parse(read(path))):
+    return _imported(read(path))
+
+
+@cache
+def _imported(text: str) -> frozenset[str]:
+    names = set[str]()
+    for node in ast.walk(_parse(text)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):  # absolute: the library has no other imports
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
 
 
 def modules(root: Path, path: Path) -> list[Path]:
@@ -82,13 +89,21 @@ def trained(root: Path, path: Path) -> set[tuple[str, str]]:
     """
     found = set()
     for file in (path, *modules(root, path)):
-        for node in ast.walk(_parse(read(file))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TAKES:
-                words = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
-                if len(words) != 2 or len(node.args) != 2:
-                    raise SiteError(f"{file}:{node.lineno}: {node.func.id}() is called with two strings, none computed")
-                found.add((str(words[0]), str(words[1])))
+        for line, name, words in _taken(read(file)):
+            if len(words) != 2 or None in words:
+                raise SiteError(f"{file}:{line}: {name}() is called with two strings, none computed")
+            found.add((str(words[0]), str(words[1])))
     return found
+
+
+@cache
+def _taken(text: str) -> list[tuple[int, str, list[object]]]:
+    """Line, function and arguments of each call that takes results or weights; None for what is computed."""
+    return [
+        (node.lineno, node.func.id, [each.value if isinstance(each, ast.Constant) else None for each in node.args])
+        for node in ast.walk(_parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TAKES
+    ]
 
 
 def library(root: Path, path: Path) -> dict[str, str]:

@@ -13,9 +13,10 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def run(root: Path, script: Script, quiet: bool = False) -> Run:
     outputs = {cell.id: shown(cell.outputs) for cell in cells}
     _refuse_machine(script, outputs, [folder, str(root), sys.prefix, str(Path.home())])
     said = json.loads("".join(output.text for output in spent.outputs if output.get("name") == "stdout"))
-    return Run(outputs, _versions(packages(root, script.path) & set(said["modules"])), min(seconds, said["seconds"]))
+    return Run(outputs, versions(packages(root, script.path) & set(said["modules"])), min(seconds, said["seconds"]))
 
 
 def _execute(client: NotebookClient, cell: nbformat.NotebookNode, index: int, place: str) -> None:
@@ -145,10 +146,16 @@ def _refuse_machine(script: Script, outputs: dict[str, list[Output]], folders: l
                 raise SiteError(f"{script.place(name)} prints {what}: {found[0]}")
 
 
-def _versions(names: set[str]) -> dict[str, str]:
-    owners = importlib.metadata.packages_distributions()
+def versions(names: set[str]) -> dict[str, str]:
+    """Versions of the installed distributions that importable packages belong to."""
+    owners = _owners()
     found = {owners[name][0] for name in names if name in owners}
     return {name: importlib.metadata.version(name).partition("+")[0] for name in sorted(found, key=str.lower)}
+
+
+@cache
+def _owners() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def time_class(script: Script, seconds: float) -> str:

@@ -23,7 +23,7 @@ from mkdocs.structure.toc import AnchorLink, TableOfContents
 from nbconvert.exporters.templateexporter import default_filters
 
 from tutorial_site import SiteError, notebooks, shown
-from tutorial_site.build import FOLDERS
+from tutorial_site.build import ENGINE, FOLDERS, keep
 from tutorial_site.recording import read_recording
 from tutorial_site.repository import files as files_below
 from tutorial_site.repository import write_atomically
@@ -51,6 +51,11 @@ def _root(config: MkDocsConfig) -> Path:
     return Path(config.config_file_path).parent
 
 
+def _made(config: MkDocsConfig) -> Path:
+    """Where a build with this configuration leaves what the next one may use."""
+    return _root(config) / "build" / Path(config.config_file_path).stem
+
+
 def _language(config: MkDocsConfig) -> str:
     return str(config.theme["language"])
 
@@ -69,6 +74,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Gives each language its address, and notebook views a template without styles and hosts of their own."""
     jieba.setLogLevel(logging.WARNING)
     mkdocs_jupyter.config.settings.templates_dir = str(Path(__file__).parent / "templates")
+    views = keep(_made(config) / "views", ENGINE)  # of each configuration its own: a build evicts what it did not use
+    config.plugins["mkdocs-jupyter"].config["cache_dir"] = str(views)
     default_filters["view"] = notebooks.view  # for the template there
     if config.site_url:
         config.site_url = urljoin(config.site_url, FOLDERS[_language(config)])
@@ -78,7 +85,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 @event_priority(100)  # before mkdocs-jupyter, which turns notebooks into pages
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds what does not stand in ``docs``: shared assets, scripts, notebooks and the wheel."""
-    root, language = _root(config), _language(config)
+    root = _root(config)
     extra = {path.relative_to(root / "docs/zh").as_posix(): path for path in files_below(root, "docs/zh/assets/**/*.*")}
     extra |= {path.relative_to(root).as_posix(): path for path in files_below(root, "snippets/**/*.py")}
     if not _up(config):
@@ -88,7 +95,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for uri, path in extra.items():
         if uri not in files.src_uris and path.exists():
             files.append(File.generated(config, uri, abs_src_path=str(path)))
-    made = str(root / "build" / language)
+    made = str(_made(config))
     for page in list(files.documentation_pages()):
         with suppress(SiteError):  # the page itself will say so, with its line
             if shown.page_scripts(root, page.content_string):

@@ -1,4 +1,3 @@
-import os
 import shutil
 import subprocess
 import sys
@@ -6,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from fixture import configure, make_site
 
 from tutorial_site import build
@@ -18,32 +16,11 @@ from pathlib import Path
 for package in ("torch", "transformers", "peft"):
     sys.modules[package] = None  # importing it fails
 from tutorial_site.build import build
-problems = build(Path(sys.argv[1]), Path(sys.argv[2]))
+problems = build(Path(sys.argv[1]), Path(sys.argv[2]), afresh="FULL" in os.environ)
 print(*problems, sep="\\n", end="", file=sys.stderr)
 print(sum(os.times()[:4]) / 2)  # of two cores, the languages' processes among them
 """
 Once = Callable[[str, Callable[[Path], object]], Path]
-
-
-@pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Makes a folder when the first of the processes that run the tests needs it.
-
-    One folder at a time: builds of the real site share the notebooks in ``build/``.
-    """
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-    def get(name: str, make: Callable[[Path], object]) -> Path:
-        folder = shared / name
-        with FileLock(shared / "once.lock"):
-            if not folder.exists():
-                unfinished = shared / f"{name}-unfinished"
-                make(unfinished)
-                unfinished.rename(folder)
-        return folder
-
-    return get
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +40,10 @@ def site(recorded_site: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def built(once: Once) -> Path:
-    """The real site, built by a process that cannot import torch; beside it lies how many seconds it took."""
+    """The real site, built by a process that cannot import torch; beside it lies how many seconds it took.
+
+    Where nothing changed since the last build it is that one; with ``FULL=1`` it is made afresh.
+    """
 
     def make(folder: Path) -> None:
         done = subprocess.run([sys.executable, "-c", BUILD, ROOT, folder], capture_output=True, text=True)

@@ -1,4 +1,7 @@
-"""The built site in a real browser: private, light, accessible, readable anywhere."""
+"""The built site in a real browser: private, light, accessible, readable anywhere.
+
+A page of each kind is always looked at, each other page when it changed, all pages with ``FULL=1``.
+"""
 
 import functools
 import gzip
@@ -14,7 +17,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
+from tutorial_site import stamps
+from tutorial_site.build import FOLDERS
 from tutorial_site.cells import read_script
+from tutorial_site.page import constructs
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 300_000  # bytes that a page may transfer, compressed as any web host does
@@ -22,13 +28,41 @@ COMPRESSED = ("text/", "application/json", "application/javascript", "image/svg+
 SOURCES = [
     path.relative_to(ROOT / "docs/zh").with_suffix("").as_posix() for path in sorted(ROOT.glob("docs/zh/**/*.md"))
 ]
-PAGES = ["" if name == "index" else name.removesuffix("index").rstrip("/") + "/" for name in SOURCES]
-VIEWS = [
-    f"notebooks/{name.replace('index', 'overview')}/"
-    for name in SOURCES
-    if "{*" in (ROOT / f"docs/zh/{name}.md").read_text(encoding="utf-8")
-]
-ADDRESSES = [f"{language}{page}" for page in PAGES + VIEWS for language in ("", "en/")]
+CHAPTERS = {path.name for path in ROOT.glob("snippets/*")}
+
+
+def kind(name: str) -> str:
+    """Pages of a kind differ in what they say, not in what they are made of."""
+    folder, _, last = name.rpartition("/")
+    return f"{'chapter' if folder in CHAPTERS else folder} {'index' if last == 'index' else 'page'}"
+
+
+def sources(language: str, name: str) -> list[Path]:
+    """The files that a page alone, or with few others, is made of."""
+    page = ROOT / f"docs/{language}/{name}.md"
+    inside = [
+        item for item in constructs(page.read_text(encoding="utf-8")) if item.kind in ("cell", "value", "exercise")
+    ]
+    scripts = {ROOT / "snippets" / item.body.partition("#")[0].strip() for item in inside}
+    library = sorted((ROOT / "src/llm_tutorial").rglob("*.py")) if name.startswith("api/") else []
+    return [page, *library, *(file for script in sorted(scripts) for file in (script, script.with_suffix(".ipynb")))]
+
+
+def addresses() -> Iterator[object]:
+    """Every page and notebook view: the first of each kind always, the others when they changed."""
+    seen = set[str]()
+    for language, folder in FOLDERS.items():
+        for name in SOURCES:
+            page = "" if name == "index" else name.removesuffix("index").rstrip("/") + "/"
+            key = functools.partial(stamps.of_files, ROOT, sources(language, name))
+            mark = pytest.mark.stamp(key, what="tests of pages")
+            has_view = "{*" in (ROOT / f"docs/{language}/{name}.md").read_text(encoding="utf-8")
+            view = [f"notebooks/{name.replace('index', 'overview')}/"] if has_view else []
+            for what, path in zip((f"{kind(name)} {language}", f"view {language}"), (page, *view), strict=False):
+                yield pytest.param(folder + path, marks=[mark] if what in seen else [])
+                seen.add(what)
+
+
 LESSON = "lora/low-rank/"
 CONTRAST = ["color-contrast", "link-in-text-block"]
 # Contrast takes axe long, and pages have thousands of coloured words. Marks three of each look, which is
@@ -98,7 +132,7 @@ class Visit:
     switched: tuple[str, str | None] = ("", None)  # address and language after a click on the other language
 
 
-@pytest.fixture(scope="module", params=ADDRESSES)
+@pytest.fixture(scope="module", params=addresses())
 def visit(request: pytest.FixtureRequest, browser: Browser, address: str) -> Visit:
     """A page of the site, loaded once for the tests that ask about it, which pytest runs one after the other."""
     context = browser.new_context(viewport={"width": 360, "height": 760}, color_scheme="light")

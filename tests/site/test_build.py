@@ -9,6 +9,7 @@ from pathlib import Path
 import links
 import nbformat
 import pytest
+from fixture import change
 
 from tutorial_site import build, catalogue, notebooks, shown
 from tutorial_site.serve import Builder
@@ -133,7 +134,7 @@ def test_wheel_on_the_site_holds_the_library_and_is_built_once(built):
 
 
 def test_every_docstring_of_the_reference_has_a_chinese_text_and_no_translation_is_stale():
-    assert not catalogue.problems(ROOT)
+    assert not list(catalogue.problems(ROOT))
 
 
 def test_a_changed_docstring_is_missing_and_its_translation_stale(tmp_path):
@@ -144,14 +145,14 @@ def test_a_changed_docstring_is_missing_and_its_translation_stale(tmp_path):
     code.write_text(
         '"""Waves."""\n\n\ndef peak(wave):\n    """Largest value.\n\n    Args:\n        wave: Samples.\n    """\n'
     )
-    assert len(catalogue.problems(tmp_path)) == 3
-    po = tmp_path / "src/tutorial_site/locale/zh/docstrings.po"
+    assert len(list(catalogue.problems(tmp_path))) == 3
+    po = tmp_path / "src/tutorial_site/locale/zh/floor.po"
     po.parent.mkdir(parents=True)
     po.write_text(
         'msgid "Waves."\nmsgstr "波。"\n\nmsgid "Largest value."\nmsgstr "最大值。"\n\nmsgid "Samples."\nmsgstr "样本。"\n',
         encoding="utf-8",
     )
-    assert not catalogue.problems(tmp_path)
+    assert not list(catalogue.problems(tmp_path))
     code.write_text(code.read_text().replace("Samples.", "Its samples."))
     missing, stale = catalogue.problems(tmp_path)
     assert "src/demo/__init__.py" in missing
@@ -185,6 +186,30 @@ def test_an_edit_rebuilds_only_the_language_that_it_touches(edited, rebuilt, sit
     later = (site / edited).stat().st_mtime_ns + 10**9
     os.utime(site / edited, ns=(later, later))
     assert builder.changed() == rebuilt
+
+
+def test_only_a_language_that_changed_is_built_again(site, tmp_path, monkeypatch):
+    built, configs, load = [], dict(build.CONFIGS), build.load_config
+    monkeypatch.setattr(build, "load_config", lambda config, **rest: built.append(config) or load(config, **rest))
+
+    def made() -> list[str]:
+        built.clear()
+        for language in configs:
+            assert build.build_language(site, language, tmp_path / "out") == []
+        return list(built)
+
+    assert made() == ["mkdocs.yml", "mkdocs.en.yml"]
+    before = (tmp_path / "out/en/demo/wave/index.html").read_bytes()
+    assert made() == []
+    assert (tmp_path / "out/en/demo/wave/index.html").read_bytes() == before
+    change(site, "docs/en/index.md", "See ", "See also ")
+    assert made() == ["mkdocs.en.yml"]
+    assert "See also" in (tmp_path / "out/en/index.html").read_text(encoding="utf-8")
+    change(site, "snippets/demo/train_wave.py", "quickly", "at once")
+    assert made() == ["mkdocs.yml", "mkdocs.en.yml"]
+    change(site, "docs/en/index.md", "#failures", "#failings")
+    assert build.build_language(site, "en", tmp_path / "out")
+    assert build.build_language(site, "en", tmp_path / "out"), "a failure is not kept"
 
 
 def test_a_mistake_leaves_the_former_pages_in_place(site, tmp_path, caplog):

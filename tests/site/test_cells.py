@@ -39,6 +39,14 @@ def test_tolerance_stands_behind_a_print_of_several_lines(tmp_path):
     assert cell.tolerances == {"speed": 0.5}
 
 
+def test_script_with_a_timed_cell_is_timed(tmp_path):
+    timed = script(tmp_path, '# %% one\n# %% race timed differs="of the processor"\n')
+    assert timed.timed
+    assert [cell.timed for cell in timed.cells] == [False, True]
+    assert timed["race"].differs == "of the processor"
+    assert not script(tmp_path, "# %% one\nimport time\n").timed
+
+
 def test_tolerance_stands_beside_the_printed_value(tmp_path):
     cell = script(
         tmp_path, '# %% one\nprint(f"speed = {x:.1f}")  # tolerance 50%\nprint(f"loss = {y}")  # tolerance 0.01\n'

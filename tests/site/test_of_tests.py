@@ -1,6 +1,8 @@
-"""Tests of the tests: one thing is changed at a time, and the right check says so with the right words."""
+"""Tests of the tests: one thing is changed at a time, and the check that it is about says so with the right words."""
 
+import importlib
 import json
+import pkgutil
 import re
 import shutil
 from pathlib import Path
@@ -8,7 +10,8 @@ from pathlib import Path
 import pytest
 from fixture import change
 
-from tutorial_site import __main__, build, check, imports, numbers, parity, record, standard
+import tutorial_site
+from tutorial_site import __main__, build, check, imports, manifests, numbers, parity, record, standard
 from tutorial_site.cells import read_script
 
 REPOSITORY = Path(__file__).parents[2]
@@ -18,12 +21,38 @@ MANIFEST = "src/llm_tutorial/demo/weights/wave/manifest.json"
 STALE = f"{SCRIPT}: changed since it was recorded; run: python -m tutorial_site record {SCRIPT}"
 
 
-def errors(root):
-    return [line.replace(f"{root}/", "") for line in check.errors(root)]
+def problems(checker, root):
+    """What one of the checkers says; the builds are one as well."""
+    return [line.replace(f"{root}/", "") for line in checker.problems(root)]
+
+
+class builds:  # noqa: N801, in the place of a module
+    """The strict build of one language."""
+
+    def __init__(self, language):
+        self.language = language
+
+    def problems(self, root):
+        return build.build_language(root, self.language, root / "site")
 
 
 def test_untouched_site_passes_every_check(site):
-    assert errors(site) == []
+    assert check.errors(site) == []
+
+
+def test_every_checker_is_asked_and_both_builds(site, monkeypatch):
+    """What the tests below find in one checker, the command finds."""
+    names = {module.name for module in pkgutil.iter_modules(tutorial_site.__path__)} - {"__main__"}
+    modules = [importlib.import_module(f"tutorial_site.{name}") for name in sorted(names)]
+    checkers = {module for module in modules if hasattr(module, "problems")}
+    assert set(check.MODULES) == checkers >= {record, manifests, parity, numbers, standard}
+    for module in checkers:
+        monkeypatch.setattr(module, "problems", lambda root, name=module.__name__: [name])
+    for page in (ZH, EN):
+        change(site, page, "[@fourier1822]", "[@fourier1832]")
+    found = check.errors(site)
+    assert found[:-2] == [module.__name__ for module in check.MODULES]
+    assert ["fourier1832" in line for line in found[-2:]] == [True, True]
 
 
 def test_untouched_site_reruns_as_recorded(site):
@@ -34,7 +63,7 @@ def test_a_number_typed_into_prose(site):
     change(site, ZH, "大约 2 亿个点", "大约 2 亿个点，快 3 倍")
     change(site, EN, "200 million points", "200 million points, 3 times as fast")
     line = (site / ZH).read_text().split("3 倍")[0].count("\n") + 1
-    assert errors(site) == [
+    assert problems(numbers, site) == [
         f"{EN}:{line}: a typed factor, '3 times': bind it to a recorded value or cite its source",
         f"{ZH}:{line}: a typed factor, '3 倍': bind it to a recorded value or cite its source",
     ]
@@ -42,7 +71,7 @@ def test_a_number_typed_into_prose(site):
 
 def test_a_number_in_prose_of_one_language(site):
     change(site, EN, "in 1822", "in 1807")
-    [line] = errors(site)
+    [line] = problems(parity, site)
     assert re.match(rf"{ZH}:\d+: number 1822 after heading ## #goals \| {EN}:\d+: not there", line)
 
 
@@ -60,18 +89,18 @@ def test_a_figure_that_is_no_longer_drawn(site):
 
 def test_a_script(site):
     change(site, SCRIPT, "range(50)", "range(51)")
-    assert STALE in errors(site)
+    assert STALE in problems(record, site)
 
 
 def test_a_comment_of_a_script(site):
     change(site, SCRIPT, "import math\n", "import math  # for the sine\n")
-    assert STALE in errors(site)
+    assert STALE in problems(record, site)
 
 
 def test_a_bound_value_typed_in_both_languages_alike(site):
     for page in (ZH, EN):
         change(site, page, "{= demo/wave.py#peak:.2f =}", "0.98")
-    assert [re.sub(r":\d+:", ":", line) for line in errors(site)] == [
+    assert [re.sub(r":\d+:", ":", line) for line in problems(numbers, site)] == [
         f"{page}: a typed decimal, '0.98': bind it to a recorded value or cite its source" for page in (EN, ZH)
     ]
 
@@ -79,7 +108,7 @@ def test_a_bound_value_typed_in_both_languages_alike(site):
 def test_a_section_dropped_in_both_languages_alike(site):
     for page, title in ((ZH, "## 更大的规模"), (EN, "## At scale")):
         change(site, page, f"{title} {{#scale}}\n", "")
-    assert errors(site) == [f"{page}:1: no section {{#scale}}" for page in (ZH, EN)]
+    assert problems(standard, site) == [f"{page}:1: no section {{#scale}}" for page in (ZH, EN)]
 
 
 def test_a_heading_in_one_language(site):
@@ -91,7 +120,7 @@ def test_a_heading_in_one_language(site):
 
 def test_a_formula_of_one_language(site):
     change(site, EN, "\\sin(k x)", "\\cos(k x)")
-    [line] = errors(site)
+    [line] = problems(parity, site)
     assert "displayed formula" in line
     assert "\\cos(k x)" in line
 
@@ -99,58 +128,68 @@ def test_a_formula_of_one_language(site):
 def test_a_formula_that_does_not_parse(site):
     for page in (ZH, EN):
         change(site, page, "\\sum_{k=1}^{n}", "\\sum_{k=1}^{n")
-    assert [re.match(r"docs/../demo/wave\.md:\d+: formula", line) is not None for line in errors(site)] == [True, True]
+    for language in ("zh", "en"):
+        [line] = problems(builds(language), site)
+        assert re.match(rf"docs/{language}/demo/wave\.md:\d+: formula", line)
 
 
 def test_a_link_to_no_page(site):
     change(site, "docs/en/index.md", "demo/wave.md#failures", "demo/waves.md#failures")
-    assert [line for line in errors(site) if "mkdocs.en.yml" in line and "demo/waves.md" in line]
+    assert [line for line in problems(builds("en"), site) if "mkdocs.en.yml" in line and "demo/waves.md" in line]
 
 
 def test_a_link_to_no_anchor(site):
     change(site, "docs/en/index.md", "demo/wave.md#failures", "demo/wave.md#failings")
-    assert [line for line in errors(site) if "mkdocs.en.yml" in line and "failings" in line]
+    assert [line for line in problems(builds("en"), site) if "mkdocs.en.yml" in line and "failings" in line]
 
 
 def test_the_name_of_a_cell(site):
     change(site, SCRIPT, "# %% clipped", "# %% clippings")
     record.record(site, site / SCRIPT, quiet=True)
-    found = errors(site)
-    assert f"{SCRIPT}:21: no page in docs/zh shows the code of cell 'clippings'" in found
-    assert [line for line in found if "has no cell 'clipped'" in line and "clippings" in line.split("has no cell")[1]]
+    assert f"{SCRIPT}:21: no page in docs/zh shows the code of cell 'clippings'" in problems(standard, site)
+    [line] = problems(builds("zh"), site)
+    assert "has no cell 'clipped'" in line
+    assert "clippings" in line.split("has no cell")[1]
 
 
 def test_the_name_of_a_cell_on_a_page(site):
     change(site, EN, "{* demo/wave.py#clipped *}", "{* demo/wave.py#cliped *}")
-    found = errors(site)
-    assert [line for line in found if line.startswith(f"{ZH}:") and "cell demo/wave.py#clipped |" in line]
-    assert [line for line in found if "has no cell 'cliped'" in line and "clipped" in line]
+    assert [line for line in problems(parity, site) if "cell demo/wave.py#clipped |" in line]
+    [line] = problems(builds("en"), site)
+    assert "has no cell 'cliped'; did you mean 'clipped'?" in line
+
+
+def test_the_order_of_cells_on_a_page(site):
+    change(site, EN, "#aliased *}", "#later *}")
+    change(site, EN, "#clipped *}", "#aliased *}")
+    change(site, EN, "#later *}", "#clipped *}")
+    assert problems(standard, site) == [f"{SCRIPT}: {EN} shows 'aliased' before 'clipped'; the script runs it after"]
 
 
 def test_the_hash_of_a_recording(site):
     notebook = json.loads((site / RECORDING).read_text())
     change(site, RECORDING, notebook["metadata"]["tutorial"]["source"], "0" * 64)
-    assert STALE in errors(site)
+    assert STALE in problems(record, site)
 
 
 def test_the_hash_of_a_manifest(site):
     digest = json.loads((site / MANIFEST).read_text())["code"]["snippets/demo/train_wave.py"]
     change(site, MANIFEST, digest, "0" * 64)
-    assert errors(site) == [
+    assert problems(manifests, site) == [
         f"{MANIFEST}: trained with other code in snippets/demo/train_wave.py; run: python -m tutorial_site record"
     ]
 
 
 def test_a_manifest(site):
     change(site, MANIFEST, '"seeds"', '"sedes"')
-    assert errors(site) == [f"{MANIFEST}: without seeds"]
+    assert problems(manifests, site) == [f"{MANIFEST}: without seeds"]
 
 
 def test_a_citation_of_nothing(site):
-    for page in (ZH, EN):
-        change(site, page, "[@fourier1822]", "[@fourier1832]")
-    found = errors(site)
-    assert [line for line in found if "fourier1832" in line and "fourier1822" in line]
+    change(site, EN, "[@fourier1822]", "[@fourier1832]")
+    [line] = problems(builds("en"), site)
+    assert "fourier1832" in line
+    assert "fourier1822" in line
 
 
 def test_every_problem_is_listed_and_the_command_fails(site, monkeypatch, capsys):
