@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tutorial_site import notebooks, record, stamps
+from tutorial_site import notebooks, record, site_plugin, stamps
 from tutorial_site.cells import read_script
 from tutorial_site.compare import compare
 from tutorial_site.page import constructs
@@ -73,7 +73,11 @@ def test_blocks_pasted_into_a_fresh_session_with_only_the_wheel(wheel_only, tmp_
     items = [item for page in pages for item in constructs(page.read_text(encoding="utf-8")) if item.kind == "cell"]
     blocks = [script[item.body.split()[0].partition("#")[2]].code for item in items if item.body.startswith(PASTED)]
     assert len(blocks) == len(script.cells)
-    environment = os.environ | record.ENVIRONMENT | {"MPLBACKEND": "agg"}
+    assert not list(wheel_only.rglob("*.safetensors"))
+    for uri, file in site_plugin.weights(ROOT).items():  # which the wheel leaves out, and the site carries
+        (tmp_path / uri).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / uri).symlink_to(file)
+    environment = os.environ | record.ENVIRONMENT | {"MPLBACKEND": "agg", "LLM_TUTORIAL_SITE": tmp_path.as_uri()}
     done = subprocess.run(
         [sys.executable, "-c", SESSION, str(wheel_only), str(ROOT / "src")],
         input=json.dumps(blocks), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,

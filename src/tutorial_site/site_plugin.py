@@ -91,7 +91,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     if not _up(config):
         wheel = build_wheel(root)
         extra |= {wheel.name: wheel, "constraints.txt": root / "constraints.txt"}
-        extra |= _weights(root)
+        extra |= weights(root)
     for uri, path in extra.items():
         if uri not in files.src_uris and path.exists():
             files.append(File.generated(config, uri, abs_src_path=str(path)))
@@ -103,7 +103,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def _weights(root: Path) -> dict[str, Path]:
+def weights(root: Path) -> dict[str, Path]:
     """What the wheel leaves out: the weights of long runs, under the address at which `llm_tutorial.results` looks."""
     library = root / "src/llm_tutorial"
     files = [path for path in sorted(library.glob("*/weights/*/**/*")) if path.is_file() and path.name not in RESULTS]
