@@ -346,4 +346,4 @@ def test_a_packed_model_of_16_bits_comes_back_in_16_bits(first, dtype):
     packed = model(x)
     assert packed.dtype == dtype
     assert {p.dtype for p in dequantize_model(model).parameters()} == {dtype}
-    torch.testing.assert_close(model(x), packed)
+    torch.testing.assert_close(model(x), packed, atol=4 * torch.finfo(dtype).eps, rtol=0)  # the bias is added apart
