@@ -56,9 +56,10 @@ def problems(root: Path) -> Iterator[str]:
         for message, place in shown[name].items():
             if message not in everywhere:
                 yield f"{place}: no Chinese text for {message!r} in {name}.po"
-        for message in messages.keys() - shown[name].keys():
-            other = next((f"; it belongs to {other}.po" for other in shown if message in shown[other]), "")
-            yield f"{name}.po: translates {message!r}, which no docstring of its says{other}"
+        for message in messages:
+            if message not in shown[name]:
+                other = next((f"; it belongs to {other}.po" for other in shown if message in shown[other]), "")
+                yield f"{name}.po: translates {message!r}, which no docstring of its says{other}"
 
 
 def _chapters(root: Path) -> list[str]:

@@ -62,7 +62,7 @@ def wave(site):
     write(site, "src/llm_tutorial/tool.py", 'import json\n\n\ndef f():\n    """Words."""\n    return 1\n')
     write(site, "src/llm_tutorial/other.py", "x = 1\n")
     write(site, "src/llm_tutorial/demo/weights/wave/model.safetensors", "weights")
-    change(site, SCRIPT, "import math\n", 'import math\n\nfrom llm_tutorial.tool import f\n\nrun = "wave"\n')
+    change(site, SCRIPT, "import math\n", 'import math\n\nfrom llm_tutorial.tool import f\n\nresults("demo", "wave")\n')
     return site
 
 
@@ -74,6 +74,7 @@ def wave(site):
         ("src/llm_tutorial/tool.py", "return 1", "return 2"),
         ("src/llm_tutorial/demo/weights/wave/manifest.json", '"steps": 10', '"steps": 11'),
         ("src/llm_tutorial/demo/weights/wave/model.safetensors", "weights", "other"),
+        ("src/llm_tutorial/demo/weights/wave/SHA256SUMS", "manifest.json", "manifests.json"),
     ],
 )
 def test_what_a_snippet_depends_on_asks_for_a_new_run(path, old, new, wave):
@@ -87,6 +88,7 @@ def test_what_a_snippet_does_not_depend_on_asks_for_none(wave):
     change(wave, "src/llm_tutorial/tool.py", "Words.", "Better words.")
     change(wave, "src/llm_tutorial/other.py", "1", "2")
     change(wave, "docs/en/demo/wave.md", "in 1822", "in 1823")
+    (wave / "src/llm_tutorial/demo/weights/wave/replay.json").write_text("{}")
     assert stamps.of_snippet(wave, wave / SCRIPT) == before
 
 
