@@ -322,7 +322,7 @@ def test_the_permutation_of_the_converter_is_undone():
 
 def test_smollm2_has_the_same_logits_from_its_own_blocks():
     if not (cache_folder() / "smollm2-135m-float32").exists():
-        pytest.skip("SmolLM2 is not in the cache; python -m llm_tutorial.models fetches it")
+        pytest.skip("SmolLM2 is not in the cache; python -m llm_tutorial fetch fetches it")
     from llm_tutorial.models import gguf_path, load_model
 
     model = load_model("smollm2-135m")
