@@ -51,8 +51,8 @@ class Diagram:
     """An empty sheet; the origin is bottom left.
 
     Args:
-        width: In units; 24 fill a phone.
-        height: In units.
+        width: Width in units; 24 fill a phone.
+        height: Height in units.
     """
 
     def __init__(self, width: float = 24, height: float = 12) -> None:
@@ -65,10 +65,10 @@ class Diagram:
         """Lines of text around a point; a formula is a line of its own, and so are shapes.
 
         Args:
-            x: Middle.
-            y: Middle.
+            x: Place of its middle, from the left.
+            y: Place of its middle, from below.
             lines: One line or several.
-            kwargs: For ``Axes.text``.
+            kwargs: Passed on to ``Axes.text``.
         """
         lines = [lines] if isinstance(lines, str) else lines
         style: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": 10} | kwargs
@@ -83,12 +83,12 @@ class Diagram:
         """A box around lines of text.
 
         Args:
-            x: Middle.
-            y: Middle.
+            x: Place of its middle, from the left.
+            y: Place of its middle, from below.
             lines: One line or several.
-            width: In units.
-            height: In units; by default what the lines need.
-            colour: Of its edge and, lightly, of its ground.
+            width: Width in units.
+            height: Height in units; by default what the lines need.
+            colour: Colour of its edge and, lightly, of its ground.
         """
         lines = [lines] if isinstance(lines, str) else lines
         height = height or len(lines) + 0.7
@@ -113,9 +113,9 @@ class Diagram:
         Args:
             start: A node, or a point.
             end: A node, or a point.
-            label: Beside the middle of its first stretch: above it, or right of it.
+            label: Words beside the middle of its first stretch: above it, or right of it.
             via: Corners on the way.
-            kwargs: For ``Axes.plot``, such as ``color``.
+            kwargs: Passed on to ``Axes.plot``, such as ``color``.
         """
         nodes = [Node(*place, 0, 0) if isinstance(place, tuple) else place for place in (start, *via, end)]
         points = [nodes[0].facing(nodes[1]), *via, nodes[-1].facing(nodes[-2])]

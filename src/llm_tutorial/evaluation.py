@@ -28,6 +28,12 @@ def answered_exactly(model: nn.Module, examples: Sequence[Example], batch_size: 
         model: A decoder with a language-modelling head.
         examples: Prompts with their answers.
         batch_size: Examples packed into one row; it changes the memory needed, not the result.
+
+    Example:
+        >>> from llm_tutorial.models import load_model, load_tokenizer
+        >>> ids = load_tokenizer()("<|im_start|>The capital of France is Paris").input_ids
+        >>> answered_exactly(load_model(), [Example(ids, answer_from=len(ids) - 1)])
+        1.0
     """
     right = 0
     for start in range(0, len(examples), batch_size):
@@ -46,6 +52,14 @@ def mean_answer_loss(model: nn.Module, examples: Sequence[Example], batch_size: 
         model: A decoder with a language-modelling head.
         examples: Prompts with their answers.
         batch_size: Examples packed into one row; it changes the memory needed, not the result.
+
+    Example:
+        >>> from llm_tutorial.models import load_model, load_tokenizer
+        >>> from llm_tutorial.packing import encode
+        >>> tokenizer = load_tokenizer()
+        >>> right, wrong = (encode(tokenizer, "The capital of France is", answer) for answer in (" Paris", " Oslo"))
+        >>> mean_answer_loss(load_model(), [right]) < mean_answer_loss(load_model(), [wrong])
+        True
     """
     parts = [examples[start : start + batch_size] for start in range(0, len(examples), batch_size)]
     device = next(model.parameters()).device
@@ -53,30 +67,31 @@ def mean_answer_loss(model: nn.Module, examples: Sequence[Example], batch_size: 
 
 
 def perplexity(model: nn.Module, tokenizer: Any, texts: Sequence[str], window: int = 256, batch_size: int = 8) -> float:
-    """Perplexity of texts: `exp` of the mean negative log-likelihood of a token.
+    """Perplexity of texts: ``exp`` of the mean negative log-likelihood of a token.
 
-    Each text is cut into windows of `window` tokens; the first token of a window is given, the others are predicted
+    Each text is cut into windows of ``window`` tokens; the first token of a window is given, the others are predicted
     from those before them in the same window.
 
     Args:
-        model: a decoder with a language-modelling head.
-        tokenizer: its tokenizer.
-        texts: what to predict.
-        window: tokens in a window, at least 2.
-        batch_size: windows predicted at once; it changes the memory needed, not the result.
+        model: A decoder with a language-modelling head.
+        tokenizer: Its tokenizer.
+        texts: What to predict.
+        window: Tokens in a window, at least 2.
+        batch_size: Windows predicted at once; it changes the memory needed, not the result.
 
     Returns:
         The perplexity, at least 1.
 
     Raises:
-        ValueError: nothing to predict, or a window below 2.
+        ValueError: Nothing to predict, or a window below 2.
 
-    >>> from llm_tutorial.models import load_model, load_tokenizer
-    >>> model, tokenizer = load_model(), load_tokenizer()
-    >>> fluent = perplexity(model, tokenizer, ["The cat sat on the mat and looked at the birds."])
-    >>> shuffled = perplexity(model, tokenizer, ["mat the at sat birds the on looked The and cat the."])
-    >>> bool(fluent < shuffled)
-    True
+    Example:
+        >>> from llm_tutorial.models import load_model, load_tokenizer
+        >>> model, tokenizer = load_model(), load_tokenizer()
+        >>> fluent = perplexity(model, tokenizer, ["The cat sat on the mat and looked at the birds."])
+        >>> shuffled = perplexity(model, tokenizer, ["mat the at sat birds the on looked The and cat the."])
+        >>> bool(fluent < shuffled)
+        True
     """
     if window < 2:
         raise ValueError(f"window must be at least 2, got {window}\nwindow 至少为 2，给出的是 {window}")
@@ -107,19 +122,20 @@ def score_questions(
     gives 0.25.
 
     Args:
-        model: a decoder with a language-modelling head.
-        tokenizer: its tokenizer.
-        questions: each with the same number of choices.
-        prompt: what the choice follows, with a place for `{question}`.
-        batch_size: questions scored at once; it changes the memory needed, not the result.
+        model: A decoder with a language-modelling head.
+        tokenizer: Its tokenizer.
+        questions: Each with the same number of choices.
+        prompt: What the choice follows, with a place for ``{question}``.
+        batch_size: Questions scored at once; it changes the memory needed, not the result.
 
     Returns:
         Accuracy from 0 to 1.
 
-    >>> from llm_tutorial.data.text import english_questions
-    >>> from llm_tutorial.models import load_model, load_tokenizer
-    >>> score_questions(load_model(), load_tokenizer(), english_questions()[:1])
-    1.0
+    Example:
+        >>> from llm_tutorial.data.text import english_questions
+        >>> from llm_tutorial.models import load_model, load_tokenizer
+        >>> score_questions(load_model(), load_tokenizer(), english_questions()[:1])
+        1.0
     """
     prompts = [prompt.format(question=question.question) for question in questions]
     scores = choice_scores(model, tokenizer, prompts, [question.choices for question in questions], batch_size)
@@ -135,17 +151,23 @@ def choice_scores(
     A prompt is read once; its keys and values serve all its choices.
 
     Args:
-        model: a decoder with a language-modelling head.
-        tokenizer: its tokenizer.
-        prompts: one for each question.
-        choices: for each question its choices, equally many.
-        batch_size: prompts read at once.
+        model: A decoder with a language-modelling head.
+        tokenizer: Its tokenizer.
+        prompts: One for each question.
+        choices: For each question its choices, equally many.
+        batch_size: Prompts read at once.
 
     Returns:
         Scores of shape (prompts, choices).
 
     Raises:
-        ValueError: no prompts, or questions with different numbers of choices.
+        ValueError: No prompts, or questions with different numbers of choices.
+
+    Example:
+        >>> from llm_tutorial.models import load_model, load_tokenizer
+        >>> prompts, choices = ["The capital of France is"], [["Oslo", "Paris", "Rome"]]
+        >>> choice_scores(load_model(), load_tokenizer(), prompts, choices).argmax(dim=1).tolist()
+        [1]
     """
     counts = {len(options) for options in choices}
     if len(counts) != 1 or len(prompts) != len(choices):
@@ -194,7 +216,18 @@ def _ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def padded(sequences: Sequence[Sequence[int]], side: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Token ids and their mask, both (batch, longest); the padding is masked, so any id will do."""
+    """Token ids and their mask, both (batch, longest); the padding is masked, so any id will do.
+
+    Args:
+        sequences: Token ids of each text.
+        side: ``"left"`` or ``"right"``, where the shorter ones are filled up.
+        device: Where the tensors go.
+
+    Example:
+        >>> ids, mask = padded([[5, 6], [7]], "left", torch.device("cpu"))
+        >>> ids.tolist(), mask.tolist()
+        ([[5, 6], [0, 7]], [[1, 1], [0, 1]])
+    """
     tensors = [torch.tensor(sequence, dtype=torch.long) for sequence in sequences]
     ids = nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_side=side)
     ones = [torch.ones_like(tensor) for tensor in tensors]

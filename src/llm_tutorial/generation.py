@@ -17,11 +17,16 @@ def greedy_answers(
     """Greedy continuations of prompts, up to the end token or the line's end.
 
     Args:
-        model: A causal language model.
+        model: A decoder with a language-modelling head.
         tokenizer: Its tokenizer.
         prompts: Whole prompts.
         max_new_tokens: Where an answer without end is cut off.
         batch_size: Prompts continued together.
+
+    Example:
+        >>> from llm_tutorial.models import load_model, load_tokenizer
+        >>> greedy_answers(load_model(), load_tokenizer(), ["The capital of France is"], max_new_tokens=2)
+        ['Paris.']
     """
     device = next(model.parameters()).device
     said: list[str] = []

@@ -12,6 +12,11 @@ from torch import Tensor, nn
 class TrainingMemory:
     """Bytes that training keeps, activations apart.
 
+    Attributes:
+        weights: Bytes of all parameters.
+        gradients: Bytes of the gradients.
+        optimizer: Bytes of the optimiser's states.
+
     Example:
         >>> memory = TrainingMemory(weights=4, gradients=1, optimizer=2)
         >>> memory.total
@@ -43,12 +48,12 @@ def training_memory(
     Args:
         parameters: ``N``, all parameters.
         trained: ``P``, those trained.
-        weight_bytes: Of a frozen weight: 4 (float32), 2 (bfloat16), 0.625 (4-bit blocks with a 16-bit scale
-            and minimum for each 32 weights).
-        trained_bytes: Of a trained parameter, and of its gradient.
+        weight_bytes: Bytes of a frozen weight: 4 (float32), 2 (bfloat16), 0.625 (4-bit blocks with a 16-bit
+            scale and minimum for each 32 weights).
+        trained_bytes: Bytes of a trained parameter, and of its gradient.
         states: ``k``, the numbers that the optimiser keeps for a trained parameter: two for Adam, three where it keeps
             a float32 copy of a 16-bit parameter as well (mixed precision).
-        state_bytes: Of each of them; ``trained_bytes`` if not given.
+        state_bytes: Bytes of each of these; ``trained_bytes`` if not given.
 
     Example:
         >>> training_memory(100, 100).total / training_memory(100, 0).total  # full fine-tuning with Adam
@@ -65,7 +70,16 @@ def training_memory(
 
 
 def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of an optimiser's states, counted."""
+    """Bytes of an optimiser's states, counted.
+
+    Example:
+        >>> layer = nn.Linear(10, 1, bias=False)
+        >>> optimizer = torch.optim.AdamW(layer.parameters())
+        >>> layer(torch.ones(10)).backward()
+        >>> optimizer.step()
+        >>> optimizer_bytes(optimizer)  # two numbers of 4 bytes a weight
+        80
+    """
     tensors = (value for state in optimizer.state.values() for value in state.values())
     return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor) and tensor.ndim)
 
@@ -154,11 +168,11 @@ def block_activations(
         heads: Query heads.
         key_value_heads: Heads of keys and values.
         head_dim: Width of a head.
-        rank: Of an adapter on every linear layer of a frozen block; ``None`` if every weight is trained instead,
-            0 if none is and gradients only pass through.
-        value_bytes: Of an activation.
-        adapter_bytes: Of an adapter's number. Where it is not ``value_bytes``, each of the seven adapters keeps a
-            converted copy of its input, even where three of them share it.
+        rank: Rank of an adapter on every linear layer of a frozen block; ``None`` if every weight is trained
+            instead, 0 if none is and gradients only pass through.
+        value_bytes: Bytes of an activation.
+        adapter_bytes: Bytes of an adapter's number. Where it is not ``value_bytes``, each of the seven adapters keeps
+            a converted copy of its input, even where three of them share it.
         repeated: Whether keys and values are repeated to all heads, as Transformers does where there is a mask.
 
     Example:
@@ -206,11 +220,11 @@ def activation_memory(
             ``block_activations`` take them.
         layers: Blocks that the gradient passes.
         vocabulary: Rows of the output head.
-        tokens: In the batch, without padding.
+        tokens: Tokens in the batch, without padding.
         answers: Tokens that are predicted; ``tokens`` unless the prompt is masked.
         rank: See ``block_activations``. ``LoRALinear`` keeps ``scaling * B`` of each layer as well.
-        value_bytes: Of an activation.
-        adapter_bytes: Of an adapter's number.
+        value_bytes: Bytes of an activation.
+        adapter_bytes: Bytes of an adapter's number.
         repeated: See ``block_activations``.
         checkpointing: Keep the input of each block alone, to recompute the rest block by block.
 

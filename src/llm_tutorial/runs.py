@@ -45,9 +45,9 @@ class LongRun:
     """A script's runs: measured once each, and written down in a manifest when all are done.
 
     Args:
-        name: Of the weights' folder.
+        name: Name of the run, and of the folder of its weights.
         script: The training script, ``Path(__file__)``; its chapter is the name of its folder.
-        probed_steps: Steps of a run that is probed.
+        probed_steps: Steps that a run takes when it is probed.
     """
 
     def __init__(self, name: str, script: Path, probed_steps: int = 10) -> None:

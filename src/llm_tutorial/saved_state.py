@@ -28,10 +28,15 @@ class StateError(RuntimeError):
 def settings_of(model: nn.Module, optimizer: torch.optim.Optimizer, **others: Any) -> dict[str, Any]:
     """What must be the same when a training goes on: trained parameters, optimiser with its rates, and ``others``.
 
+    Args:
+        model: The model; parameters with ``requires_grad`` count.
+        optimizer: The optimiser as it begins.
+        others: Further settings, such as ``steps``.
+
     Example:
         >>> layer = nn.Linear(2, 1)
         >>> settings_of(layer, torch.optim.SGD(layer.parameters(), lr=0.1), steps=5)["steps"]
-        5
+        '5'
     """
     shapes = [(name, tuple(p.shape), str(p.dtype)) for name, p in model.named_parameters() if p.requires_grad]
     groups = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
@@ -45,7 +50,16 @@ def settings_of(model: nn.Module, optimizer: torch.optim.Optimizer, **others: An
 def save_state(
     folder: Path, model: nn.Module, optimizer: Any, scheduler: Any, losses: list[float], settings: dict[str, Any]
 ) -> None:
-    """Writes trained parameters, buffers, optimiser and schedule; the former state stays until the new one is whole."""
+    """Writes trained parameters, buffers, optimiser and schedule; the former state stays until the new one is whole.
+
+    Args:
+        folder: Where to.
+        model: The model; parameters with ``requires_grad`` are saved.
+        optimizer: Its optimiser.
+        scheduler: The schedule of its learning rate, or ``None``.
+        losses: The losses so far.
+        settings: What ``settings_of`` gave.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     names = {id(p): name for name, p in trained.items()}
@@ -65,11 +79,27 @@ def save_state(
 def load_state(folder: Path, model: nn.Module, optimizer: Any, scheduler: Any, settings: dict[str, Any]) -> list[float]:
     """Puts a saved state into model, optimiser and schedule.
 
+    Args:
+        folder: Where ``save_state`` wrote it.
+        model: The model, as it was built.
+        optimizer: Its optimiser.
+        scheduler: The schedule of its learning rate, or ``None``.
+        settings: What ``settings_of`` gives now.
+
     Returns:
         The losses so far; none where there is no state, or one of other settings, which is removed.
 
     Raises:
         StateError: The state was damaged.
+
+    Example:
+        >>> import tempfile
+        >>> layer = nn.Linear(2, 1)
+        >>> optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_state(Path(folder), layer, optimizer, None, [0.5], {"steps": "5"})
+        ...     load_state(Path(folder), layer, optimizer, None, {"steps": "5"})
+        [0.5]
     """
     if not (folder / STATE).exists():
         return []
@@ -106,7 +136,15 @@ def damaged(path: Path, error: Exception) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file that is whole or absent."""
+    """Writes a JSON file that is whole or absent.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_json(Path(folder, "state.json"), {"losses": [0.5]})
+        ...     json.loads(Path(folder, "state.json").read_text())
+        {'losses': [0.5]}
+    """
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
     os.replace(partial, path)

@@ -45,7 +45,7 @@ def table(rows: Mapping[str, Sequence[object]], columns: Sequence[str], formats:
     Args:
         rows: Entries of each row, one a column, by the name of the row.
         columns: Headings, the one above the names of the rows first; it may be empty.
-        formats: Of the numbers, as in ``format``: one for all columns, or one for each.
+        formats: Formats of the numbers, as in ``format``: one for all columns, or one for each.
 
     Raises:
         ValueError: A row has another number of entries than there are headings for.

@@ -11,9 +11,9 @@ def ratio(slow: Callable[[], object], fast: Callable[[], object], seconds: float
     """How many times as long ``slow`` takes: the median over neighbouring pairs of runs.
 
     Args:
-        slow: Called in turn with ``fast``, each once to warm up.
-        fast: The other.
-        seconds: To spend.
+        slow: What takes longer; called in turn with ``fast``, each once to warm up.
+        fast: What it is compared with.
+        seconds: Seconds to spend.
         least: Pairs to run, whatever time they take.
 
     Example:
@@ -29,9 +29,9 @@ def ratios(
     """How many times as long ``slow`` takes as each of several: medians over rounds in which each runs once.
 
     Args:
-        slow: Called first in each round, and once to warm up.
+        slow: What takes longer; called first in each round, and once to warm up.
         fast: The others by name, called after it in turn, each once to warm up.
-        seconds: To spend.
+        seconds: Seconds to spend.
         least: Rounds to run, whatever time they take.
 
     Example:
@@ -89,7 +89,7 @@ def curve(losses: Sequence[float], pace: float = 0.0, every: int = 10) -> list[l
     """Step, seconds until then, and the mean of the last losses: a training's curve for its manifest.
 
     Args:
-        losses: Of each step.
+        losses: Loss of each step.
         pace: Seconds of a step.
         every: Steps that one point stands for.
 

@@ -21,9 +21,9 @@ def adamw(model: nn.Module, learning_rate: float, rare: Sequence[str] = (), fast
 
     Args:
         model: What is trained.
-        learning_rate: Of AdamW.
+        learning_rate: Learning rate of all parameters but the rare ones.
         rare: Parts of the names of tables whose rows are seen seldom: they take longer steps.
-        faster: How much longer.
+        faster: How many times as long.
 
     Example:
         >>> model = nn.ModuleDict({"embedding": nn.Embedding(2, 2), "head": nn.Linear(2, 1)})
@@ -37,7 +37,25 @@ def adamw(model: nn.Module, learning_rate: float, rare: Sequence[str] = (), fast
 
 
 def linear_decay(optimizer: torch.optim.Optimizer, steps: int, warmup: int = 0) -> torch.optim.lr_scheduler.LambdaLR:
-    """A learning rate that rises over ``warmup`` steps, then falls linearly to 0 at ``steps``."""
+    """A learning rate that rises over ``warmup`` steps, then falls linearly to 0 at ``steps``.
+
+    Args:
+        optimizer: Its rates are those at the top.
+        steps: Steps of the training.
+        warmup: Steps of the rise.
+
+    Example:
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        >>> schedule = linear_decay(optimizer, steps=4, warmup=1)
+        >>> for _ in range(4):
+        ...     print(f"{schedule.get_last_lr()[0]:.2f}")
+        ...     optimizer.step()
+        ...     schedule.step()
+        0.50
+        1.00
+        0.67
+        0.33
+    """
     return torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / (warmup + 1), (steps - step) / max(steps - warmup, 1))
     )
@@ -67,20 +85,29 @@ def fit(
     Args:
         model: The model; parameters with ``requires_grad`` are trained.
         batch_at: Gives the whole batch of a step.
-        optimizer: Over the trained parameters.
-        steps: How many.
-        scheduler: Stepped after each step.
+        optimizer: Optimiser of the trained parameters.
+        steps: Steps to take in all.
+        scheduler: Schedule of the learning rate, advanced after each step.
         state: Folder that keeps the state of an unfinished run; it is removed at the end by ``LongRun``.
-        seed: Of dropout.
+        seed: Seed of dropout and of whatever else is random in a step.
         save_every: Steps between two saved states.
-        max_grad_norm: Gradients are clipped to this norm.
-        description: Shown beside the progress bar.
+        max_grad_norm: Norm to which gradients are clipped; ``None`` leaves them as they are.
+        description: Words beside the progress bar.
         accelerator: From Accelerate; one that finds the devices itself if not given.
-        loss_of: Summed loss of examples, given the model, the examples and the device.
-        count: What the sum is divided by.
+        loss_of: Given the model, examples and the device, the summed loss of the examples.
+        count: Given the batch, what the sum is divided by.
 
     Returns:
         The mean loss of each step, in nats per answer token.
+
+    Example:
+        >>> def squared_error(model, batch, device):
+        ...     return (model(torch.tensor(batch, device=device)) - 1).square().sum()
+        >>> layer = nn.Linear(1, 1)
+        >>> optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        >>> losses = fit(layer, lambda step: [[1.0], [2.0]], optimizer, steps=40, loss_of=squared_error, count=len)
+        >>> len(losses), losses[-1] < 0.05
+        (40, True)
     """
     accelerator = accelerator or Accelerator(cpu=not torch.accelerator.is_available())
     last = min(steps, int(os.environ.get(PROBED_STEPS, steps)))

@@ -7,10 +7,11 @@ from llm_tutorial.fetch import Source
 
 
 def _catalogues(folder: str, locale: str, files: Mapping[str, str]) -> dict[str, str]:
-    """Files of a `Source`: gettext catalogues, which lie in a folder `locale/…/LC_MESSAGES` of each part of a package.
+    """Files of a ``Source``: gettext catalogues, which lie in ``locale/…/LC_MESSAGES`` of each part of a package.
 
-    >>> _catalogues("django", "zh_Hans", {"conf/django.po": "…"})
-    {'django/conf/locale/zh_Hans/LC_MESSAGES/django.po': '…'}
+    Example:
+        >>> _catalogues("django", "zh_Hans", {"conf/django.po": "…"})
+        {'django/conf/locale/zh_Hans/LC_MESSAGES/django.po': '…'}
     """
     paths = {PurePosixPath(folder, name): hash_ for name, hash_ in files.items()}
     return {str(path.parent / "locale" / locale / "LC_MESSAGES" / path.name): hash_ for path, hash_ in paths.items()}

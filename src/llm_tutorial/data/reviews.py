@@ -30,7 +30,7 @@ class Review(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Characters `start` to `end` (exclusive) of a document are one review; its label is 1 (positive) or 0."""
+    """Characters ``start`` to ``end`` (exclusive) of a document are one review; its label is 1 (positive) or 0."""
 
     start: int
     end: int
@@ -48,11 +48,11 @@ def reviews(split: str = "train") -> list[Review]:
     """All reviews of a split, in a fixed mixed order, so that the first ones are a fair sample.
 
     Args:
-        split: `train`, `validation` or `test`; a review belongs to one of them by its hash.
+        split: ``train``, ``validation`` or ``test``; a review belongs to one of them by its hash.
 
     Raises:
-        ValueError: an unknown split.
-        FetchError: the reviews can be neither found in the cache nor downloaded.
+        ValueError: An unknown split.
+        FetchError: The reviews can be neither found in the cache nor downloaded.
 
     Example:
         >>> {split: len(reviews(split)) for split in ("train", "validation", "test")}
@@ -70,14 +70,14 @@ def joined_reviews(split: str = "train", characters: int = 2048, seed: int = 0) 
     """Documents that join reviews in random order, each review in at most one.
 
     Args:
-        split: `train`, `validation` or `test`.
-        characters: reviews are added, a line each, until the text has at least that many; those left over at the end
-            are left out.
-        seed: of the order.
+        split: ``train``, ``validation`` or ``test``.
+        characters: Least length of a document: reviews are added, a line each, until its text has that many
+            characters; those left over at the end are left out.
+        seed: Seed of the order.
 
     Raises:
-        ValueError: an unknown split, or a length below 1.
-        FetchError: the reviews can be neither found in the cache nor downloaded.
+        ValueError: An unknown split, or a length below 1.
+        FetchError: The reviews can be neither found in the cache nor downloaded.
 
     Example:
         >>> documents = joined_reviews("test")

@@ -7,20 +7,25 @@ SPLITS = ("train", "validation", "test")
 
 
 def split_of(key: str) -> str:
-    """The split that a key belongs to: eight in ten are `train`, one is `validation` and one is `test`.
+    """The split that a key belongs to: eight in ten are ``train``, one is ``validation`` and one is ``test``.
 
-    >>> [split_of(key) for key in ("Save", "Open", "Undo")]
-    ['train', 'train', 'test']
+    Example:
+        >>> [split_of(key) for key in ("Save", "Open", "Undo")]
+        ['train', 'train', 'test']
     """
     return {8: "validation", 9: "test"}.get(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) % 10, "train")
 
 
 def check_split(split: str) -> None:
-    """Raises a `ValueError` that names the splits where `split` is none of them.
+    """Refuses what is not the name of a split.
 
-    >>> check_split("dev")
-    Traceback (most recent call last):
-    ValueError: unknown split 'dev'; there are train, validation, test
+    Raises:
+        ValueError: There is no such split; the message names those there are.
+
+    Example:
+        >>> check_split("dev")
+        Traceback (most recent call last):
+        ValueError: unknown split 'dev'; there are train, validation, test
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
@@ -29,7 +34,8 @@ def check_split(split: str) -> None:
 def key_of(text: str) -> str:
     """What two wordings have in common: letters and digits, in lower case and of one width.
 
-    >>> key_of("＆Save as…（&A）") == key_of("Save As (A)")
-    True
+    Example:
+        >>> key_of("＆Save as…（&A）") == key_of("Save As (A)")
+        True
     """
     return "".join(char for char in unicodedata.normalize("NFKC", text).lower() if char.isalnum())

@@ -13,10 +13,10 @@ class Question:
     """A question with four choices, one of them right.
 
     Attributes:
-        topic: `geography`, `opposites`, `arithmetic`, `science`, `language`, `everyday` or `culture`.
-        question: ends in a question mark.
-        answer: the right choice.
-        choices: four of them, in a fixed random order.
+        topic: ``geography``, ``opposites``, ``arithmetic``, ``science``, ``language``, ``everyday`` or ``culture``.
+        question: A sentence that ends in a question mark.
+        answer: The right choice.
+        choices: Four of them, in a fixed random order.
     """
 
     topic: str
@@ -28,11 +28,12 @@ class Question:
 def english_questions() -> list[Question]:
     """198 questions of general knowledge in seven topics, written for this tutorial.
 
-    >>> questions = english_questions()
-    >>> len(questions)
-    198
-    >>> questions[0].question, questions[0].answer
-    ('What is the capital of France?', 'Paris')
+    Example:
+        >>> questions = english_questions()
+        >>> len(questions)
+        198
+        >>> questions[0].question, questions[0].answer
+        ('What is the capital of France?', 'Paris')
     """
     entries = json.loads(_read("questions.json"))
     return [Question(**{**entry, "choices": tuple(entry["choices"])}) for entry in entries]
@@ -44,11 +45,12 @@ def held_out_english() -> list[str]:
     They are paragraphs of the Python 3.11 language reference (Python Software Foundation, PSF License Version 2),
     without code and grammar.
 
-    >>> passages = held_out_english()
-    >>> len(passages), sum(map(len, passages))
-    (23, 26679)
-    >>> passages[0][:49]
-    'Every object has an identity, a type and a value.'
+    Example:
+        >>> passages = held_out_english()
+        >>> len(passages), sum(map(len, passages))
+        (23, 26679)
+        >>> passages[0][:49]
+        'Every object has an identity, a type and a value.'
     """
     return _read("held_out_english.txt").strip().split("\n\n\n")
 
