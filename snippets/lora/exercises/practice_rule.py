@@ -8,7 +8,9 @@ begins that comes back in the same text, the rarest first.
 import torch
 
 
-def choose_by_rule(input_ids: torch.Tensor, idf: torch.Tensor, limit: int) -> torch.Tensor:
+def choose_by_rule(
+    input_ids: torch.Tensor, idf: torch.Tensor, limit: int
+) -> torch.Tensor:
     # input_ids: (batch, length), 0 at padding; idf: (vocab_size,), the higher the fewer documents have the token
     # returns positions (batch, min(limit, length)) to read as entities: each once, ascending, -1 where there is none
     # TODO: the first positions are no choice. A token and the next one are a pair if neither is padding; choose where

@@ -15,7 +15,8 @@ def test_each_query_reads_what_it_may(answer):
         "第一行里有查询读到了未来：只有 j <= i 时，查询 i 才可以读键 j。",
     )
     assert not mask[1, 0, :, 3:].any(), pytest.say(
-        "The second row has 3 tokens, and its padding is read.", "第二行只有 3 个词元，它的填充却被读到了。"
+        "The second row has 3 tokens, and its padding is read.",
+        "第二行只有 3 个词元，它的填充却被读到了。",
     )
     assert mask[0, 0].diagonal().all(), pytest.say(
         "A query must read itself as well: otherwise the first row of the mask is empty, and softmax gives NaN.",

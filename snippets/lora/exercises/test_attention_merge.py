@@ -37,5 +37,6 @@ def test_large_scores_do_not_overflow(answer):
         f"log-sum-exp 为 {lses.max():.0f} 时，exp(lse) 会上溢：先相减，再取指数。",
     )
     assert torch.allclose(out, whole, atol=1e-4), pytest.say(
-        "Right for small scores, wrong for large ones.", "分数小的时候对，分数大的时候不对。"
+        "Right for small scores, wrong for large ones.",
+        "分数小的时候对，分数大的时候不对。",
     )

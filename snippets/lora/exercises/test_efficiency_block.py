@@ -10,7 +10,9 @@ def test_the_intensity_of_the_page(answer):
 
 
 def test_one_query_a_block_gathers_anew_for_each(answer):
-    assert answer.intensity(1, 100, 0) == pytest.approx(201 / (2 + 6 * 201), rel=1e-6), pytest.say(
+    assert answer.intensity(1, 100, 0) == pytest.approx(
+        201 / (2 + 6 * 201), rel=1e-6
+    ), pytest.say(
         "With block 1 nothing is shared between queries: about 1/6 of an operation a byte.",
         "块为 1 时，查询之间什么也不共用：每个字节约 1/6 次运算。",
     )
@@ -19,10 +21,13 @@ def test_one_query_a_block_gathers_anew_for_each(answer):
 @pytest.mark.parametrize("ridge", [1, 9, 10, 30, 100])
 def test_the_smallest_block_reaches_the_ridge_and_half_of_it_does_not(answer, ridge):
     block = answer.smallest_block(ridge, 1, 32)
-    assert block & (block - 1) == 0, pytest.say("The block is a power of two.", "块的大小应是 2 的幂。")
+    assert block & (block - 1) == 0, pytest.say(
+        "The block is a power of two.", "块的大小应是 2 的幂。"
+    )
     keys = 3 * block + 32
     assert block * keys / (2 * block + 6 * keys) >= ridge, pytest.say(
-        f"With block {block} the memory is still the bottleneck.", f"块为 {block} 时，瓶颈仍是内存。"
+        f"With block {block} the memory is still the bottleneck.",
+        f"块为 {block} 时，瓶颈仍是内存。",
     )
     half, keys = block // 2, 3 * (block // 2) + 32
     assert not half or half * keys / (2 * half + 6 * keys) < ridge, pytest.say(

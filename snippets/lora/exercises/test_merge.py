@@ -12,7 +12,9 @@ def test_one_weight_gives_what_layer_and_adapter_give(answer, rank, alpha):
     nn.init.normal_(layer.lora_B)
     weight = layer.weight.detach().clone()
     try:
-        merged = answer.merged_weight(weight, layer.lora_A.detach(), layer.lora_B.detach(), alpha)
+        merged = answer.merged_weight(
+            weight, layer.lora_A.detach(), layer.lora_B.detach(), alpha
+        )
     except RuntimeError as error:
         pytest.fail(
             pytest.say(
@@ -26,10 +28,12 @@ def test_one_weight_gives_what_layer_and_adapter_give(answer, rank, alpha):
     )
     unscaled = layer.weight + layer.lora_B @ layer.lora_A
     assert rank == alpha or not torch.allclose(merged, unscaled, atol=1e-5), pytest.say(
-        "The update is there, but not scaled by alpha / rank.", "更新加上了，但漏了系数 alpha / rank。"
+        "The update is there, but not scaled by alpha / rank.",
+        "更新加上了，但漏了系数 alpha / rank。",
     )
     assert torch.equal(weight, layer.weight), pytest.say(
-        "The pretrained weight was changed in place; return a new one.", "预训练权重被就地修改了；请返回新的张量。"
+        "The pretrained weight was changed in place; return a new one.",
+        "预训练权重被就地修改了；请返回新的张量。",
     )
     x = torch.randn(5, 16)
     assert torch.allclose(x @ merged.T, layer(x), atol=1e-4), pytest.say(

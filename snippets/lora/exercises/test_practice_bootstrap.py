@@ -15,12 +15,18 @@ def run(answer, *scores: np.ndarray, **options: int) -> tuple[float, ...]:
     return float(mean), float(low), float(high), float(share)
 
 
-def interval_of_scipy(ours: np.ndarray, theirs: np.ndarray, paired: bool) -> tuple[float, float]:
+def interval_of_scipy(
+    ours: np.ndarray, theirs: np.ndarray, paired: bool
+) -> tuple[float, float]:
     def difference(one: np.ndarray, other: np.ndarray, axis: int = -1) -> np.ndarray:
         return one.mean(axis) - other.mean(axis)
 
     options = {"method": "percentile", "n_resamples": 40_000, "batch": 1000, "rng": 1}
-    return tuple(bootstrap((ours, theirs), difference, paired=paired, **options).confidence_interval)
+    return tuple(
+        bootstrap(
+            (ours, theirs), difference, paired=paired, **options
+        ).confidence_interval
+    )
 
 
 def test_the_difference_is_ours_less_theirs(answer):
@@ -35,8 +41,14 @@ def test_the_difference_is_ours_less_theirs(answer):
 def test_the_interval_is_that_of_scipy(answer):
     ours, theirs = systems()
     _, low, high, _ = run(answer, ours, theirs)
-    right, unpaired = (interval_of_scipy(ours, theirs, paired) for paired in (True, False))
-    width, right_width, unpaired_width = high - low, right[1] - right[0], unpaired[1] - unpaired[0]
+    right, unpaired = (
+        interval_of_scipy(ours, theirs, paired) for paired in (True, False)
+    )
+    width, right_width, unpaired_width = (
+        high - low,
+        right[1] - right[0],
+        unpaired[1] - unpaired[0],
+    )
     assert width != pytest.approx(unpaired_width, rel=0.1), pytest.say(
         f"The interval is {width:.3f} wide, as if the systems had been tested on different items; paired, it is "
         f"{right_width:.3f}. Draw the items once, and take the scores of both systems on them.",
@@ -60,7 +72,9 @@ def test_the_share_is_that_of_the_binomial_distribution(answer, wins):
     items = 20
     ours = np.repeat([1.0, 0.0], [wins, items - wins])
     share = run(answer, ours, 1 - ours, samples=20_000)[-1]
-    right, without_ties = (binom.cdf(most, items, wins / items) for most in (items // 2, items // 2 - 1))
+    right, without_ties = (
+        binom.cdf(most, items, wins / items) for most in (items // 2, items // 2 - 1)
+    )
     assert share != pytest.approx(without_ties, abs=0.015), pytest.say(
         f"The share is {share:.3f}, which leaves out the resamples that end in a tie: there ours is not better, either.",
         f"比例是 {share:.3f}，漏了打成平手的那些次：平手也算「不更好」。",
@@ -72,13 +86,16 @@ def test_the_share_is_that_of_the_binomial_distribution(answer, wins):
 
 
 def test_the_seed_decides(answer):
-    first, again, other = (run(answer, *systems(), samples=200, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (
+        run(answer, *systems(), samples=200, seed=seed) for seed in (0, 0, 1)
+    )
     assert first == again, pytest.say(
         "The same seed twice gives two results: draw with np.random.default_rng(seed).",
         "同一个种子，两次结果不同：请用 np.random.default_rng(seed) 来抽。",
     )
     assert first != other, pytest.say(
-        "Another seed gives the same result: seed is not used.", "换了种子，结果不变：没有用到 seed。"
+        "Another seed gives the same result: seed is not used.",
+        "换了种子，结果不变：没有用到 seed。",
     )
 
 

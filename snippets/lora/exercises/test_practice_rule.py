@@ -4,7 +4,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
+from llm_tutorial.lora.encoder import (
+    RelationSparseConfig,
+    RelationSparseForTokenClassification,
+)
 
 IDF = torch.arange(30) / 4  # token 29 is the rarest
 
@@ -23,8 +26,15 @@ def right(ids: torch.Tensor, limit: int) -> list[list[int]]:
     for row in ids.tolist():
         pairs = list(pairwise(row))
         counts = Counter(pairs)
-        places = [place for place, pair in enumerate(pairs) if counts[pair] > 1 and 0 not in pair]
-        ranked = sorted(places, key=lambda place: -float(IDF[pairs[place][0]] + IDF[pairs[place][1]]))
+        places = [
+            place
+            for place, pair in enumerate(pairs)
+            if counts[pair] > 1 and 0 not in pair
+        ]
+        ranked = sorted(
+            places,
+            key=lambda place: -float(IDF[pairs[place][0]] + IDF[pairs[place][1]]),
+        )
         chosen.append(sorted(ranked[:limit]))
     return chosen
 
@@ -75,13 +85,18 @@ def test_chosen_pairs_come_back(answer):
 @pytest.mark.parametrize("limit", [1, 4, 8, 50, 60, 100])
 def test_the_rarest_are_chosen_and_the_earlier_of_equal_ones(answer, limit):
     ids = texts()
-    for number, (places, best) in enumerate(zip(places_of(answer, ids, limit), right(ids, limit), strict=True)):
+    for number, (places, best) in enumerate(
+        zip(places_of(answer, ids, limit), right(ids, limit), strict=True)
+    ):
         assert len(places) == len(best), pytest.say(
             f"Text {number} has {len(best)} positions to choose (limit {limit}), you chose {len(places)}; fill up with -1.",
             f"第 {number} 篇该选 {len(best)} 个位置（上限 {limit}），你选了 {len(places)} 个；不足的用 -1 补。",
         )
         beside = ids[number].roll(-1)
-        rarity, highest = ((IDF[ids[number]] + IDF[beside])[chosen].sort().values for chosen in (places, best))
+        rarity, highest = (
+            (IDF[ids[number]] + IDF[beside])[chosen].sort().values
+            for chosen in (places, best)
+        )
         assert torch.equal(rarity, highest), pytest.say(
             f"Text {number}, limit {limit}: you chose {places}, but {best} are the rarest: the sum of the idf of both tokens counts.",
             f"第 {number} 篇，上限 {limit}：你选了 {places}，最少见的却是 {best}：看的是两个词元的 idf 之和。",
@@ -98,7 +113,9 @@ def test_the_same_text_gives_the_same_positions(answer):
     first = answer.choose_by_rule(ids, IDF, 8)
     torch.manual_seed(1)
     alone = torch.cat([answer.choose_by_rule(row[None], IDF, 8) for row in ids])
-    assert torch.equal(ids, before), pytest.say("input_ids were changed in place.", "input_ids 被就地修改了。")
+    assert torch.equal(ids, before), pytest.say(
+        "input_ids were changed in place.", "input_ids 被就地修改了。"
+    )
     assert torch.equal(first, alone), pytest.say(
         "A text alone gets other positions than in a batch; each text is to be chosen from by itself.",
         "单独一篇与放在一批里选出的位置不同；每一篇应当各选各的。",
@@ -107,8 +124,15 @@ def test_the_same_text_gives_the_same_positions(answer):
 
 def test_the_encoder_reads_them(answer):
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    model = RelationSparseForTokenClassification(RelationSparseConfig(vocab_size=30, block_size=8, **sizes))
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    model = RelationSparseForTokenClassification(
+        RelationSparseConfig(vocab_size=30, block_size=8, **sizes)
+    )
     ids = texts()
     entities = answer.choose_by_rule(ids, IDF, 8)
     labels = torch.where(ids > 0, ids % 2, -100)

@@ -15,7 +15,9 @@ def decrease(factor: float, rank: int, seed: int) -> float:
 
 def test_the_first_step_gains_the_same_at_every_rank(answer):
     gains = {
-        rank: sum(decrease(answer.scaling(rank, 8.0), rank, seed) for seed in range(20)) / 20 for rank in (2, 8, 32)
+        rank: sum(decrease(answer.scaling(rank, 8.0), rank, seed) for seed in range(20))
+        / 20
+        for rank in (2, 8, 32)
     }
     assert gains[32] > gains[2] / 1.25, pytest.say(
         f"At rank 32 the step gains {gains[32] / gains[2]:.2f} of what it gains at rank 2. The gain goes with "
@@ -29,6 +31,8 @@ def test_the_first_step_gains_the_same_at_every_rank(answer):
 
 
 def test_alpha_still_scales(answer):
-    assert answer.scaling(4, 16.0) == pytest.approx(2 * answer.scaling(4, 8.0)), pytest.say(
-        "Twice alpha shall give twice the factor.", "alpha 加倍，系数也应加倍。"
+    assert answer.scaling(4, 16.0) == pytest.approx(2 * answer.scaling(4, 8.0)), (
+        pytest.say(
+            "Twice alpha shall give twice the factor.", "alpha 加倍，系数也应加倍。"
+        )
     )

@@ -13,7 +13,8 @@ def measured(n: int, b: int, w: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("n", "b", "w"), [(64, 8, 1), (64, 8, 2), (64, 8, 3), (65, 8, 1), (60, 8, 2), (17, 1, 1), (8, 8, 1)]
+    ("n", "b", "w"),
+    [(64, 8, 1), (64, 8, 2), (64, 8, 3), (65, 8, 1), (60, 8, 2), (17, 1, 1), (8, 8, 1)],
 )
 def test_that_many_layers_and_not_fewer(answer, n, b, w):
     layers, right = answer.layers_needed(n, b, w), measured(n, b, w)

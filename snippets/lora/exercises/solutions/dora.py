@@ -2,7 +2,12 @@ import torch
 
 
 def dora_forward(
-    x: torch.Tensor, weight: torch.Tensor, A: torch.Tensor, B: torch.Tensor, magnitude: torch.Tensor, scaling: float
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    magnitude: torch.Tensor,
+    scaling: float,
 ) -> torch.Tensor:
     direction = weight + scaling * B @ A
     norm = direction.norm(dim=1).detach()
