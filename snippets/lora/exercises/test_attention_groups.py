@@ -21,11 +21,14 @@ def test_neighbouring_heads_share_keys_and_values(answer):
         Q, K.repeat(1, 3, 1, 1), V.repeat(1, 3, 1, 1)
     )
     assert not torch.allclose(out, alternate, atol=1e-5), pytest.say(
-        "The groups alternate (0, 1, 0, 1, …): repeat() tiles. Heads 0, 1, 2 share group 0, heads 3, 4, 5 group 1.",
-        "组是交替的（0, 1, 0, 1, …）：repeat() 是整段平铺。应当是头 0、1、2 共用组 0，头 3、4、5 共用组 1。",
+        "The groups alternate (0, 1, 0, 1, …): repeat() tiles. "
+        "Heads 0, 1, 2 share group 0, heads 3, 4, 5 group 1.",
+        "组是交替的（0, 1, 0, 1, …）：repeat() 是整段平铺。"
+        "应当是头 0、1、2 共用组 0，头 3、4、5 共用组 1。",
     )
     assert not wrong, pytest.say(
-        f"Heads {wrong} read the wrong keys and values: head h belongs to group h // (heads // groups).",
+        f"Heads {wrong} read the wrong keys and values: "
+        "head h belongs to group h // (heads // groups).",
         f"头 {wrong} 读错了键和值：头 h 属于组 h // (heads // groups)。",
     )
 

@@ -33,8 +33,10 @@ def test_output_is_that_of_dora(answer):
         "The output has the wrong shape.", "输出的形状不对。"
     )
     assert torch.allclose(given, expected, atol=1e-4), pytest.say(
-        "The output differs: divide each output feature by the norm of its row of weight + scaling * B @ A (dim=1), then multiply by its magnitude.",
-        "输出不同：先把每个输出特征除以 weight + scaling * B @ A 对应行的范数（dim=1），再乘以它的幅值。",
+        "The output differs: divide each output feature by the norm of its row of "
+        "weight + scaling * B @ A (dim=1), then multiply by its magnitude.",
+        "输出不同：先把每个输出特征除以 weight + scaling * B @ A "
+        "对应行的范数（dim=1），再乘以它的幅值。",
     )
 
 
@@ -54,7 +56,8 @@ def test_norm_is_a_constant_for_the_gradient(answer):
         )
         assert torch.allclose(part.grad, trained.grad, rtol=1e-3, atol=1e-3), (
             pytest.say(
-                f"The output is right, the gradient of {name} is not: detach() the norm, and nothing else.",
+                f"The output is right, the gradient of {name} is not: "
+                "detach() the norm, and nothing else.",
                 f"输出正确，但 {name} 的梯度不对：范数要 detach()，别的都不要。",
             )
         )

@@ -17,7 +17,8 @@ def test_a_window_alone(answer):
         "窗口为 0、没有实体时，每个查询只读自己那一块的 64 个键。",
     )
     assert answer.computed_pairs(1024, 64, 1, 0) == 1024 * 192, pytest.say(
-        "With window 1, each query reads three blocks; those beyond the ends are computed as well, and masked.",
+        "With window 1, each query reads three blocks; "
+        "those beyond the ends are computed as well, and masked.",
         "窗口为 1 时，每个查询读三块；两端之外的块也会计算，只是被屏蔽。",
     )
 
@@ -25,7 +26,8 @@ def test_a_window_alone(answer):
 def test_entities_are_read_and_read_all(answer):
     assert answer.computed_pairs(1024, 64, 1, 32) == library(1024, 64, 1, 32), (
         pytest.say(
-            "Entities count twice: as keys of every query, and as queries that read every token.",
+            "Entities count twice: "
+            "as keys of every query, and as queries that read every token.",
             "实体要算两回：作为每个查询的键，以及作为读遍所有词元的查询。",
         )
     )

@@ -37,6 +37,7 @@ def test_only_answers_and_their_end_tokens_are_trained_on(answer):
         "The padding after the end token still counts.", "结束符之后的填充仍计入损失。"
     )
     assert labels[2, 4:].tolist() == [13, 14, 2, -100], pytest.say(
-        "The last row's prompt holds token 2 as well, as chats do: look for the end of the answer behind the prompt.",
+        "The last row's prompt holds token 2 as well, as chats do: "
+        "look for the end of the answer behind the prompt.",
         "最后一行的提示里也有 2 号词元（对话就是这样）：答案的结尾要从提示之后找起。",
     )

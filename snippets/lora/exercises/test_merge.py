@@ -18,12 +18,15 @@ def test_one_weight_gives_what_layer_and_adapter_give(answer, rank, alpha):
     except RuntimeError as error:
         pytest.fail(
             pytest.say(
-                f"The shapes do not fit ({error}): W is (out, in), B is (out, rank), A is (rank, in).",
-                f"形状对不上（{error}）：W 是（输出, 输入），B 是（输出, 秩），A 是（秩, 输入）。",
+                f"The shapes do not fit ({error}): "
+                "W is (out, in), B is (out, rank), A is (rank, in).",
+                f"形状对不上（{error}）："
+                "W 是（输出, 输入），B 是（输出, 秩），A 是（秩, 输入）。",
             )
         )
     assert not torch.equal(merged, layer.weight), pytest.say(
-        "The weight is the pretrained one: the update alpha/rank * B @ A is still missing.",
+        "The weight is the pretrained one: "
+        "the update alpha/rank * B @ A is still missing.",
         "这仍是预训练权重：还没有加上更新 alpha/rank * B @ A。",
     )
     unscaled = layer.weight + layer.lora_B @ layer.lora_A
@@ -37,6 +40,7 @@ def test_one_weight_gives_what_layer_and_adapter_give(answer, rank, alpha):
     )
     x = torch.randn(5, 16)
     assert torch.allclose(x @ merged.T, layer(x), atol=1e-4), pytest.say(
-        "The merged layer gives other outputs than layer and adapter: is rank the number of rows of A, and the update B @ A?",
+        "The merged layer gives other outputs than layer and adapter: "
+        "is rank the number of rows of A, and the update B @ A?",
         "合并后的输出与「原层加适配器」不同：秩是不是 A 的行数？更新是不是 B @ A？",
     )

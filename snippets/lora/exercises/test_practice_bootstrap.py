@@ -33,8 +33,10 @@ def test_the_difference_is_ours_less_theirs(answer):
     ours, theirs = systems()
     mean = run(answer, ours, theirs, samples=100)[0]
     assert mean == pytest.approx(ours.mean() - theirs.mean()), pytest.say(
-        f"The mean of ours less that of theirs is {ours.mean() - theirs.mean():.4f}; yours is {mean:.4f}.",
-        f"ours 的平均减去 theirs 的平均是 {ours.mean() - theirs.mean():.4f}；你的是 {mean:.4f}。",
+        f"The mean of ours less that of theirs is {ours.mean() - theirs.mean():.4f}; "
+        f"yours is {mean:.4f}.",
+        f"ours 的平均减去 theirs 的平均是 {ours.mean() - theirs.mean():.4f}；"
+        f"你的是 {mean:.4f}。",
     )
 
 
@@ -58,11 +60,14 @@ def test_the_interval_is_that_of_scipy(answer):
     assert width > 0.5 * right_width, pytest.say(
         f"The interval is {width:.4f} wide, not {right_width:.4f}: a resample has as many items as the test set, "
         "and its mean is taken over its items, not over the resamples.",
-        f"区间宽 {width:.4f}，应为 {right_width:.4f}：每次重抽的样本数与测试集相同；平均要在一次重抽的样本里取，不要跨着各次重抽取。",
+        f"区间宽 {width:.4f}，应为 {right_width:.4f}：每次重抽的样本数与测试集相同；"
+        "平均要在一次重抽的样本里取，不要跨着各次重抽取。",
     )
     assert (low, high) == pytest.approx(right, abs=0.04 * right_width), pytest.say(
-        f"The interval is ({low:.4f}, {high:.4f}), scipy's ({right[0]:.4f}, {right[1]:.4f}): 95% of the resamples lie within, 2.5% beyond each end.",
-        f"区间是 ({low:.4f}, {high:.4f})，scipy 的是 ({right[0]:.4f}, {right[1]:.4f})：重抽的结果有 95% 在里面，两端之外各有 2.5%。",
+        f"The interval is ({low:.4f}, {high:.4f}), scipy's ({right[0]:.4f}, "
+        f"{right[1]:.4f}): 95% of the resamples lie within, 2.5% beyond each end.",
+        f"区间是 ({low:.4f}, {high:.4f})，scipy 的是 ({right[0]:.4f}, "
+        f"{right[1]:.4f})：重抽的结果有 95% 在里面，两端之外各有 2.5%。",
     )
 
 
@@ -76,12 +81,15 @@ def test_the_share_is_that_of_the_binomial_distribution(answer, wins):
         binom.cdf(most, items, wins / items) for most in (items // 2, items // 2 - 1)
     )
     assert share != pytest.approx(without_ties, abs=0.015), pytest.say(
-        f"The share is {share:.3f}, which leaves out the resamples that end in a tie: there ours is not better, either.",
+        f"The share is {share:.3f}, which leaves out the resamples that end in a tie: "
+        "there ours is not better, either.",
         f"比例是 {share:.3f}，漏了打成平手的那些次：平手也算「不更好」。",
     )
     assert share == pytest.approx(right, abs=0.015), pytest.say(
-        f"Ours wins {wins} of {items} items: in {right:.3f} of the resamples it is not better; yours says {share:.3f}.",
-        f"{items} 个样本里 ours 赢了 {wins} 个：它不更好的重抽占 {right:.3f}；你的是 {share:.3f}。",
+        f"Ours wins {wins} of {items} items: "
+        f"in {right:.3f} of the resamples it is not better; yours says {share:.3f}.",
+        f"{items} 个样本里 ours 赢了 {wins} 个：它不更好的重抽占 {right:.3f}；"
+        f"你的是 {share:.3f}。",
     )
 
 
@@ -102,6 +110,7 @@ def test_the_seed_decides(answer):
 def test_as_many_resamples_as_asked_for(answer):
     _, low, high, share = run(answer, *systems(), samples=1)
     assert low == high and share in (0, 1), pytest.say(
-        "With one resample, both ends of the interval are its difference, and the share is 0 or 1.",
+        "With one resample, both ends of the interval are its difference, and the "
+        "share is 0 or 1.",
         "只重抽一次时，区间的两端都是那一次的差，比例是 0 或 1。",
     )

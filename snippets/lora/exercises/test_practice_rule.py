@@ -43,8 +43,10 @@ def places_of(answer, ids: torch.Tensor, limit: int) -> list[list[int]]:
     entities = answer.choose_by_rule(ids, IDF, limit)
     shape = (len(ids), min(limit, ids.shape[1]))
     assert entities.shape == shape and entities.dtype == torch.long, pytest.say(
-        f"The positions are {entities.dtype} of shape {tuple(entities.shape)}; they should be int64 and {shape}.",
-        f"给出的位置是 {entities.dtype}，形状 {tuple(entities.shape)}；应为 int64，形状 {shape}。",
+        f"The positions are {entities.dtype} of shape {tuple(entities.shape)}; "
+        f"they should be int64 and {shape}.",
+        f"给出的位置是 {entities.dtype}，形状 {tuple(entities.shape)}；"
+        f"应为 int64，形状 {shape}。",
     )
     return [[place for place in row if place != -1] for row in entities.tolist()]
 
@@ -66,8 +68,10 @@ def test_no_pair_with_padding_is_chosen(answer):
     for row, places in zip(ids, places_of(answer, ids, 50), strict=True):
         end = int((row > 0).sum()) - 1
         assert all(0 <= place < end for place in places), pytest.say(
-            f"The last token of this text stands at {end}, so a pair begins at {end - 1} at the latest; chosen were {places}.",
-            f"这篇最后一个词元在第 {end} 个位置，最后一对从第 {end - 1} 个开始；选中的却是 {places}。",
+            f"The last token of this text stands at {end}, so a pair begins at "
+            f"{end - 1} at the latest; chosen were {places}.",
+            f"这篇最后一个词元在第 {end} 个位置，最后一对从第 {end - 1} 个开始；"
+            f"选中的却是 {places}。",
         )
 
 
@@ -77,7 +81,8 @@ def test_chosen_pairs_come_back(answer):
         counts = Counter(pairwise(row))
         once = [place for place in places if counts[row[place], row[place + 1]] < 2]
         assert not once, pytest.say(
-            f"The pairs at {once} stand in their text only once; texts of one batch must not be counted together.",
+            f"The pairs at {once} stand in their text only once; "
+            "texts of one batch must not be counted together.",
             f"第 {once} 个位置的那一对在本篇里只出现一次；同一批的几篇不能合在一起数。",
         )
 
@@ -89,8 +94,10 @@ def test_the_rarest_are_chosen_and_the_earlier_of_equal_ones(answer, limit):
         zip(places_of(answer, ids, limit), right(ids, limit), strict=True)
     ):
         assert len(places) == len(best), pytest.say(
-            f"Text {number} has {len(best)} positions to choose (limit {limit}), you chose {len(places)}; fill up with -1.",
-            f"第 {number} 篇该选 {len(best)} 个位置（上限 {limit}），你选了 {len(places)} 个；不足的用 -1 补。",
+            f"Text {number} has {len(best)} positions to choose (limit {limit}), you "
+            f"chose {len(places)}; fill up with -1.",
+            f"第 {number} 篇该选 {len(best)} 个位置（上限 {limit}），你选了 "
+            f"{len(places)} 个；不足的用 -1 补。",
         )
         beside = ids[number].roll(-1)
         rarity, highest = (
@@ -98,12 +105,16 @@ def test_the_rarest_are_chosen_and_the_earlier_of_equal_ones(answer, limit):
             for chosen in (places, best)
         )
         assert torch.equal(rarity, highest), pytest.say(
-            f"Text {number}, limit {limit}: you chose {places}, but {best} are the rarest: the sum of the idf of both tokens counts.",
-            f"第 {number} 篇，上限 {limit}：你选了 {places}，最少见的却是 {best}：看的是两个词元的 idf 之和。",
+            f"Text {number}, limit {limit}: you chose {places}, but {best} are the "
+            "rarest: the sum of the idf of both tokens counts.",
+            f"第 {number} 篇，上限 {limit}：你选了 {places}，最少见的却是 {best}："
+            "看的是两个词元的 idf 之和。",
         )
         assert places == best, pytest.say(
-            f"Text {number}, limit {limit}: {places} are as rare as {best}, but of equal ones the earlier counts. Does your sort keep their order?",
-            f"第 {number} 篇，上限 {limit}：{places} 与 {best} 一样少见，但并列时取靠前的。你的排序保持先后吗？",
+            f"Text {number}, limit {limit}: {places} are as rare as {best}, but of "
+            "equal ones the earlier counts. Does your sort keep their order?",
+            f"第 {number} 篇，上限 {limit}："
+            f"{places} 与 {best} 一样少见，但并列时取靠前的。你的排序保持先后吗？",
         )
 
 
@@ -117,7 +128,8 @@ def test_the_same_text_gives_the_same_positions(answer):
         "input_ids were changed in place.", "input_ids 被就地修改了。"
     )
     assert torch.equal(first, alone), pytest.say(
-        "A text alone gets other positions than in a batch; each text is to be chosen from by itself.",
+        "A text alone gets other positions than in a batch; "
+        "each text is to be chosen from by itself.",
         "单独一篇与放在一批里选出的位置不同；每一篇应当各选各的。",
     )
 
@@ -142,6 +154,7 @@ def test_the_encoder_reads_them(answer):
         p.grad.isfinite().all() for p in model.parameters() if p.grad is not None
     )
     assert torch.equal(output.entities, entities) and finite, pytest.say(
-        "The encoder does not get by with these positions: output or gradient is not finite.",
+        "The encoder does not get by with these positions: "
+        "output or gradient is not finite.",
         "编码器用不了这些位置：输出或梯度不是有限的数。",
     )

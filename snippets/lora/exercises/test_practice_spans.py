@@ -22,8 +22,14 @@ def compare(answer, labels):
             f"第 {place} 个位置并没有实体开始。",
         )
     elif any(entity.start == place for entity in found):
-        english = f"The entity at {place} ends at {missing[0].end}: it lasts as long as I-{missing[0].type} follows."
-        chinese = f"从 {place} 开始的实体到 {missing[0].end} 为止：后面还是 I-{missing[0].type} 就接着算，不是就结束。"
+        english = (
+            f"The entity at {place} ends at {missing[0].end}: "
+            f"it lasts as long as I-{missing[0].type} follows."
+        )
+        chinese = (
+            f"从 {place} 开始的实体到 {missing[0].end} 为止："
+            f"后面还是 I-{missing[0].type} 就接着算，不是就结束。"
+        )
     elif any(entity.end == missing[0].end for entity in found - right):
         english = (
             f"The entity at {place} is cut: an I- that continues an entity begins none."
@@ -38,14 +44,19 @@ def compare(answer, labels):
         english = f"The {here} at {place} continues nothing, so an entity begins there."
         chinese = f"第 {place} 个位置的 {here} 前面没有可接的，实体就从这里开始。"
     else:
-        english = f"The {here} at {place} cannot continue a {before}: the one ends, another begins."
+        english = (
+            f"The {here} at {place} cannot continue a {before}: "
+            "the one ends, another begins."
+        )
         chinese = (
             f"第 {place} 个位置的 {here} 接不上 {before}：前一个到此为止，另起一个。"
         )
     pytest.fail(
         pytest.say(
-            f"{labels}: found {sorted(map(tuple, found))}, but seqeval finds {sorted(map(tuple, right))}. {english}",
-            f"{labels}：你找到 {sorted(map(tuple, found))}，seqeval 找到 {sorted(map(tuple, right))}。{chinese}",
+            f"{labels}: found {sorted(map(tuple, found))}, but seqeval finds "
+            f"{sorted(map(tuple, right))}. {english}",
+            f"{labels}：你找到 {sorted(map(tuple, found))}，seqeval 找到 "
+            f"{sorted(map(tuple, right))}。{chinese}",
         ),
         pytrace=False,
     )

@@ -22,11 +22,14 @@ def test_the_first_step_gains_the_same_at_every_rank(answer):
     assert gains[32] > gains[2] / 1.25, pytest.say(
         f"At rank 32 the step gains {gains[32] / gains[2]:.2f} of what it gains at rank 2. The gain goes with "
         "the factor squared times the rank.",
-        f"秩为 32 时，一步的收益只有秩为 2 时的 {gains[32] / gains[2]:.2f}。收益正比于「系数的平方乘以秩」。",
+        f"秩为 32 时，一步的收益只有秩为 2 时的 {gains[32] / gains[2]:.2f}。"
+        "收益正比于「系数的平方乘以秩」。",
     )
     assert gains[32] < gains[2] * 1.25, pytest.say(
-        f"At rank 32 the step now gains {gains[32] / gains[2]:.2f} times as much as at rank 2: the factor falls too slowly.",
-        f"秩为 32 时，一步的收益是秩为 2 时的 {gains[32] / gains[2]:.2f} 倍：系数下降得太慢。",
+        f"At rank 32 the step now gains {gains[32] / gains[2]:.2f} times as much as "
+        "at rank 2: the factor falls too slowly.",
+        f"秩为 32 时，一步的收益是秩为 2 时的 {gains[32] / gains[2]:.2f} 倍："
+        "系数下降得太慢。",
     )
 
 

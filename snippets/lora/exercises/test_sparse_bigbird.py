@@ -28,8 +28,10 @@ def test_each_block_reads_its_window_and_r_others(answer, n, b, w, r):
     )
     counts = (added > 0).sum(1)
     assert (counts == r).all(), pytest.say(
-        f"Blocks read {sorted(set(counts.tolist()))} others, not {r}: draw without replacement, from outside the window.",
-        f"各块另外读了 {sorted(set(counts.tolist()))} 块，应为 {r} 块：不放回地抽，且只在窗口之外抽。",
+        f"Blocks read {sorted(set(counts.tolist()))} others, not {r}: "
+        "draw without replacement, from outside the window.",
+        f"各块另外读了 {sorted(set(counts.tolist()))} 块，应为 {r} 块："
+        "不放回地抽，且只在窗口之外抽。",
     )
 
 

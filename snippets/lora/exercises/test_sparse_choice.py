@@ -10,7 +10,8 @@ def test_what_follows_changes_nothing_before_it(answer):
         other = score.clone()
         other[:, t:] = 9 * torch.randn(3, 40 - t)
         assert torch.equal(answer.choose(other, 5)[:, :t], chosen[:, :t]), pytest.say(
-            f"Other scores from place {t} on change what is chosen before it: the choice looks ahead.",
+            f"Other scores from place {t} on change what is chosen before it: "
+            "the choice looks ahead.",
             f"从第 {t} 个位置起换了分数，前面选中的就变了：这样选会偷看后文。",
         )
 

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from llm_tutorial.lora.encoder import (
@@ -12,9 +13,7 @@ from llm_tutorial.lora.encoder import (
 from llm_tutorial.lora.tagging import Tagged
 
 
-def choose_by_rule(
-    input_ids: torch.Tensor, idf: torch.Tensor, limit: int
-) -> torch.Tensor:
+def choose_by_rule(input_ids: Tensor, idf: Tensor, limit: int) -> Tensor:
     beside = F.pad(input_ids[:, 1:], (0, 1))  # (batch, length), the next token
     row = torch.arange(len(input_ids), device=input_ids.device)[:, None]
     # text, token and next token as one number
@@ -36,9 +35,7 @@ def choose_by_rule(
 # - in `train`, where the variant is "rule": model = EntitiesByRule(config, idf).
 
 
-def inverse_document_frequency(
-    examples: Sequence[Tagged], vocab_size: int
-) -> torch.Tensor:
+def inverse_document_frequency(examples: Sequence[Tagged], vocab_size: int) -> Tensor:
     documents = sum(
         (example.input_ids.bincount(minlength=vocab_size) > 0).long()
         for example in examples
@@ -47,12 +44,12 @@ def inverse_document_frequency(
 
 
 class EntitiesByRule(RelationSparseForTokenClassification):
-    def __init__(self, config: RelationSparseConfig, idf: torch.Tensor) -> None:
+    def __init__(self, config: RelationSparseConfig, idf: Tensor) -> None:
         super().__init__(config)
         self.register_buffer("idf", idf)
 
     def forward(
-        self, input_ids: torch.Tensor, entities: torch.Tensor | None = None, **rest: Any
+        self, input_ids: Tensor, entities: Tensor | None = None, **rest: Any
     ) -> TaskOutput:
         if entities is None:
             entities = choose_by_rule(input_ids, self.idf, self.config.num_entities)
