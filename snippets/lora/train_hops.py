@@ -75,7 +75,7 @@ long_run.data = {
 def train(
     run: str, variant: str, rate: float, seed: int, steps: int, **options: object
 ) -> tuple:
-    """The trained model, its losses, and the seconds that a step of longer texts takes."""
+    """The trained model, its losses, and the seconds a step of longer texts takes."""
     torch.manual_seed(seed)
     model = RelationSparseForTokenClassification(
         RelationSparseConfig(**SIZES | VARIANTS[variant] | options)

@@ -70,7 +70,7 @@ def full(rate: float, seed: int) -> dict:
 
 @torch.no_grad()
 def spectrum(model: torch.nn.Module) -> dict:
-    """Singular values of update and weight; exact match with the update cut to ranks."""
+    """Singular values of update and weight; exact match of the update cut to ranks."""
     pretrained = load_model(MODEL)
     names = few(matching_linears(model, "all-linear"))
     factors, update_energy, weight_energy = {}, [], []

@@ -130,7 +130,7 @@ def measure(
 
 
 def bag_of_ngrams() -> dict:
-    """Logistic regression on character n-grams; validation chooses length and penalty."""
+    """Logistic regression on character n-grams, length and penalty by validation."""
     given = {
         split: [d.text[s.start : s.end] for d in documents for s in d.spans]
         for split, documents in joined.items()

@@ -87,7 +87,7 @@ def train(
 def score_of(
     model: RelationSparseForTokenClassification, gold: bool = False
 ) -> dict[str, float]:
-    """F1; the share of chosen places where a name begins; the share of repeated new names.
+    """F1; the share of chosen places where names begin; that of repeated new names.
 
     New are names that training has not seen, repeated those that come twice or more in
     their document; the share is of those that are found.

@@ -9,8 +9,9 @@ from torch import Tensor
 
 
 def grouped_attention(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
-    # Q: (batch, heads, n, d); K and V: (batch, groups, m, d), and heads is a multiple of groups
-    # TODO: heads 0, 1, … of a group read the keys and values of that group; now all read those of the first
+    # Q: (batch, heads, n, d); K and V: (batch, groups, m, d)
+    # heads is a multiple of groups, and heads of a group stand next to each other
+    # TODO: each head reads the keys and values of its group, not those of the first
     K, V = K[:, :1], V[:, :1]
     scores = Q @ K.mT / Q.shape[-1] ** 0.5
     return scores.softmax(-1) @ V

@@ -11,7 +11,8 @@ from torch import Tensor
 def dora_forward(
     x: Tensor, weight: Tensor, A: Tensor, B: Tensor, magnitude: Tensor, scaling: float
 ) -> Tensor:
-    # x: (..., in_features), weight: (out_features, in_features), magnitude: (out_features,)
+    # x: (..., in_features), weight: (out_features, in_features)
+    # A: (rank, in_features), B: (out_features, rank), magnitude: (out_features,)
     # TODO: each row of weight + scaling * B A gives a direction, magnitude its length;
     # the norm that divides is a constant for the gradient (DoRA, section 4.3)
     return x @ (weight + scaling * B @ A).T

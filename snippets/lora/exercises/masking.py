@@ -11,8 +11,8 @@ from torch import Tensor
 def labels_of(
     input_ids: Tensor, prompt_lengths: list[int], pad_token_id: int
 ) -> Tensor:
-    # input_ids: (batch, length), each row a prompt, its answer with the end token, then padding;
-    # the end token may be the padding token as well: one of them belongs to the answer,
-    # and a prompt may hold more (a chat template ends every turn with it)
+    # input_ids: (batch, length), each row a prompt, its answer with the end token, then
+    # padding; the end token may be the padding token as well: one of them belongs to
+    # the answer, and a prompt may hold more (a chat template ends every turn with it)
     # TODO: -100 where cross_entropy shall not look
     return input_ids.clone()

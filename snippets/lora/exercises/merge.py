@@ -7,6 +7,7 @@ from torch import Tensor
 
 
 def merged_weight(weight: Tensor, A: Tensor, B: Tensor, alpha: float) -> Tensor:
-    # weight: (out_features, in_features), A: (rank, in_features), B: (out_features, rank)
+    # weight: (out_features, in_features)
+    # A: (rank, in_features), B: (out_features, rank)
     # TODO: the one weight that gives what the layer and its adapter give together
     return weight

@@ -4,9 +4,8 @@ import torch
 
 def test_gradients_are_those_of_autograd(answer):
     torch.manual_seed(0)
-    Q, K, V = (
-        torch.randn(shape, requires_grad=True) for shape in ((5, 8), (7, 8), (7, 3))
-    )
+    shapes = ((5, 8), (7, 8), (7, 3))
+    Q, K, V = (torch.randn(shape, requires_grad=True) for shape in shapes)
     dO = torch.randn(5, 3)
     ((Q @ K.T / 8**0.5).softmax(-1) @ V).backward(dO)
     with torch.no_grad():
@@ -15,7 +14,8 @@ def test_gradients_are_those_of_autograd(answer):
         "The gradient of V is wrong: it is the transposed weights times dO.",
         "V 的梯度不对：它是权重的转置乘以 dO。",
     )
-    # One vector added to every key shifts all scores of a query alike: the weights stay, so dK sums to zero.
+    # One vector added to every key shifts all scores of a query alike: the weights
+    # stay, so dK sums to zero.
     assert torch.allclose(dK.sum(0), torch.zeros(8), atol=1e-4), pytest.say(
         "A shift of all scores in a row changes no weight, so each row of dS must sum "
         "to zero; yours does not.",

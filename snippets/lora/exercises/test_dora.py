@@ -10,17 +10,10 @@ def layer_and_answer(answer):
     layer = LoRALinear(nn.Linear(16, 12, bias=False), rank=4, alpha=8, use_dora=True)
     nn.init.normal_(layer.lora_B)
     layer.lora_magnitude.data.mul_(1.5)
-    parts = [
-        p.detach().clone().requires_grad_()
-        for p in (layer.lora_A, layer.lora_B, layer.lora_magnitude)
-    ]
+    parts = [p.detach().clone().requires_grad_() for p in layer_parameters(layer)]
     x = torch.randn(5, 16)
-    return (
-        layer,
-        parts,
-        layer(x),
-        answer.dora_forward(x, layer.weight.detach(), *parts, layer.scaling),
-    )
+    given = answer.dora_forward(x, layer.weight.detach(), *parts, layer.scaling)
+    return layer, parts, layer(x), given
 
 
 def layer_parameters(layer):

@@ -2,7 +2,7 @@ import pytest
 
 
 def test_the_intensity_of_the_page(answer):
-    # block 64, window 1, 32 entities: 224 keys; 4 * 224 operations over 4 * (2 + 6 * 224 / 64) bytes
+    # 224 keys: 4 * 224 operations over 4 * (2 + 6 * 224 / 64) bytes
     assert answer.intensity(64, 1, 32) == pytest.approx(224 / 23, rel=1e-6), pytest.say(
         "Block 64, window 1, 32 entities: "
         "4·64·224 operations over 4·(2·64 + 6·224) bytes.",
@@ -11,9 +11,8 @@ def test_the_intensity_of_the_page(answer):
 
 
 def test_one_query_a_block_gathers_anew_for_each(answer):
-    assert answer.intensity(1, 100, 0) == pytest.approx(
-        201 / (2 + 6 * 201), rel=1e-6
-    ), pytest.say(
+    right = pytest.approx(201 / (2 + 6 * 201), rel=1e-6)
+    assert answer.intensity(1, 100, 0) == right, pytest.say(
         "With block 1 nothing is shared between queries: "
         "about 1/6 of an operation a byte.",
         "块为 1 时，查询之间什么也不共用：每个字节约 1/6 次运算。",

@@ -14,12 +14,10 @@ def test_halfway_in_logarithms(answer):
 
 def test_the_last_crossing_counts(answer):
     found = answer.crossover(LENGTHS, [1.1, 0.8, 1.25, 2.0])
-    assert found is not None and found == pytest.approx(512 * 2**0.5, rel=1e-6), (
-        pytest.say(
-            "A ratio above 1 that falls below it again is no crossover: "
-            "look from the last length at which sparse is slower.",
-            "一度超过 1 又跌回去，不算追平：要从稀疏最后一次较慢的长度看起。",
-        )
+    assert found == pytest.approx(512 * 2**0.5, rel=1e-6), pytest.say(
+        "A ratio above 1 that falls below it again is no crossover: "
+        "look from the last length at which sparse is slower.",
+        "一度超过 1 又跌回去，不算追平：要从稀疏最后一次较慢的长度看起。",
     )
 
 

@@ -6,8 +6,7 @@ IDS = torch.tensor(
     [
         [5, 6, 7, 10, 11, 2, 2, 2],  # 2 ends an answer, and pads
         [8, 9, 12, 2, 2, 2, 2, 2],
-        # and ends the turns of a chat, of which this prompt holds two
-        [5, 2, 8, 2, 13, 14, 2, 2],
+        [5, 2, 8, 2, 13, 14, 2, 2],  # and ends turns of a chat: this prompt holds two
     ]
 )
 
@@ -19,8 +18,7 @@ def test_only_answers_and_their_end_tokens_are_trained_on(answer):
         "input_ids were changed in place; copy them.",
         "input_ids 被就地修改了；请先复制。",
     )
-    # (batch, length)
-    in_prompts = torch.arange(IDS.shape[1]) < torch.tensor(LENGTHS)[:, None]
+    in_prompts = torch.arange(8) < torch.tensor(LENGTHS)[:, None]  # (batch, length)
     assert (labels[in_prompts] == -100).all(), pytest.say(
         "The prompt's tokens still count: their labels must be -100.",
         "提示的词元仍计入损失：它们的标签应为 -100。",

@@ -11,10 +11,9 @@ def test_one_weight_gives_what_layer_and_adapter_give(answer, rank, alpha):
     layer = LoRALinear(nn.Linear(16, 12, bias=False), rank=rank, alpha=alpha)
     nn.init.normal_(layer.lora_B)
     weight = layer.weight.detach().clone()
+    A, B = layer.lora_A.detach(), layer.lora_B.detach()
     try:
-        merged = answer.merged_weight(
-            weight, layer.lora_A.detach(), layer.lora_B.detach(), alpha
-        )
+        merged = answer.merged_weight(weight, A, B, alpha)
     except RuntimeError as error:
         pytest.fail(
             pytest.say(

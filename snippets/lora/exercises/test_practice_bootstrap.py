@@ -22,11 +22,8 @@ def interval_of_scipy(
         return one.mean(axis) - other.mean(axis)
 
     options = {"method": "percentile", "n_resamples": 40_000, "batch": 1000, "rng": 1}
-    return tuple(
-        bootstrap(
-            (ours, theirs), difference, paired=paired, **options
-        ).confidence_interval
-    )
+    found = bootstrap((ours, theirs), difference, paired=paired, **options)
+    return tuple(found.confidence_interval)
 
 
 def test_the_difference_is_ours_less_theirs(answer):
@@ -43,22 +40,21 @@ def test_the_difference_is_ours_less_theirs(answer):
 def test_the_interval_is_that_of_scipy(answer):
     ours, theirs = systems()
     _, low, high, _ = run(answer, ours, theirs)
-    right, unpaired = (
-        interval_of_scipy(ours, theirs, paired) for paired in (True, False)
-    )
-    width, right_width, unpaired_width = (
-        high - low,
-        right[1] - right[0],
-        unpaired[1] - unpaired[0],
-    )
+    right = interval_of_scipy(ours, theirs, paired=True)
+    unpaired = interval_of_scipy(ours, theirs, paired=False)
+    width, right_width = high - low, right[1] - right[0]
+    unpaired_width = unpaired[1] - unpaired[0]
     assert width != pytest.approx(unpaired_width, rel=0.1), pytest.say(
-        f"The interval is {width:.3f} wide, as if the systems had been tested on different items; paired, it is "
-        f"{right_width:.3f}. Draw the items once, and take the scores of both systems on them.",
-        f"区间宽 {width:.3f}，就像两个系统考的不是同一份卷子；成对地抽，宽 {right_width:.3f}。"
+        f"The interval is {width:.3f} wide, as if the systems had been tested on "
+        f"different items; paired, it is {right_width:.3f}. "
+        "Draw the items once, and take the scores of both systems on them.",
+        f"区间宽 {width:.3f}，就像两个系统考的不是同一份卷子；"
+        f"成对地抽，宽 {right_width:.3f}。"
         "样本只抽一次，两个系统都取这些样本上的得分。",
     )
     assert width > 0.5 * right_width, pytest.say(
-        f"The interval is {width:.4f} wide, not {right_width:.4f}: a resample has as many items as the test set, "
+        f"The interval is {width:.4f} wide, not {right_width:.4f}: "
+        "a resample has as many items as the test set, "
         "and its mean is taken over its items, not over the resamples.",
         f"区间宽 {width:.4f}，应为 {right_width:.4f}：每次重抽的样本数与测试集相同；"
         "平均要在一次重抽的样本里取，不要跨着各次重抽取。",
@@ -73,13 +69,13 @@ def test_the_interval_is_that_of_scipy(answer):
 
 @pytest.mark.parametrize("wins", [12, 10, 7])
 def test_the_share_is_that_of_the_binomial_distribution(answer, wins):
-    # On each of 20 items one system is right and the other wrong: wins in a resample follow a binomial distribution.
+    # On each of 20 items one system is right and the other wrong: wins in a resample
+    # follow a binomial distribution.
     items = 20
     ours = np.repeat([1.0, 0.0], [wins, items - wins])
     share = run(answer, ours, 1 - ours, samples=20_000)[-1]
-    right, without_ties = (
-        binom.cdf(most, items, wins / items) for most in (items // 2, items // 2 - 1)
-    )
+    right = binom.cdf(items // 2, items, wins / items)
+    without_ties = binom.cdf(items // 2 - 1, items, wins / items)
     assert share != pytest.approx(without_ties, abs=0.015), pytest.say(
         f"The share is {share:.3f}, which leaves out the resamples that end in a tie: "
         "there ours is not better, either.",

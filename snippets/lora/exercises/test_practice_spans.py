@@ -17,10 +17,8 @@ def compare(answer, labels):
     before, here = ["O", *labels][place], labels[place]
     missing = [entity for entity in right - found if entity.start == place]
     if not missing:
-        english, chinese = (
-            f"At {place} no entity begins.",
-            f"第 {place} 个位置并没有实体开始。",
-        )
+        english = f"At {place} no entity begins."
+        chinese = f"第 {place} 个位置并没有实体开始。"
     elif any(entity.start == place for entity in found):
         english = (
             f"The entity at {place} ends at {missing[0].end}: "
@@ -36,10 +34,8 @@ def compare(answer, labels):
         )
         chinese = f"从 {place} 开始的实体给切断了：I- 接得上前面，就不另起一个。"
     elif here.startswith("B-"):
-        english, chinese = (
-            f"At {place} a B- always begins a new entity.",
-            f"第 {place} 个位置是 B-，总是新实体的开始。",
-        )
+        english = f"At {place} a B- always begins a new entity."
+        chinese = f"第 {place} 个位置是 B-，总是新实体的开始。"
     elif before == "O":
         english = f"The {here} at {place} continues nothing, so an entity begins there."
         chinese = f"第 {place} 个位置的 {here} 前面没有可接的，实体就从这里开始。"
@@ -63,10 +59,9 @@ def compare(answer, labels):
 
 
 def test_all_short_sequences(answer):
+    some = ["O", "I-PER", "B-PER", "I-LOC", "B-LOC"]
     for length in range(5):
-        for labels in itertools.product(
-            ["O", "I-PER", "B-PER", "I-LOC", "B-LOC"], repeat=length
-        ):
+        for labels in itertools.product(some, repeat=length):
             compare(answer, list(labels))
 
 

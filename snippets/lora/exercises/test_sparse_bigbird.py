@@ -17,8 +17,7 @@ def test_each_block_reads_its_window_and_r_others(answer, n, b, w, r):
     assert (mask | ~window).all(), pytest.say(
         "A pair of the window was lost.", "窗口里的位置对丢了。"
     )
-    # (n/b, n/b): pairs of each block
-    added = (mask & ~window).view(n // b, b, n // b, b).sum((1, 3))
+    added = (mask & ~window).view(n // b, b, n // b, b).sum((1, 3))  # (n/b, n/b) pairs
     assert added.any(), pytest.say(
         "No random block was added yet.", "还没有加上随机块。"
     )
@@ -41,11 +40,8 @@ def test_the_blocks_are_drawn_at_random(answer):
     assert not torch.equal(masks[0], masks[1]), pytest.say(
         "Twice the same blocks.", "两次抽到的块一样。"
     )
-    # (32, 32)
-    drawn = (
-        masks[0][::4, ::4]
-        & ~InteractionMatrix(128, block_size=4, window=1).mask()[0][::4, ::4]
-    )
+    window = InteractionMatrix(128, block_size=4, window=1).mask()[0]
+    drawn = (masks[0] & ~window)[::4, ::4]  # (32, 32)
     assert drawn.any(0).sum() > 8, pytest.say(
         "All blocks read the same others: draw for each block anew.",
         "各块抽到的都一样：每一块要各抽各的。",

@@ -32,9 +32,8 @@ def test_at_most_so_many_and_only_above_zero(answer):
         f"At most 2 places; chosen were {chosen.sum(1).tolist()}.",
         f"最多选 2 个位置，却选了 {chosen.sum(1).tolist()} 个。",
     )
-    assert chosen.int().tolist() == [[0, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]], (
-        pytest.say(
-            "Of the places above zero, the first ones are chosen; each row for itself.",
-            "分数为正的位置里，从左往右取最先的几个；每一行各选各的。",
-        )
+    right = [[0, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]]
+    assert chosen.int().tolist() == right, pytest.say(
+        "Of the places above zero, the first ones are chosen; each row for itself.",
+        "分数为正的位置里，从左往右取最先的几个；每一行各选各的。",
     )

@@ -27,11 +27,14 @@ def choose_by_rule(input_ids: Tensor, idf: Tensor, limit: int) -> Tensor:
     return places.where(best > -torch.inf, -1)[:, :limit].sort(-1).values
 
 
-# To compare it: copy train_entities.py to train_rule.py, with what is here at its beginning, and there
+# To compare it: copy train_entities.py to train_rule.py, with what is here at its
+# beginning, and there
 # - name the run LongRun("rule", …), so that what the page shows is not overwritten;
-# - add to VARIANTS "rule": {"entities": "random"}, which differs from "random" in the positions alone; keep "random" and
-#   "learned", whose learning rate all three have (TUNED_AS); leave out the other kinds and the sweep;
-# - after `settings`: idf = inverse_document_frequency(examples["train"], settings["vocab_size"]);
+# - add to VARIANTS "rule": {"entities": "random"}, which differs from "random" in the
+#   positions alone; keep "random" and "learned", whose learning rate all three have
+#   (TUNED_AS); leave out the other kinds and the sweep;
+# - after `settings`:
+#   idf = inverse_document_frequency(examples["train"], settings["vocab_size"]);
 # - in `train`, where the variant is "rule": model = EntitiesByRule(config, idf).
 
 
