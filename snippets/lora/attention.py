@@ -19,14 +19,17 @@ weights = (3 * keys @ query).softmax(0)  # (key,)
 output = weights @ values
 
 figure, (left, right) = panels(2, height=2.7)
-left.annotate("query", (0, 0), tuple(query), arrowprops={"arrowstyle": "<-", "color": COLOURS[1], "lw": 2})
-for place, (key, value, weight) in enumerate(zip(keys, values, weights, strict=True), 1):
-    left.annotate(f"$k_{place}$", (0, 0), tuple(key), arrowprops={"arrowstyle": "<-", "color": COLOURS[0]})
-    right.plot(*value, "o", color=COLOURS[0], markersize=4 + 26 * weight.item() ** 0.5)
-    right.text(value[0], value[1] + 0.1 + 0.13 * weight, f"$p_{place} v_{place}$", ha="center")
-right.plot(*output, "D", color=COLOURS[1], markersize=8)
+blue, red = COLOURS[:2]
+arrow = {"arrowstyle": "<-", "color": red, "lw": 2}
+left.annotate("query", (0, 0), tuple(query), arrowprops=arrow)
+for i, (key, value, p) in enumerate(zip(keys, values, weights, strict=True), 1):
+    arrow = {"arrowstyle": "<-", "color": blue}
+    left.annotate(f"$k_{i}$", (0, 0), tuple(key), arrowprops=arrow)
+    right.plot(*value, "o", color=blue, markersize=4 + 26 * p.item() ** 0.5)
+    right.text(value[0], value[1] + 0.1 + 0.13 * p, f"$p_{i} v_{i}$", ha="center")
+right.plot(*output, "D", color=red, markersize=8)
 right.text(output[0] + 0.07, output[1] + 0.03, "output")
-right.fill(*values.T, color=COLOURS[0], alpha=0.08)
+right.fill(*values.T, color=blue, alpha=0.08)
 left.set(xlim=(-1.2, 1.7), ylim=(-1.3, 1.3), title="scores: query · key")
 right.set(xlim=(-0.3, 1.4), ylim=(-0.25, 1.35), title="output: weighted mean of values")
 plt.show()
@@ -41,22 +44,24 @@ def attention(Q, K, V, mask=None):  # (..., query, d), (..., key, d), (..., key,
 
 
 # %% same_as_sdpa
-Q, K, V = (torch.randn(2, 4, 10, 16, requires_grad=True) for _ in range(3))  # (batch, head, token, d)
-causal = torch.ones(10, 10, dtype=torch.bool).tril()  # True: this query may read this key
+shape = (2, 4, 10, 16)  # batch, head, token, d
+Q, K, V = (torch.randn(shape, requires_grad=True) for _ in range(3))
+causal = torch.ones(10, 10, dtype=torch.bool).tril()  # True: may be read
 ours = attention(Q, K, V, causal)
 theirs = F.scaled_dot_product_attention(Q, K, V, attn_mask=causal)
 assert torch.allclose(ours, theirs, atol=1e-6)
-gradient = torch.randn_like(ours)
-for mine, other in zip(
-    torch.autograd.grad(ours, (Q, K, V), gradient), torch.autograd.grad(theirs, (Q, K, V), gradient), strict=True
-):
-    assert torch.allclose(mine, other, atol=1e-5)
+dO = torch.randn_like(ours)
+mine = torch.autograd.grad(ours, (Q, K, V), dO)
+other = torch.autograd.grad(theirs, (Q, K, V), dO)
+for one, two in zip(mine, other, strict=True):
+    assert torch.allclose(one, two, atol=1e-5)
 
 # %% convex
 P = (Q @ K.mT / 4).softmax(-1)
 assert (P >= 0).all() and torch.allclose(P.sum(-1), torch.ones(2, 4, 10))
 out = P @ V
-assert (out <= V.amax(-2, keepdim=True) + 1e-6).all() and (out >= V.amin(-2, keepdim=True) - 1e-6).all()
+low, high = V.amin(-2, keepdim=True), V.amax(-2, keepdim=True)
+assert ((low - 1e-6 <= out) & (out <= high + 1e-6)).all()
 
 # %% variance tolerance="5%"
 sizes = [4, 16, 64, 256, 1024]
@@ -69,14 +74,16 @@ for d in sizes:
 entropy, slope = {}, {}
 for d in sizes:
     for scale in (1.0, d**-0.5):
-        scores = (torch.randn(500, 1, d) @ torch.randn(500, d, 64))[:, 0] * scale  # 64 keys
-        p = scores.softmax(-1)
+        q, k = torch.randn(500, 1, d), torch.randn(500, d, 64)  # 64 keys
+        p = ((q @ k)[:, 0] * scale).softmax(-1)
         entropy[d, scale] = torch.special.entr(p).sum(-1).mean().item() / math.log(64)
-        slope[d, scale] = (p * (1 - p)).sum(-1).mean().item()  # trace of the softmax's Jacobian
+        slope[d, scale] = (p * (1 - p)).sum(-1).mean().item()  # Jacobian's trace
+
 figure, axes = panels(2)
-for panel, measured, name in ((axes[0], entropy, "entropy / log n"), (axes[1], slope, "trace of Jacobian")):
-    panel.plot(sizes, [measured[d, 1.0] for d in sizes], label="q · k")
-    panel.plot(sizes, [measured[d, d**-0.5] for d in sizes], label="q · k / √d")
+names = ("entropy / log n", "trace of Jacobian")
+for panel, name, y in zip(axes, names, (entropy, slope), strict=True):
+    panel.plot(sizes, [y[d, 1.0] for d in sizes], label="q · k")
+    panel.plot(sizes, [y[d, d**-0.5] for d in sizes], label="q · k / √d")
     panel.set(xscale="log", xlabel="head size d", title=name, ylim=(0, 1.05))
     panel.set_xticks(sizes, sizes)
     panel.minorticks_off()
@@ -90,8 +97,9 @@ print(f"slope_unscaled_1024 = {slope[1024, 1.0]:.2f}")
 print(f"slope_scaled_1024 = {slope[1024, 1 / 32]:.2f}")
 
 # %% gradients
-Q, K, V = (torch.randn(n, 8, dtype=torch.float64, requires_grad=True) for n in (5, 7, 7))
-dO = torch.randn(5, 8, dtype=torch.float64)
+double = {"dtype": torch.float64}
+Q, K, V = (torch.randn(n, 8, **double, requires_grad=True) for n in (5, 7, 7))
+dO = torch.randn(5, 8, **double)
 P = (Q @ K.T / 8**0.5).softmax(-1)  # (query, key)
 (P @ V).backward(dO)
 
@@ -101,7 +109,7 @@ dS = P * (dP - (P * dP).sum(-1, keepdim=True))
 assert torch.allclose(dV, V.grad)
 assert torch.allclose(dS @ K / 8**0.5, Q.grad)
 assert torch.allclose(dS.T @ Q / 8**0.5, K.grad)
-assert torch.allclose((P * dP).sum(-1), (dO * (P @ V)).sum(-1))  # the same number, without P
+assert torch.allclose((P * dP).sum(-1), (dO * (P @ V)).sum(-1))  # without P
 
 
 # %% heads
@@ -112,8 +120,11 @@ class MultiHeadAttention(nn.Module):
         self.q, self.k, self.v, self.o = (nn.Linear(width, width) for _ in range(4))
 
     def forward(self, x, mask=None):  # (batch, token, width)
-        Q, K, V = (f(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f in (self.q, self.k, self.v))
-        out = attention(Q, K, V, mask)  # (batch, head, token, width / heads)
+        def split(y):  # -> (batch, head, token, width / heads)
+            return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+        Q, K, V = split(self.q(x)), split(self.k(x)), split(self.v(x))
+        out = attention(Q, K, V, mask)
         return self.o(out.transpose(1, 2).flatten(2))
 
 
@@ -122,8 +133,9 @@ x = torch.randn(2, 10, 32)
 
 # %% same_as_torch
 library = nn.MultiheadAttention(32, 4, batch_first=True)
-library.in_proj_weight.data = torch.cat([layer.q.weight, layer.k.weight, layer.v.weight]).detach()
-library.in_proj_bias.data = torch.cat([layer.q.bias, layer.k.bias, layer.v.bias]).detach()
+qkv = (layer.q, layer.k, layer.v)
+library.in_proj_weight.data = torch.cat([each.weight.data for each in qkv])
+library.in_proj_bias.data = torch.cat([each.bias.data for each in qkv])
 library.out_proj.load_state_dict(layer.o.state_dict())
 theirs, _ = library(x, x, x, attn_mask=~causal)  # here True means: may NOT read
 assert torch.allclose(layer(x, causal), theirs, atol=1e-6)
@@ -138,36 +150,42 @@ assert not torch.allclose(layer(x)[:, :6], layer(changed)[:, :6], atol=1e-3)
 lengths = torch.tensor([10, 7])
 real = torch.arange(10) < lengths[:, None]  # (batch, key)
 padded = layer(x, real[:, None, None, :])  # the same for every head and query
-assert torch.allclose(padded[1, :7], layer(x[1:, :7])[0], atol=1e-6)  # as if the padding were not there
+alone = layer(x[1:, :7])[0]  # as if the padding were not there
+assert torch.allclose(padded[1, :7], alone, atol=1e-6)
 
 # %% permutation
 order = torch.randperm(10)
-assert torch.allclose(layer(x)[:, order], layer(x[:, order]), atol=1e-6)  # equivariant: no idea of order
-assert not torch.allclose(layer(x, causal)[:, order], layer(x[:, order], causal), atol=1e-3)
+shuffled = x[:, order]
+# equivariant: no idea of order
+assert torch.allclose(layer(x)[:, order], layer(shuffled), atol=1e-6)
+with_mask = layer(x, causal)[:, order]
+assert not torch.allclose(with_mask, layer(shuffled, causal), atol=1e-3)
 
 
 # %% rope
 def rotate(x, place, base=10_000.0):  # (..., token, d), (token,)
     d = x.shape[-1]
     angle = place[:, None] * base ** (-torch.arange(0, d, 2) / d)  # (token, d / 2)
-    first, second = x.chunk(2, -1)  # coordinates i and i + d/2 make one plane
-    return torch.cat([first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()], -1)
+    cos, sin = angle.cos(), angle.sin()
+    a, b = x.chunk(2, -1)  # coordinates i and i + d/2 make one plane
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
 # %% rope_is_relative
 q, k = torch.randn(2, 1, 64).double()
 place = torch.arange(200).double()
-scores = [(rotate(q, place[i : i + 1]) * rotate(k, place[i - 7 : i - 6])).sum() for i in range(7, 200)]
-assert torch.allclose(torch.stack(scores), scores[0])  # a distance of 7, wherever it is
-assert torch.allclose(rotate(q, place).norm(dim=-1), q.norm())  # lengths stay
+Q, K = rotate(q, place), rotate(k, place)  # (place, 64)
+scores = (Q[7:] * K[:-7]).sum(-1)  # a distance of 7, wherever it is
+assert torch.allclose(scores, scores[0])
+assert torch.allclose(Q.norm(dim=-1), q.norm())  # lengths stay
 
 # %% rope_and_distance
-ones = torch.ones(1, 64)
 distances = torch.arange(0, 1000, 5)
+ones = torch.ones(len(distances), 64)
 figure, (axes,) = panels()
 for base, colour in ((10_000.0, COLOURS[0]), (100_000.0, COLOURS[1])):
-    turned = rotate(ones.expand(len(distances), -1), distances, base)
-    axes.plot(distances, turned @ ones[0] / 64, color=colour, marker="", label=f"base {base:,.0f}")
+    score = rotate(ones, distances, base) @ ones[0] / 64
+    axes.plot(distances, score, color=colour, marker="", label=f"base {base:,.0f}")
 axes.set(xlabel="distance i − j", ylabel="score / d")
 label_lines(axes)
 plt.show()

@@ -18,12 +18,13 @@ out = scores.softmax(-1) @ V
 print("explicit:", out[0, 0, 3, :3].detach())
 out[:, :, :3].sum().backward()  # a loss that never looks at that row
 print("gradient of the first value:", V.grad[0, 0, 0, :3])
-print("SDPA:    ", F.scaled_dot_product_attention(Q, K, V, attn_mask=mask)[0, 0, 3, :3].detach())
+sdpa = F.scaled_dot_product_attention(Q, K, V, attn_mask=mask)
+print("SDPA:    ", sdpa[0, 0, 3, :3].detach())
 assert out[:, :, 3].isnan().all() and V.grad.isnan().all()
 
 # %% empty_row_cure
 V.grad = None
-out, _ = attention(Q, K, V, mask)  # a large finite score instead of minus infinity, and weights set to zero
+out, _ = attention(Q, K, V, mask)  # a large finite score, then weights of zero
 out[:, :, :3].sum().backward()
 assert (out[:, :, 3] == 0).all() and V.grad.isfinite().all()
 V = V.detach()
@@ -35,11 +36,14 @@ x = torch.randn(1, 6, 32)
 changed = x.clone()
 changed[:, -1] = torch.randn(32)  # only the last token, the future of all others
 for name, mask in (("causal", causal), ("~causal", ~causal)):
+    options = {"attn_mask": mask, "need_weights": False}
     with torch.no_grad():
-        one, other = (layer(each, each, each, attn_mask=mask, need_weights=False)[0] for each in (x, changed))
+        one, _ = layer(x, x, x, **options)
+        other, _ = layer(changed, changed, changed, **options)
     moved = (one - other)[0, :-1].abs().amax(-1)
-    print(f"attn_mask={name:8} outputs before the change move by", " ".join(f"{value:.3f}" for value in moved))
-assert torch.equal(moved, torch.zeros(5))  # right for MultiheadAttention: True means may not
+    moves = " ".join(f"{value:.3f}" for value in moved)
+    print(f"attn_mask={name:8} outputs before the change move by {moves}")
+assert torch.equal(moved, torch.zeros(5))  # ~causal is right: True means may not
 
 # %% added_boolean
 scores = Q @ K.mT / 4
@@ -52,8 +56,11 @@ print(f"weight_on_the_future = {added.triu(1).sum(-1).mean():.2f}")
 
 # %% missing_scale
 model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
-text = "The heart pumps blood through the body. Blood carries oxygen from the lungs to every organ."
-ids = tokenizer("<|im_start|>" + text, return_tensors="pt").input_ids
+text = (
+    "<|im_start|>The heart pumps blood through the body. "
+    "Blood carries oxygen from the lungs to every organ."
+)
+ids = tokenizer(text, return_tensors="pt").input_ids
 
 
 @torch.no_grad()
@@ -72,14 +79,19 @@ print(f"perplexity_without_scale = {without:.0f}")  # tolerance 10%
 print(f"perplexity_half_scale = {half:.1f}")  # tolerance 5%
 
 # %% overflow
-scores = torch.tensor([12.0, 11.0, 3.0], dtype=torch.float16)
-print("exp(s) / sum:      ", scores.exp() / scores.exp().sum())  # float16 ends at 65504, exp(11.1)
-print("exp(s - max) / sum:", (scores - scores.max()).exp() / (scores - scores.max()).exp().sum())
-assert not (scores.exp() / scores.exp().sum()).isfinite().all()
-assert torch.allclose((scores - scores.max()).exp().sum().log() + scores.max(), scores.logsumexp(0), atol=1e-2)
+s = torch.tensor([12.0, 11.0, 3.0], dtype=torch.float16)
+direct = s.exp() / s.exp().sum()  # float16 ends at 65504, exp(11.1)
+shifted = (s - s.max()).exp()
+print("exp(s) / sum:      ", direct)
+print("exp(s - max) / sum:", shifted / shifted.sum())
+assert not direct.isfinite().all()
+assert torch.allclose(shifted.sum().log() + s.max(), s.logsumexp(0), atol=1e-2)
 
 # %% padding_side
-prompts = ["<|im_start|>The capital of France is", "<|im_start|>The opposite of a very hot day in summer is a very"]
+prompts = [
+    "<|im_start|>The capital of France is",
+    "<|im_start|>The opposite of a very hot day in summer is a very",
+]
 
 
 @torch.no_grad()

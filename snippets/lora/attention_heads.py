@@ -16,11 +16,14 @@ torch.set_num_threads(1)
 
 # %% lookup
 def questions(generator, batch=32, pairs=32, asked=4):
-    """Each row: 32 pairs of a symbol and a value; each query names four of the symbols and wants their values."""
+    """Each row has 32 symbols with a value each; 16 queries name four symbols each."""
     symbols = torch.rand(batch, 64, generator=generator).argsort(-1)[:, :pairs]
     values = torch.randint(8, (batch, pairs), generator=generator)
-    chosen = torch.randint(pairs, (batch, 16, asked), generator=generator)  # 16 queries a row
-    pick = lambda x: x.gather(1, chosen.flatten(1)).view(chosen.shape)  # noqa: E731
+    chosen = torch.randint(pairs, (batch, 16, asked), generator=generator)
+
+    def pick(x):  # (batch, pair) -> (batch, query, asked)
+        return x.gather(1, chosen.flatten(1)).view(chosen.shape)
+
     return symbols, values, pick(symbols), pick(values)
 
 
@@ -41,15 +44,18 @@ class Lookup(nn.Module):
             layer(each).unflatten(-1, (count, -1)).transpose(1, 2)
             for layer, each, count in zip(self.qkv, (y, x, x), self.shape, strict=True)
         )
-        out = F.scaled_dot_product_attention(Q, K, V, enable_gqa=True).transpose(1, 2).flatten(2)
-        return self.out(y + self.o(out)).unflatten(-1, (4, 8))  # (batch, query, asked, value)
+        out = F.scaled_dot_product_attention(Q, K, V, enable_gqa=True)
+        y = y + self.o(out.transpose(1, 2).flatten(2))
+        return self.out(y).unflatten(-1, (4, 8))  # (batch, query, asked, value)
 
 
 def accuracy(heads, kv_heads, rate, seed, steps=250):
     torch.manual_seed(seed)
     model, generator = Lookup(heads, kv_heads), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=steps, pct_start=0.1
+    )
     for _ in range(steps):
         *question, answer = questions(generator)
         F.cross_entropy(model(*question).flatten(0, 2), answer.flatten()).backward()
@@ -60,7 +66,7 @@ def accuracy(heads, kv_heads, rate, seed, steps=250):
 
 
 # %% how_many_heads tolerance="25%"
-layouts = [(1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (4, 1)]  # query heads, key-value heads
+layouts = [(1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (4, 1)]  # query, key-value
 rates = (1e-2, 2e-2)
 runs = {}
 for layout in layouts:
@@ -69,31 +75,34 @@ for layout in layouts:
     runs[layout] = [first[rate], *(accuracy(*layout, rate, seed) for seed in (1, 2))]
     low, *_, high = sorted(runs[layout])
     mean = sum(runs[layout]) / 3
-    print(
-        f"{layout[0]:2} heads of {64 // layout[0]:2}, {layout[1]:2} for keys and values: {mean:.2f} [{low:.2f}, {high:.2f}]"
-    )
+    heads, kv_heads = layout
+    shape = f"{heads:2} heads of {64 // heads:2}, {kv_heads:2} for keys and values"
+    print(f"{shape}: {mean:.2f} [{low:.2f}, {high:.2f}]")
 
 # %% heads_figure
-equal = [layout for layout in layouts if layout[0] == layout[1]]
+counts = [1, 2, 4, 8, 16]
 figure, (axes,) = panels(height=2.5)
-spread(axes, [heads for heads, _ in equal], list(zip(*(runs[layout] for layout in equal), strict=True)))
+spread(axes, counts, list(zip(*(runs[h, h] for h in counts), strict=True)))
 axes.axhline(1 / 8, color=GREY, ls=":", lw=1.2)
 axes.text(16, 0.15, "guessing", ha="right")
-axes.set(xscale="log", xlabel="number of heads h (head size 64 / h)", ylabel="accuracy", ylim=(0, 1))
-axes.set_xticks([1, 2, 4, 8, 16], [1, 2, 4, 8, 16])
+axes.set(xscale="log", ylim=(0, 1), ylabel="accuracy")
+axes.set(xlabel="number of heads h (head size 64 / h)")
+axes.set_xticks(counts, counts)
 axes.minorticks_off()
 plt.show()
-best = max(equal, key=lambda layout: sum(runs[layout]))
-assert 1 < best[0] < 16
+best = max(counts, key=lambda h: sum(runs[h, h]))
+assert 1 < best < 16
 
 # %% heads_figure_values values
-print(f"best_heads = {best[0]}")
+print(f"best_heads = {best}")
 for heads, kv_heads in ((1, 1), (4, 4), (16, 16), (4, 1)):
-    print(f"accuracy_{heads}_{kv_heads} = {sum(runs[heads, kv_heads]) / 3:.2f}")  # tolerance 25%
+    mean = sum(runs[heads, kv_heads]) / 3
+    print(f"accuracy_{heads}_{kv_heads} = {mean:.2f}")  # tolerance 25%
 
 # %% real_model
 model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
-ids = tokenizer("<|im_start|>" + "\n\n".join(held_out_english()), return_tensors="pt").input_ids[:, :256]
+text = "<|im_start|>" + "\n\n".join(held_out_english())
+ids = tokenizer(text, return_tensors="pt").input_ids[:, :256]
 distance = torch.arange(256)[:, None] - torch.arange(256)  # (query, key)
 
 
@@ -136,9 +145,9 @@ for sinks, value in in_window.items():
 merged = copy.deepcopy(model)
 with torch.no_grad():
     for layer in merged.model.layers:
-        for projection in (layer.self_attn.k_proj, layer.self_attn.v_proj):
-            mean = projection.weight.unflatten(0, (3, 64)).mean(0)  # (64, 576): one head instead of three
-            projection.weight.copy_(mean.repeat(3, 1))
+        for linear in (layer.self_attn.k_proj, layer.self_attn.v_proj):
+            mean = linear.weight.unflatten(0, (3, 64)).mean(0)  # one head for three
+            linear.weight.copy_(mean.repeat(3, 1))
 assert perplexity(merged) > 2 * usual
 
 # %% merged_heads_values values

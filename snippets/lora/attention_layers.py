@@ -14,8 +14,10 @@ def heads(x, size):  # (token, heads * size) -> (head, token, size)
 # %% minilm
 bert, tokenizer = load_encoder("minilm"), load_tokenizer("minilm")
 weights = bert.state_dict()
-ids = tokenizer("The river bank was steep, so the bank closed early.", return_tensors="pt").input_ids
-states = bert(input_ids=ids, output_hidden_states=True).hidden_states  # seven of (1, token, 384)
+sentence = "The river bank was steep, so the bank closed early."
+ids = tokenizer(sentence, return_tensors="pt").input_ids
+out = bert(input_ids=ids, output_hidden_states=True)
+states = out.hidden_states  # seven of (1, token, 384)
 
 
 # %% bert_layer
@@ -24,24 +26,28 @@ def bert_layer(x, w):  # (token, 384), weights by name
         return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
 
     def norm(x, name):
-        return F.layer_norm(x, (384,), w[f"{name}.weight"], w[f"{name}.bias"], eps=1e-12)
+        return F.layer_norm(x, (384,), w[f"{name}.weight"], w[f"{name}.bias"], 1e-12)
 
-    Q, K, V = (heads(linear(x, f"attention.self.{name}"), 32) for name in ("query", "key", "value"))
+    names = ("query", "key", "value")
+    Q, K, V = (heads(linear(x, f"attention.self.{name}"), 32) for name in names)
     P = (Q @ K.mT / 32**0.5).softmax(-1)  # (12 heads, token, token)
     out = (P @ V).transpose(0, 1).flatten(1)  # (token, 384)
     x = norm(x + linear(out, "attention.output.dense"), "attention.output.LayerNorm")
-    return norm(x + linear(F.gelu(linear(x, "intermediate.dense")), "output.dense"), "output.LayerNorm")
+    h = F.gelu(linear(x, "intermediate.dense"))
+    return norm(x + linear(h, "output.dense"), "output.LayerNorm")
 
 
 def of_layer(weights, prefix):
-    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+    names = [name for name in weights if name.startswith(prefix)]
+    return {name.removeprefix(prefix): weights[name] for name in names}
 
 
 first = bert_layer(states[0][0], of_layer(weights, "encoder.layer.0."))
 assert torch.allclose(first, states[1][0], atol=1e-5)
 
 # %% bert_layer_values values
-print(f"minilm_layer_difference = {(first - states[1][0]).abs().max():.0e}")  # tolerance 90%
+difference = (first - states[1][0]).abs().max()
+print(f"minilm_layer_difference = {difference:.0e}")  # tolerance 90%
 
 # %% all_layers
 x = states[0][0]
@@ -52,10 +58,12 @@ assert torch.allclose(x, whole, atol=1e-5)
 
 # %% smollm
 llama, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
-ids = tokenizer("<|im_start|>The river bank was steep, so the bank closed early.", return_tensors="pt").input_ids
-states = llama.model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
+ids = tokenizer("<|im_start|>" + sentence, return_tensors="pt").input_ids
+out = llama.model(input_ids=ids, output_hidden_states=True, use_cache=False)
+states = out.hidden_states
 config = llama.config
-print(config.num_attention_heads, "query heads,", config.num_key_value_heads, "key-value heads of", config.head_dim)
+count, kv_count = config.num_attention_heads, config.num_key_value_heads
+print(f"{count} query heads, {kv_count} key-value heads of {config.head_dim}")
 
 
 # %% llama_layer
@@ -65,27 +73,30 @@ def rms_norm(x, weight):
 
 def rotate(x, base=100_000.0):  # (head, token, 64)
     angle = torch.arange(x.shape[1])[:, None] * base ** (-torch.arange(0, 64, 2) / 64)
+    cos, sin = angle.cos(), angle.sin()
     a, b = x.chunk(2, -1)
-    return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
 def llama_layer(x, w):  # (token, 576)
     h = rms_norm(x, w["input_layernorm.weight"])
-    Q, K, V = (heads(h @ w[f"self_attn.{name}_proj.weight"].T, 64) for name in "qkv")  # 9, 3 and 3 heads
+    # 9 query heads and 3 for keys and values, each shared by three neighbours
+    Q, K, V = (heads(h @ w[f"self_attn.{name}_proj.weight"].T, 64) for name in "qkv")
     Q, K = rotate(Q), rotate(K)
-    K, V = K.repeat_interleave(3, 0), V.repeat_interleave(3, 0)  # three neighbouring query heads share one
+    K, V = K.repeat_interleave(3, 0), V.repeat_interleave(3, 0)
     scores = Q @ K.mT / 64**0.5
     future = torch.ones(scores.shape[1:], dtype=torch.bool).triu(1)
     out = scores.masked_fill(future, -torch.inf).softmax(-1) @ V
     x = x + out.transpose(0, 1).flatten(1) @ w["self_attn.o_proj.weight"].T
     h = rms_norm(x, w["post_attention_layernorm.weight"])
-    h = F.silu(h @ w["mlp.gate_proj.weight"].T) * (h @ w["mlp.up_proj.weight"].T)  # SwiGLU
-    return x + h @ w["mlp.down_proj.weight"].T
+    gate, up = h @ w["mlp.gate_proj.weight"].T, h @ w["mlp.up_proj.weight"].T
+    return x + (F.silu(gate) * up) @ w["mlp.down_proj.weight"].T  # SwiGLU
 
 
 weights = llama.model.state_dict()
 first = llama_layer(states[0][0], of_layer(weights, "layers.0."))
-print(f"smollm_layer_difference = {(first - states[1][0]).abs().max():.0e}")  # tolerance 90%
+difference = (first - states[1][0]).abs().max()
+print(f"smollm_layer_difference = {difference:.0e}")  # tolerance 90%
 assert torch.allclose(first, states[1][0], atol=1e-5)
 
 # %% all_of_smollm
@@ -98,4 +109,5 @@ assert torch.allclose(logits, theirs, atol=1e-2)
 assert torch.equal(logits.argmax(-1), theirs.argmax(-1))
 
 # %% all_of_smollm_values values
-print(f"logits_relative_difference = {(logits - theirs).norm() / theirs.norm():.0e}")  # tolerance 90%
+difference = (logits - theirs).norm() / theirs.norm()
+print(f"logits_relative_difference = {difference:.0e}")  # tolerance 90%

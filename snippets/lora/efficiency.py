@@ -16,14 +16,16 @@ from llm_tutorial.timing import ratio
 
 use_style()
 torch.set_num_threads(1)
-configuration = Configuration()  # 4 heads of 64, blocks of 64, a window of one block to each side, 32 entities
+# 4 heads of 64, blocks of 64, a window of one block to each side, 32 entities
+configuration = Configuration()
 manifest = results("lora", "efficiency")
 lengths, runs = manifest["lengths"], manifest["metrics"]
-one, two = ([runs[f"{threads} threads, {length}"] for length in lengths] for threads in (1, 2))
+one, two = ([runs[f"{count} threads, {n}"] for n in lengths] for count in (1, 2))
 
 # %% speed_up
 figure, (axes,) = panels(height=3.2)
-axes.plot(lengths, [row["pairs"] for row in one], color=GREY, marker="", ls="--", label="pairs")
+pairs = [row["pairs"] for row in one]
+axes.plot(lengths, pairs, color=GREY, marker="", ls="--", label="pairs")
 axes.plot(lengths, [row["forward"] for row in one], label="forward")
 axes.plot(lengths, [row["training"] for row in one], label="training")
 axes.axhline(1, color=GREY, lw=0.8)
@@ -40,24 +42,27 @@ for length in (256, 8192, 16384):
     print(f"pairs_{length} = {at[length]['pairs']:.1f}")
     print(f"forward_{length} = {at[length]['forward']:.2f}")
     print(f"training_{length} = {at[length]['training']:.2f}")
-print(f"share_of_the_pair_ratio_8192 = {100 * at[8192]['forward'] / at[8192]['pairs']:.0f}")
+share = at[8192]["forward"] / at[8192]["pairs"]
+print(f"share_of_the_pair_ratio_8192 = {100 * share:.0f}")
 print(f"own_choice_256 = {at[256]['own choice']:.2f}")
 for quantity in ("forward", "training"):
-    values = [row[quantity] for row in one]
-    after = next(index for index, value in enumerate(values) if value > 1)
-    share = (1 - values[after - 1]) / (values[after] - values[after - 1]) if after else 0
-    crossover = lengths[max(after - 1, 0)] * 2**share  # the lengths double
+    ratios = [row[quantity] for row in one]
+    after = next(index for index, value in enumerate(ratios) if value > 1)
+    crossover = lengths[0]
+    if after:
+        low, high = ratios[after - 1 : after + 1]
+        crossover = lengths[after - 1] * 2 ** ((1 - low) / (high - low))  # they double
     print(f"crossover_{quantity} = {crossover:.0f}")
 
 # %% count
 dense_pairs = 8192**2
 kept = configuration.matrix(8192).count()
 computed = plan.Plan(configuration.matrix(8192), 1).computed
-by_hand = 8192 * (3 * 64 + 32) + 32 * 8192  # windows and entities, then what the entities read
+by_hand = 8192 * (3 * 64 + 32)  # the window and the entities
+by_hand += 32 * 8192  # what the entities read
 assert computed == by_hand
-flops = (
-    4 * configuration.heads * configuration.head_size
-)  # of a pair: two dot products of a multiplication and an addition
+# of a pair: two dot products of a multiplication and an addition
+flops = 4 * configuration.heads * configuration.head_size
 
 # %% count_values values
 print(f"kept_pairs = {kept}")
@@ -70,10 +75,14 @@ print(f"gflop_sparse = {flops * computed / 1e9:.2f}")
 size, wide = configuration.head_size, 3 * 64 + 32  # keys that a query reads
 number = 4  # bytes of a float32
 intensities = {
-    "dense, fused": 4 * 8192 * size / (4 * size * number),  # reads query, key and value, writes the output: once
-    "dense, explicit": 4 * size / (4 * number),  # writes and reads n² scores, then n² weights
-    "gathered": 4 * size / (3 * 2 * size * number),  # key and value of each pair: read, written, read again
-    "blocks, fused": 4 * wide * size / ((2 + 2 * 3 * wide / 64) * size * number),  # the same, once for each block of 64
+    # reads query, key and value, writes the output: once
+    "dense, fused": 4 * 8192 * size / (4 * size * number),
+    # writes and reads n² scores, then n² weights
+    "dense, explicit": 4 * size / (4 * number),
+    # key and value of each pair: read, written, read again
+    "gathered": 4 * size / (3 * 2 * size * number),
+    # the same, once for each block of 64
+    "blocks, fused": 4 * wide * size / ((2 + 2 * 3 * wide / 64) * size * number),
 }
 for name, intensity in intensities.items():
     print(f"{name:16}{intensity:8.1f} floating-point operations a byte")
@@ -81,48 +90,53 @@ assert abs(intensities["gathered"] - 1 / 6) < 1e-9
 
 # %% ridge timed differs="depends on the processor" tolerance="80%"
 square, long = torch.randn(2, 1024, 1024), torch.randn(2, 2**24)
-copies = ratio(lambda: square[0] @ square[1], lambda: long[0].copy_(long[1]), seconds=0.5)  # a product, in copies
-ridge = (2 * 1024**3) / long.nbytes / copies  # operations in the time that moves one byte
+multiply, copy = lambda: square[0] @ square[1], lambda: long[0].copy_(long[1])
+copies = ratio(multiply, copy, seconds=0.5)  # a product takes so many copies
+ridge = (2 * 1024**3) / long.nbytes / copies  # operations while one byte moves
 assert ridge > 3 * intensities["gathered"]
 
 # %% ridge_values values differs="depends on the processor" tolerance="80%"
 print(f"ridge = {ridge:.1f}")
 
-# %% live timed differs="times depend on the processor and on its load" tolerance="60%"
+# %% live timed differs="times depend on the machine" tolerance="60%"
 print(f"{'n':>5}{'pairs':>8}{'forward':>10}{'training':>10}")
 live = {}
 for n in (256, 1024, 4096):
-    live[n] = forward(configuration, n, seconds=0.7, least=3), training(configuration, n, seconds=0.7, least=3)
-    print(f"{n:5}{1 / configuration.matrix(n).share:7.1f}x{live[n][0]:9.2f}x{live[n][1]:9.2f}x")
+    pairs = 1 / configuration.matrix(n).share
+    one_way = forward(configuration, n, seconds=0.7, least=3)
+    both_ways = training(configuration, n, seconds=0.7, least=3)
+    live[n] = one_way, both_ways
+    print(f"{n:5}{pairs:7.1f}x{one_way:9.2f}x{both_ways:9.2f}x")
 assert live[4096][0] > 3 and live[4096][1] > 3
 assert live[256][0] < live[1024][0] < live[4096][0]
 
-# %% live_values values differs="times depend on the processor and on its load" tolerance="60%"
+# %% live_values values differs="times depend on the machine" tolerance="60%"
 print(f"forward_4096_live = {live[4096][0]:.1f}")
 print(f"training_4096_live = {live[4096][1]:.1f}")
 
 # %% table
 rows = {}
 for n, alone, both in zip(lengths, one, two, strict=True):
-    times = [row[quantity] for row in (alone, both) for quantity in ("forward", "training")]
+    times = [row[name] for row in (alone, both) for name in ("forward", "training")]
     rows[f"{n:,}"] = [alone["pairs"], *times, alone["forward"] / alone["pairs"]]
 columns = ["n", "pairs, ×", "forward, ×", "training, ×"]
 columns += ["two threads: forward, ×", "training, ×", "forward / pairs"]
 table(rows, columns, [".1f", ".2f", ".2f", ".2f", ".2f", ".0%"]).show()
 
-# %% own_choice timed differs="times depend on the processor and on its load" tolerance="50%"
-raw, chosen = (forward(configuration, 256, seconds=0.5, dense_below=below) for below in (0, None))
+# %% own_choice timed differs="times depend on the machine" tolerance="50%"
+raw = forward(configuration, 256, seconds=0.5, dense_below=0)
+chosen = forward(configuration, 256, seconds=0.5, dense_below=None)
 blocks_256 = plan.Plan(configuration.matrix(256), 1).computed
-assert blocks_256 >= 256**2  # no fewer pairs than dense attention has: nothing to gain
+assert blocks_256 >= 256**2  # as many pairs as dense attention: nothing to gain
 assert plan.Plan(configuration.matrix(512), 1).computed < 512**2
 
-# %% own_choice_values values differs="times depend on the processor and on its load" tolerance="50%"
+# %% own_choice_values values differs="times depend on the machine" tolerance="50%"
 print(f"by_blocks_256 = {raw:.2f}")
 print(f"by_its_own_choice_256 = {chosen:.2f}")
 
 # %% memory
-print(f"{'MiB beyond the inputs':>24}{'explicit':>10}{'masked':>10}{'SDPA':>10}{'sparse':>10}")
-peaks: dict[str, list[float]] = {"explicit": [], "masked": [], "SDPA": [], "sparse": []}
+peaks = {"explicit": [], "masked": [], "SDPA": [], "sparse": []}
+print(f"{'MiB beyond the inputs':>24}" + "".join(f"{name:>10}" for name in peaks))
 for n in (512, 1024, 2048):
     qkv, matrix = configuration.inputs(n), configuration.matrix(n)
     calls = {
@@ -137,27 +151,30 @@ for n in (512, 1024, 2048):
                 call()  # its mask is made once, and counted apart
             peaks[name].append(peak_bytes(call) / 2**20)
     print(f"{n:24}" + "".join(f"{peaks[name][-1]:10.1f}" for name in calls))
-assert peaks["explicit"][-1] > 3.5 * peaks["explicit"][-2]  # n²
-assert peaks["SDPA"][-1] < 2.2 * peaks["SDPA"][-2] and peaks["sparse"][-1] < 2.2 * peaks["sparse"][-2]  # n
+growth = {name: values[-1] / values[-2] for name, values in peaks.items()}
+assert growth["explicit"] > 3.5  # n²
+assert growth["SDPA"] < 2.2 and growth["sparse"] < 2.2  # n
 
 # %% memory_values values
 print(f"explicit_over_SDPA_2048 = {peaks['explicit'][-1] / peaks['SDPA'][-1]:.0f}")
 print(f"sparse_over_SDPA_2048 = {peaks['sparse'][-1] / peaks['SDPA'][-1]:.1f}")
-print(f"explicit_growth = {peaks['explicit'][-1] / peaks['explicit'][-2]:.1f}")
-print(f"SDPA_growth = {peaks['SDPA'][-1] / peaks['SDPA'][-2]:.1f}")
-print(f"sparse_growth = {peaks['sparse'][-1] / peaks['sparse'][-2]:.1f}")
+for name in ("explicit", "SDPA", "sparse"):
+    print(f"{name}_growth = {growth[name]:.1f}")
 
 # %% flex
-flex = {n: {block: runs[f"flex, {n}"][str(block)] for block in FLEX_BLOCKS} for n in manifest["flex_lengths"]}
-print(f"{'n':>7}" + "".join(f"{f'block {block}':>12}" for block in FLEX_BLOCKS) + "   (FlexAttention / sparse)")
-for n, by_block in flex.items():
-    print(f"{n:7}" + "".join(f"{by_block[block]:11.2f}x" for block in FLEX_BLOCKS))
-best = {n: min(by_block.values()) for n, by_block in flex.items() if n >= 4096}  # FlexAttention's best block
+names = "".join(f"{f'block {block}':>12}" for block in FLEX_BLOCKS)
+print(f"{'n':>7}{names}   (FlexAttention / sparse)")
+flex = {}
+for n in manifest["flex_lengths"]:
+    flex[n] = [runs[f"flex, {n}"][str(block)] for block in FLEX_BLOCKS]
+    print(f"{n:7}" + "".join(f"{times:11.2f}x" for times in flex[n]))
+best = {n: min(times) for n, times in flex.items() if n >= 4096}  # its best block
 
 # %% flex_values values
 print(f"flex_least = {min(best.values()):.1f}")
 print(f"flex_most = {max(best.values()):.1f}")
-print(f"flex_64_least = {min(flex[n][64] for n in best):.1f}")
+place = FLEX_BLOCKS.index(64)
+print(f"flex_64_least = {min(flex[n][place] for n in best):.1f}")
 
 # %% larger
 n, heads, size, bytes_each = 2**17, 32, 128, 2  # a large decoder's layer, 16-bit

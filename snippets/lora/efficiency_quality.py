@@ -15,20 +15,25 @@ every = {name: [runs[f"{name}, seed {seed}"] for seed in seeds] for name in vari
 # %% quality
 print(f"{'':18}{'pairs kept':>11}{'F1 on the test set, three seeds':>35}")
 means = {}
-for name, seeds in every.items():
-    scores = [100 * result["f1"] for result in seeds]
+for name, of_seeds in every.items():
+    scores = [100 * result["f1"] for result in of_seeds]
+    low, high = min(scores), max(scores)
     means[name] = statistics.mean(scores)
-    print(f"{name:18}{seeds[0]['share']:>11.1%}{means[name]:21.1f}   [{min(scores):.1f}, {max(scores):.1f}]")
+    share = of_seeds[0]["share"]
+    print(f"{name:18}{share:>11.1%}{means[name]:21.1f}   [{low:.1f}, {high:.1f}]")
 
 # %% quality_values values
 for name in variants:
     print(f"f1_{name.replace(', ', '_')} = {means[name]:.1f}")
 print(f"share_window = {100 * every['window'][0]['share']:.0f}")
 print(f"share_learned = {100 * every['learned'][0]['share']:.0f}")
-print(f"spread = {max(max(r['f1'] for r in e) - min(r['f1'] for r in e) for e in every.values()) * 100:.1f}")
+spreads = []
+for of_seeds in every.values():
+    scores = [result["f1"] for result in of_seeds]
+    spreads.append(max(scores) - min(scores))
+print(f"spread = {100 * max(spreads):.1f}")
 
 # %% share
-by_share = {name: runs[f"{name}, seed 0"] for name in (*variants, "window 0", "window 2", "8 entities", "128 entities")}
 figure, (axes,) = panels(height=3.2)
 groups = {
     "32 entities, window": ("window 0", "learned", "window 2"),
@@ -37,8 +42,10 @@ groups = {
     "dense, relations": ("dense, relations",),
 }
 for label, names in groups.items():
-    points = sorted((by_share[name]["share"], by_share[name]["validation"]["f1"]) for name in names)
-    axes.plot([100 * share for share, _ in points], [100 * f1 for _, f1 in points], label=label)
+    chosen = [runs[f"{name}, seed 0"] for name in names]
+    points = sorted((run["share"], run["validation"]["f1"]) for run in chosen)
+    shares, scores = zip(*points, strict=True)
+    axes.plot([100 * x for x in shares], [100 * y for y in scores], label=label)
 axes.set(xscale="log", xlabel="pairs kept, %", ylabel="F1, validation")
 axes.set_xticks([5, 10, 20, 50, 100], [5, 10, 20, 50, 100])
 axes.minorticks_off()
@@ -49,17 +56,19 @@ plt.show()
 # %% curves
 def curve(name: str) -> list[tuple[float, float, float]]:
     """Step, seconds and loss, means over the seeds."""
-    curves = [result["curve"] for result in every[name]]
-    return [tuple(map(statistics.mean, zip(*points, strict=True))) for points in zip(*curves, strict=True)]
+    by_step = zip(*(result["curve"] for result in every[name]), strict=True)
+    return [tuple(map(statistics.mean, zip(*seeds, strict=True))) for seeds in by_step]
 
 
-curves = {name: curve(name) for name in ("dense, relations", "learned", "dense", "window")}
+names = ("dense, relations", "learned", "dense", "window")
+curves = {name: curve(name) for name in names}
 whole = {name: points[-1][1] for name, points in curves.items()}
 figure, (left, right) = panels(2, height=3.0, sharey=True)
 for name, points in curves.items():
-    left.plot([step for step, _, _ in points], [loss for _, _, loss in points], label=name, markevery=5)
-    times = [seconds / whole["dense"] for _, seconds, _ in points]
-    right.plot(times, [loss for _, _, loss in points], label=name, markevery=5)
+    steps, seconds, losses = zip(*points, strict=True)
+    left.plot(steps, losses, label=name, markevery=5)
+    times = [each / whole["dense"] for each in seconds]
+    right.plot(times, losses, label=name, markevery=5)
 left.set(xlabel="step", ylabel="loss", yscale="log")
 right.set(xlabel="time / dense", ylabel="loss")
 legend(figure)
@@ -67,7 +76,8 @@ plt.show()
 
 # %% equal_time values
 for sparse, dense in (("window", "dense"), ("learned", "dense, relations")):
-    step, _, by_then = max(point for point in curves[dense] if point[1] <= whole[sparse])
+    in_time = [point for point in curves[dense] if point[1] <= whole[sparse]]
+    step, _, by_then = max(in_time)
     name = sparse.replace(" ", "_")
     print(f"time_of_dense_over_{name} = {whole[dense] / whole[sparse]:.1f}")
     print(f"steps_of_dense_by_the_end_of_{name} = {step:.0f}")

@@ -13,7 +13,14 @@ from torch.nn import functional as F
 
 from llm_tutorial.diagrams import Diagram
 from llm_tutorial.lora.adapter import load_adapter, save_adapter
-from llm_tutorial.lora.inject import add_lora, count_parameters, lora_layers, merge_lora, remove_lora, unmerge_lora
+from llm_tutorial.lora.inject import (
+    add_lora,
+    count_parameters,
+    lora_layers,
+    merge_lora,
+    remove_lora,
+    unmerge_lora,
+)
 from llm_tutorial.lora.linear import LoRALinear
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style
@@ -46,8 +53,9 @@ class LoRA(nn.Module):
     def __init__(self, base: nn.Linear, rank: int, alpha: float):
         super().__init__()
         self.base = base.requires_grad_(False)
-        self.A = nn.Parameter(torch.empty(rank, base.in_features).uniform_(-1, 1) / base.in_features**0.5)
-        self.B = nn.Parameter(torch.zeros(base.out_features, rank))
+        m, n = base.weight.shape
+        self.A = nn.Parameter(torch.empty(rank, n).uniform_(-1, 1) / n**0.5)
+        self.B = nn.Parameter(torch.zeros(m, rank))
         self.scaling = alpha / rank
 
     def forward(self, x):  # (..., in_features) -> (..., out_features)
@@ -77,7 +85,7 @@ loss.backward()
 
 adapted = (W.weight + lora.scaling * lora.B @ lora.A).detach().requires_grad_()
 F.mse_loss(x @ adapted.T, target).backward()
-G = adapted.grad  # (out_features, in_features): the gradient full fine-tuning would follow
+G = adapted.grad  # (out_features, in_features): what full fine-tuning would follow
 grad_A = lora.scaling * lora.B.T @ G  # (rank, in_features)
 grad_B = lora.scaling * G @ lora.A.T  # (out_features, rank)
 assert torch.allclose(lora.A.grad, grad_A, atol=1e-6)
@@ -110,11 +118,11 @@ assert first_step(True, True)[0] > 0.01  # changed before training began
 ranks = [1, 2, 4, 8, 16, 32, 64, 128]
 
 
-def progress(rank: int, use_rslora: bool, make_optimizer, steps: int, seed: int) -> float:
+def progress(optimizer_class, steps: int, seed: int, **options) -> float:
     torch.manual_seed(seed)
-    # in float64, since the loss changes in its last digits only
-    layer = LoRALinear(copy.deepcopy(W), rank=rank, alpha=16, use_rslora=use_rslora).double()
-    optimizer = make_optimizer([layer.lora_A, layer.lora_B], lr=1e-3)
+    layer = LoRALinear(copy.deepcopy(W), alpha=16, **options)
+    layer.double()  # since the loss changes in its last digits only
+    optimizer = optimizer_class([layer.lora_A, layer.lora_B], lr=1e-3)
     losses = []
     for _ in range(steps + 1):
         optimizer.zero_grad()
@@ -126,13 +134,24 @@ def progress(rank: int, use_rslora: bool, make_optimizer, steps: int, seed: int)
 
 
 figure, axes = panels(2)
-runs = ((axes[0], "SGD, first step", torch.optim.SGD, 1), (axes[1], "Adam, 10 steps", torch.optim.Adam, 10))
-for panel, title, make_optimizer, steps in runs:
+runs = (
+    (axes[0], "SGD, first step", torch.optim.SGD, 1),
+    (axes[1], "Adam, 10 steps", torch.optim.Adam, 10),
+)
+for panel, title, optimizer_class, steps in runs:
     for label, name, flag in (("α / r", "lora", False), ("α / √r", "rslora", True)):
-        gained = [sum(progress(rank, flag, make_optimizer, steps, seed) for seed in range(8)) / 8 for rank in ranks]
+        gained = []
+        for rank in ranks:
+            options = {"rank": rank, "use_rslora": flag}
+            seeds = [
+                progress(optimizer_class, steps, seed, **options) for seed in range(8)
+            ]
+            gained.append(sum(seeds) / 8)
         panel.plot(ranks, gained, label=label)
-        print(f"{make_optimizer.__name__.lower()}_{name}_8_over_128 = {gained[3] / gained[-1]:.2f}")  # tolerance 5%
-    panel.set(xscale="log", yscale="log", xlabel="rank r", ylabel="loss decrease", title=title)
+        name = f"{optimizer_class.__name__.lower()}_{name}"
+        print(f"{name}_8_over_128 = {gained[3] / gained[-1]:.2f}")  # tolerance 5%
+    panel.set(xscale="log", yscale="log", xlabel="rank r", ylabel="loss decrease")
+    panel.set_title(title)
     panel.set_xticks(ranks, ranks)
     panel.minorticks_off()
 axes[1].set_yticks([2, 5, 10], [2, 5, 10])
@@ -196,13 +215,15 @@ for target_modules in (
     ["gate_proj", "up_proj", "down_proj"],
     "all-linear",
 ):
-    print(count_parameters(add_lora(model, rank=8, target_modules=target_modules)), target_modules)
+    add_lora(model, rank=8, target_modules=target_modules)
+    print(count_parameters(model), target_modules)
     remove_lora(model)
 
 
 # %% against_peft
 def loss_of(model: nn.Module) -> torch.Tensor:
-    ids = tokenizer("The train left 9 minutes ago. → 9分钟前", return_tensors="pt").input_ids
+    text = "The train left 9 minutes ago. → 9分钟前"
+    ids = tokenizer(text, return_tensors="pt").input_ids
     return model(input_ids=ids, labels=ids, use_cache=False).loss
 
 
@@ -221,8 +242,9 @@ assert torch.allclose(ours_loss, theirs_loss, atol=1e-5)
 ours_loss.backward(), theirs_loss.backward()
 for name, adapter in lora_layers(ours):
     other = theirs.get_submodule(f"base_model.model.{name}")
-    assert torch.allclose(adapter.lora_A.grad, other.lora_A["default"].weight.grad, atol=1e-4)
-    assert torch.allclose(adapter.lora_B.grad, other.lora_B["default"].weight.grad, atol=1e-4)
+    A, B = other.lora_A["default"].weight, other.lora_B["default"].weight
+    assert torch.allclose(adapter.lora_A.grad, A.grad, atol=1e-4)
+    assert torch.allclose(adapter.lora_B.grad, B.grad, atol=1e-4)
 
 # %% files
 folder = Path(tempfile.mkdtemp())
@@ -255,10 +277,11 @@ def cost(model: nn.Module) -> float:
     return time.process_time() - start
 
 
-torch.set_num_threads(1)  # the processor's time is then the time of the work, on a busy machine as well
+torch.set_num_threads(1)  # processor time is then the time of the work
 unmerged_cost = min(cost(ours) for _ in range(8))
 merge_lora(ours)
-print(f"unmerged_over_merged = {unmerged_cost / min(cost(ours) for _ in range(8)):.2f}")  # tolerance 40%
+merged_cost = min(cost(ours) for _ in range(8))
+print(f"unmerged_over_merged = {unmerged_cost / merged_cost:.2f}")  # tolerance 40%
 ours = unmerge_lora(ours)
 
 # %% many_adapters
@@ -266,7 +289,8 @@ add_lora(model, rank=2)
 for _, adapter in lora_layers(model):
     nn.init.normal_(adapter.lora_B, std=0.02)
 save_adapter(model, folder / "another")
-first, second, third = (loss_of(load_adapter(model, folder / name)) for name in ("ours", "another", "ours"))
+names = ("ours", "another", "ours")
+first, second, third = (loss_of(load_adapter(model, folder / name)) for name in names)
 assert first == third != second  # one base, two adapters in turn
 model = remove_lora(model)
 
@@ -274,15 +298,18 @@ one_model = 4 * count_parameters(model).total / 2**20
 one_adapter = 4 * sum(p.numel() for p in ours.parameters() if p.requires_grad) / 2**20
 print(f"model_MiB = {one_model:.0f}")
 print(f"adapter_MiB = {one_adapter:.1f}")
-print(f"hundred_models_over_hundred_adapters = {100 * one_model / (one_model + 100 * one_adapter):.0f}")
+ratio = 100 * one_model / (one_model + 100 * one_adapter)
+print(f"hundred_models_over_hundred_adapters = {ratio:.0f}")
 
 # %% tied_embeddings
 assert model.lm_head.weight is model.model.embed_tokens.weight  # one matrix, two uses
 tied = add_lora(model, rank=8, modules_to_save=["embed_tokens"])
-assert tied.lm_head.weight is not tied.model.embed_tokens.weight  # a copy is trained, the head keeps the old one
+# a copy is trained, the head keeps the old one
+assert tied.lm_head.weight is not tied.model.embed_tokens.weight
 print(count_parameters(tied))
-wrapped = peft.get_peft_model(
-    load_model("smollm2-135m"), peft.LoraConfig(r=8, target_modules="all-linear", modules_to_save=["embed_tokens"])
-)
-print(f"trained_by_peft = {sum(p.numel() for p in wrapped.parameters() if p.requires_grad):,}")
-assert count_parameters(tied).trained == sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
+options = {"target_modules": "all-linear", "modules_to_save": ["embed_tokens"]}
+config = peft.LoraConfig(r=8, **options)
+theirs = peft.get_peft_model(load_model("smollm2-135m"), config)
+by_peft = sum(p.numel() for p in theirs.parameters() if p.requires_grad)
+print(f"trained_by_peft = {by_peft:,}")
+assert count_parameters(tied).trained == by_peft

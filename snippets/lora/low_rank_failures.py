@@ -27,7 +27,8 @@ def adapted(**options):
 # %% diverging differs="a diverging run amplifies every rounding"
 def train(rate: float, alpha: float = 32, steps: int = 6) -> list[float]:
     model = adapted(alpha=alpha)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=rate)
     return fit(model, batches(tokenizer, pairs[:4], batch_size=4), optimizer, steps)
 
 
@@ -47,12 +48,17 @@ cured = train(3e-3)
 print("rate 3e-3:", " ".join(f"{loss:.2f}" for loss in cured))
 assert cured[-1] < cured[0] / 2
 
+
 # %% unmasked_prompt
+def examples(pairs, **options):
+    return [encode(tokenizer, prompt(p.english), p.chinese, **options) for p in pairs]
+
+
 model = load_model("smollm2-135m")
-masked = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in pairs]
-unmasked = [encode(tokenizer, prompt(pair.english), pair.chinese, prompt_loss=True) for pair in pairs]
+masked, unmasked = examples(pairs), examples(pairs, prompt_loss=True)
 with torch.no_grad():
-    of_answers, of_all = float(answer_loss(model, masked)), float(answer_loss(model, unmasked))
+    of_answers = float(answer_loss(model, masked))
+    of_all = float(answer_loss(model, unmasked))
 
 # %% unmasked_prompt_values values
 print(f"percent_of_loss_on_prompts = {100 * (1 - of_answers / of_all):.0f}")
@@ -62,7 +68,7 @@ print(f"answer_tokens = {answer_tokens(masked)}")
 # %% forgotten_eval tolerance="50%"
 adapter = weights("lora", "low_rank") / "rank-8"
 model = load_adapter(load_model("smollm2-135m"), adapter).eval()
-held_out = [encode(tokenizer, prompt(pair.english), pair.chinese) for pair in cldr_pairs(8, "held_out")]
+held_out = examples(cldr_pairs(8, "held_out"))
 
 
 @torch.no_grad()
@@ -87,7 +93,7 @@ assert max(noisy) > 2 * calm
 classifier = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3))
 pretrained = {name: weight.clone() for name, weight in classifier.state_dict().items()}
 add_lora(classifier, rank=2, target_modules=["0"])
-classifier[2].requires_grad_(True)  # a new head, trained as well, but not named in modules_to_save
+classifier[2].requires_grad_(True)  # a new head, not named in modules_to_save
 nn.init.normal_(classifier[2].weight)
 save_adapter(classifier, folder / "forgotten")
 
@@ -109,4 +115,5 @@ for parameter in classifier.parameters():
     if parameter.requires_grad:
         nn.init.normal_(parameter)
 save_adapter(classifier, folder / "complete")
-print(f"head_kept_with = {torch.allclose(reload('complete')(x), classifier(x), atol=1e-6)}")
+kept = torch.allclose(reload("complete")(x), classifier(x), atol=1e-6)
+print(f"head_kept_with = {kept}")

@@ -25,7 +25,7 @@ from llm_tutorial.packing import answer_loss, answer_tokens
 from llm_tutorial.tables import table
 
 MiB, GiB = 2**20, 2**30
-torch.set_num_threads(1)  # the processor's time is then the time of the work, on a busy machine as well
+torch.set_num_threads(1)  # processor time is then the time of the work
 tokenizer = load_tokenizer("smollm2-135m")
 batch = batches(tokenizer, cldr_pairs(4))(0)
 tokens, answers = sum(len(example.input_ids) for example in batch), answer_tokens(batch)
@@ -44,7 +44,7 @@ def adapted(rank: int) -> nn.Module:
 def only(part: str, tied: bool = True) -> nn.Module:
     model = load_model("smollm2-135m").requires_grad_(False)
     if not tied:
-        model.lm_head = copy.deepcopy(model.lm_head)  # a matrix of its own; the embedding stays frozen
+        model.lm_head = copy.deepcopy(model.lm_head)  # the embedding stays frozen
     model.get_submodule(part).requires_grad_(True)
     return model
 
@@ -93,23 +93,32 @@ def measure(model: nn.Module) -> dict:
 
 
 counted = {name: measure(make()) for name, make in methods.items()}
-print(f"{'':21}{'trained':>12}{'gradients':>11}{'optimizer':>11}{'activations':>13}   (MiB)")
+columns = {"gradients": 11, "optimizer": 11, "activations": 13}
+head = "".join(f"{key:>{width}}" for key, width in columns.items())
+print(f"{'':21}{'trained':>12}{head}   (MiB)")
 for name, row in counted.items():
-    sizes = [row[key] / MiB for key in ("gradients", "optimizer", "activations")]
-    print(f"{name:21}{row['trained']:>12,}{sizes[0]:>11.1f}{sizes[1]:>11.1f}{sizes[2]:>13.1f}")
+    sizes = "".join(f"{row[key] / MiB:>{width}.1f}" for key, width in columns.items())
+    print(f"{name:21}{row['trained']:>12,}{sizes}")
 
 # %% step_time tolerance="60%"
 full, lora = counted["full"], counted["rank 8"]
 for name, row in counted.items():
-    print(f"{name:21}a step takes {row['step'] / full['step']:.2f} of the time of a full one")
+    share = row["step"] / full["step"]
+    print(f"{name:21}a step takes {share:.2f} of the time of a full one")
 
 # %% ratios values
+last, checkpoints = counted["last block"], counted["rank 8, checkpointed"]
 print(f"optimizer_full_over_lora = {full['optimizer'] / lora['optimizer']:.0f}")
-print(f"activations_lora_over_full = {lora['activations'] / full['activations']:.2f}")
-print(f"activations_last_block_over_full = {counted['last block']['activations'] / full['activations']:.2f}")
-print(f"step_full_over_lora = {full['step'] / lora['step']:.1f}")  # tolerance 60%
-print(f"step_full_over_last_block = {full['step'] / counted['last block']['step']:.1f}")  # tolerance 60%
-print(f"step_checkpointed_over_plain = {counted['rank 8, checkpointed']['step'] / lora['step']:.1f}")  # tolerance 60%
+share = lora["activations"] / full["activations"]
+print(f"activations_lora_over_full = {share:.2f}")
+share = last["activations"] / full["activations"]
+print(f"activations_last_block_over_full = {share:.2f}")
+ratio = full["step"] / lora["step"]
+print(f"step_full_over_lora = {ratio:.1f}")  # tolerance 60%
+ratio = full["step"] / last["step"]
+print(f"step_full_over_last_block = {ratio:.1f}")  # tolerance 60%
+ratio = checkpoints["step"] / lora["step"]
+print(f"step_checkpointed_over_plain = {ratio:.1f}")  # tolerance 60%
 
 # %% formula
 for name, row in counted.items():
@@ -120,21 +129,23 @@ for name, row in counted.items():
     print(f"{name:21}weights, gradients and optimizer: {memory.total / MiB:7.0f} MiB")
 
 # %% activation_formula
-smollm2 = {"hidden": 576, "intermediate": 1536, "heads": 9, "key_value_heads": 3, "head_dim": 64}
-for name, rank in (
-    ("full", None),
-    ("rank 2", 2),
-    ("rank 8", 8),
-    ("rank 64", 64),
-    ("rank 8, checkpointed", 8),
-    ("tied embedding", 0),
-):
-    # a batch packed into one row has a mask, with which Transformers repeats keys and values to all heads
-    computed = activation_memory(
-        smollm2, 30, 49152, tokens, answers, rank, repeated=True, checkpointing="checkpointed" in name
-    )
+smollm2 = {
+    "hidden": 576,
+    "intermediate": 1536,
+    "heads": 9,
+    "key_value_heads": 3,
+    "head_dim": 64,
+}
+sizes = (30, 49152, tokens, answers)  # blocks, vocabulary, tokens, answer tokens
+ranks = {"full": None, "rank 2": 2, "rank 8": 8, "rank 64": 64}
+ranks |= {"rank 8, checkpointed": 8, "tied embedding": 0}
+for name, rank in ranks.items():
+    # a batch in one row has a mask: keys and values are repeated to all heads
+    options = {"repeated": True, "checkpointing": "checkpointed" in name}
+    computed = activation_memory(smollm2, *sizes, rank, **options)
     share = computed / counted[name]["activations"]
-    print(f"{name:21}{computed / MiB:7.1f} MiB computed, {100 * share:.1f} % of what was counted")
+    size = f"{computed / MiB:7.1f} MiB computed"
+    print(f"{name:21}{size}, {100 * share:.1f} % of what was counted")
     assert abs(share - 1) < 0.01
 
 # %% activation_parts
@@ -145,35 +156,45 @@ print(f"MiB_of_a_block = {of_a_block / MiB:.1f}")
 print(f"MiB_of_the_loss = {answers * 49152 * 4 / MiB:.1f}")
 
 # %% file_size
+files = {}
 with tempfile.TemporaryDirectory() as folder:
-    files = {
-        dtype: sum(f.stat().st_size for f in Path(save_adapter(adapted(8), folder, dtype)).iterdir())
-        for dtype in (torch.float32, torch.float16)
-    }
+    for dtype in (torch.float32, torch.float16):
+        saved = Path(save_adapter(adapted(8), folder, dtype))
+        files[dtype] = sum(file.stat().st_size for file in saved.iterdir())
 print(f"adapter_MiB = {files[torch.float32] / MiB:.1f}")
 print(f"adapter_half_MiB = {files[torch.float16] / MiB:.1f}")
 print(f"model_over_adapter = {4 * full['total'] / files[torch.float32]:.0f}")
 
 # %% seven_billion
-qwen = {"hidden": 3584, "intermediate": 18944, "heads": 28, "key_value_heads": 4, "head_dim": 128}  # Qwen2.5-7B
-linear = 28 * sum(out * into for out, into in linear_shapes(**qwen).values())  # 28 blocks
-weights = linear + 2 * 152064 * 3584  # with the embedding and the head
-added = lora_parameters(linear_shapes(**qwen), layers=28, rank=8)
-packed = (0.625 * linear + 2 * (weights - linear)) / weights  # bytes of a weight: embedding and head stay at 16 bits
+qwen = {  # Qwen2.5-7B
+    "hidden": 3584,
+    "intermediate": 18944,
+    "heads": 28,
+    "key_value_heads": 4,
+    "head_dim": 128,
+}
+blocks, vocabulary = 28, 152064
+linear = blocks * sum(out * into for out, into in linear_shapes(**qwen).values())
+weights = linear + 2 * vocabulary * 3584  # with the embedding and the head
+added = lora_parameters(linear_shapes(**qwen), layers=blocks, rank=8)
+both = weights + added
+# bytes of a weight: embedding and head stay at 16 bits
+packed = (0.625 * linear + 2 * (weights - linear)) / weights
+mixed = training_memory(weights, weights, 2, 2, states=3, state_bytes=4)
+half = {"value_bytes": 2}  # of activations
 settings = {
     "full, float32": (training_memory(weights, weights), {}),
-    "full, bfloat16": (training_memory(weights, weights, 2, 2), {"value_bytes": 2}),
-    "full, mixed": (training_memory(weights, weights, 2, 2, states=3, state_bytes=4), {"value_bytes": 2}),
-    "LoRA, bfloat16": (training_memory(weights + added, added, 2, 4), {"value_bytes": 2, "rank": 8}),
-    "QLoRA, 4-bit": (training_memory(weights + added, added, packed, 4), {"value_bytes": 2, "rank": 8}),
+    "full, bfloat16": (training_memory(weights, weights, 2, 2), half),
+    "full, mixed": (mixed, half),
+    "LoRA, bfloat16": (training_memory(both, added, 2, 4), half | {"rank": 8}),
+    "QLoRA, 4-bit": (training_memory(both, added, packed, 4), half | {"rank": 8}),
 }
 parts = ("weights", "gradients", "optimizer", "activations", "total", "checkpointed")
+sizes = (blocks, vocabulary, 4096, 4096)  # 4 × 1024 tokens, all of them predicted
 totals, rows = {}, {}
 for name, (memory, options) in settings.items():
-    kept, inputs = (
-        activation_memory(qwen, 28, 152064, 4096, 4096, checkpointing=checkpointing, **options)  # 4 x 1024 tokens
-        for checkpointing in (False, True)
-    )
+    kept = activation_memory(qwen, *sizes, **options)
+    inputs = activation_memory(qwen, *sizes, **options, checkpointing=True)
     totals[name] = (memory.total + kept, memory.total + inputs)
     row = (memory.weights, memory.gradients, memory.optimizer, kept, *totals[name])
     rows[name] = [size / GiB for size in row]
@@ -184,17 +205,23 @@ print(f"billions_of_weights = {weights / 1e9:.2f}")
 print(f"percent_trained = {100 * added / (weights + added):.2f}")
 
 # %% seven_billion_figures values
-names = {"full": "full, bfloat16", "mixed": "full, mixed", "lora": "LoRA, bfloat16", "qlora": "QLoRA, 4-bit"}
+names = {
+    "full": "full, bfloat16",
+    "mixed": "full, mixed",
+    "lora": "LoRA, bfloat16",
+    "qlora": "QLoRA, 4-bit",
+}
 for name, setting in names.items():
     plain, checkpointed_total = totals[setting]
     print(f"{name}_GiB = {plain / GiB:.1f}")
     print(f"{name}_checkpointed_GiB = {checkpointed_total / GiB:.1f}")
-of_a_block, of_the_loss = 4096 * block_activations(**qwen, rank=8, value_bytes=2), 4096 * 152064 * 2
+of_a_block = 4096 * block_activations(**qwen, rank=8, value_bytes=2)
+of_the_loss = 4096 * vocabulary * 2
 print(f"GiB_of_a_block = {of_a_block / GiB:.2f}")
 print(f"GiB_of_the_loss = {of_the_loss / GiB:.2f}")
 assert settings["full, mixed"][0].total == settings["full, float32"][0].total
 of_full, of_lora, of_half = (
-    activation_memory(qwen, 28, 152064, 4096, 4096, rank, value_bytes=2, adapter_bytes=adapter_bytes)
+    activation_memory(qwen, *sizes, rank, value_bytes=2, adapter_bytes=adapter_bytes)
     for rank, adapter_bytes in ((None, 2), (8, 4), (8, 2))
 )
 print(f"activations_lora_over_full_at_16_bits = {of_lora / of_full:.2f}")

@@ -20,11 +20,11 @@ model, tokenizer = load_model(MODEL), load_tokenizer(MODEL)
 torch.manual_seed(0)
 add_lora(model, rank=RANK, alpha=ALPHA, target_modules="all-linear")
 print(count_parameters(model))
-optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE)
-losses = fit(
-    model, batches(tokenizer, cldr_pairs(BATCH * STEPS), batch_size=BATCH), optimizer, STEPS,
-    linear_decay(optimizer, STEPS), accelerator=accelerator,
-)  # fmt: skip
+trained = [p for p in model.parameters() if p.requires_grad]
+optimizer = torch.optim.AdamW(trained, lr=RATE)
+schedule = linear_decay(optimizer, STEPS)
+data = batches(tokenizer, cldr_pairs(BATCH * STEPS), batch_size=BATCH)
+losses = fit(model, data, optimizer, STEPS, schedule, accelerator=accelerator)
 print(" ".join(f"{loss:.2f}" for loss in losses))
 assert losses[-1] < losses[0]
 

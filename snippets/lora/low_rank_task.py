@@ -1,5 +1,4 @@
 # %% setup
-
 import matplotlib.pyplot as plt
 import torch
 
@@ -27,19 +26,22 @@ print(f"held_out_pairs = {len(held_out)}")
 
 # %% before differs="greedy text of a language model near a tie"
 asked = [prompt(pair.english) for pair in cldr_pairs(6, "held_out", seed=2)]
-for question, answer in zip(asked, greedy_answers(model, tokenizer, asked, max_new_tokens=16), strict=True):
+answers = greedy_answers(model, tokenizer, asked, max_new_tokens=16)
+for question, answer in zip(asked, answers, strict=True):
     print(question, answer)
 assert exact_match(model, tokenizer, held_out[:20]) == 0
 
 # %% after differs="greedy text of a language model near a tie"
 load_adapter(model, weights("lora", "low_rank") / "rank-8")
-for question, answer in zip(asked, greedy_answers(model, tokenizer, asked), strict=True):
+answers = greedy_answers(model, tokenizer, asked)
+for question, answer in zip(asked, answers, strict=True):
     print(question, answer)
 
 # %% live
 live_held_out = exact_match(model, tokenizer, held_out)
 print(f"live_held_out = {live_held_out:.1f}")
-adapter = sum(p.numel() for _, layer in lora_layers(model) for p in (layer.lora_A, layer.lora_B))
+layers = [layer for _, layer in lora_layers(model)]
+adapter = sum(layer.lora_A.numel() + layer.lora_B.numel() for layer in layers)
 print(f"adapter_parameters = {adapter:,}")
 assert live_held_out >= 99
 
@@ -52,10 +54,17 @@ for manifest, method in ((lora, "LoRA, "), (full, "full fine-tuning, ")):
 
 # %% results
 untrained = lora["metrics"]["untrained"]
+
+
+def of_seeds(manifest: dict, name: str) -> list[dict]:
+    runs = manifest["metrics"]
+    return [runs[f"{name}, seed {seed}"] for seed in manifest["seeds"]]
+
+
 seeds = {
-    "LoRA, rank 8": [lora["metrics"][f"rank 8, seed {seed}"] for seed in lora["seeds"]],
-    "LoRA, rank 2": [lora["metrics"][f"rank 2, seed {seed}"] for seed in lora["seeds"]],
-    "full fine-tuning": [full["metrics"][f"full, seed {seed}"] for seed in full["seeds"]],
+    "LoRA, rank 8": of_seeds(lora, "rank 8"),
+    "LoRA, rank 2": of_seeds(lora, "rank 2"),
+    "full fine-tuning": of_seeds(full, "full"),
 }
 
 
@@ -69,24 +78,28 @@ for method in seeds:
     print(f"{method:18}{mean_and_spread(method, 'held_out')}")
 
 # %% figures_quoted values
-for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("full", "full fine-tuning")):
+names = {"rank8": "LoRA, rank 8", "rank2": "LoRA, rank 2", "full": "full fine-tuning"}
+for name, method in names.items():
     values = [run["held_out"] for run in seeds[method]]
     print(f"{name}_mean = {sum(values) / len(values):.1f}")
     print(f"{name}_worst = {min(values):.1f}")
     print(f"{name}_rate = {seeds[method][0]['rate']:g}")
-for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2")):
-    print(f"{name}_percent = {seeds[method][0]['percent']:.2f}")
-    print(f"{name}_alpha = {seeds[method][0]['alpha']}")
+for name in ("rank8", "rank2"):
+    print(f"{name}_percent = {seeds[names[name]][0]['percent']:.2f}")
+    print(f"{name}_alpha = {seeds[names[name]][0]['alpha']}")
 print(f"lora_steps = {lora['steps']}")
 print(f"full_steps = {full['steps']}")
-assert all(run["held_out"] >= 99 and run["percent"] <= 2 for run in seeds["LoRA, rank 8"])
-assert all(run["held_out"] >= 95 and run["percent"] <= 0.5 for run in seeds["LoRA, rank 2"])
-assert seeds["full fine-tuning"][0]["held_out"] - seeds["LoRA, rank 8"][0]["held_out"] < 1
+rank_8, rank_2, of_full = seeds.values()
+assert all(run["held_out"] >= 99 and run["percent"] <= 2 for run in rank_8)
+assert all(run["held_out"] >= 95 and run["percent"] <= 0.5 for run in rank_2)
+assert of_full[0]["held_out"] - rank_8[0]["held_out"] < 1
 
 # %% transfer
 places = ["held_out", "new_years", "new_units", "new_currencies", "sentences"]
+scores = {}
+for method, runs in seeds.items():
+    scores[method] = [[run[place] for run in runs] for place in places]
 figure, (axes,) = panels()
-scores = {method: [[run[place] for run in runs] for place in places] for method, runs in seeds.items()}
 bars(axes, [place.replace("_", " ") for place in places], scores, form=".1f")
 axes.set(xlabel="exact match (%)", xlim=(0, 100))
 plt.show()
@@ -98,7 +111,8 @@ for place in places[1:]:
         print(f"{place}_{name} = {sum(values) / len(values):.1f}")
 
 # %% transfer_examples differs="greedy text of a language model near a tie"
-unseen = [(split, pair) for split in SPLITS[2:] for pair in cldr_pairs(2, split, seed=3)]
+splits = SPLITS[2:]
+unseen = [(split, pair) for split in splits for pair in cldr_pairs(2, split, seed=3)]
 said = greedy_answers(model, tokenizer, [prompt(pair.english) for _, pair in unseen])
 for (split, pair), answer in zip(unseen, said, strict=True):
     print(f"{split:15}{pair.english} → {answer}   (CLDR: {pair.chinese})")
@@ -107,8 +121,9 @@ for (split, pair), answer in zip(unseen, said, strict=True):
 data = results("lora", "low_rank_data")["metrics"]
 counts = [10, 30, 100, 300, 1000]
 figure, (axes,) = panels(height=2.8)
-axes.plot(counts, [data[f"{count} pairs"]["train"] for count in counts], label="trained")
-axes.plot(counts, [data[f"{count} pairs"]["held_out"] for count in counts], label="held out")
+runs = [data[f"{count} pairs"] for count in counts]
+axes.plot(counts, [run["train"] for run in runs], label="trained")
+axes.plot(counts, [run["held_out"] for run in runs], label="held out")
 axes.set_xscale("log")
 axes.set_xticks(counts, counts)
 axes.minorticks_off()
@@ -120,7 +135,7 @@ plt.show()
 # %% examples_needed_figures values
 for count in counts:
     print(f"held_out_with_{count} = {data[f'{count} pairs']['held_out']:.1f}")
-    assert data[f"{count} pairs"]["train"] == 100  # every training pair that was asked again
+    assert data[f"{count} pairs"]["train"] == 100  # of those that were asked again
 print(f"steps_with_10 = {data['10 pairs']['steps']}")
 print(f"steps_with_1000 = {data['1000 pairs']['steps']}")
 
@@ -157,25 +172,30 @@ print(f"without_linear = {update['without_linear']:.1f}")
 print(f"{'':18}questions  perplexity")
 print(f"{'untrained':18}{untrained['questions']:9.1f}  {untrained['perplexity']:.2f}")
 for method, runs in seeds.items():
-    questions, perplexities = ([run[metric] for run in runs] for metric in ("questions", "perplexity"))
-    mean = [sum(values) / len(values) for values in (questions, perplexities)]
-    print(f"{method:18}{mean[0]:9.1f}  {mean[1]:.2f}  [{min(perplexities):.2f}, {max(perplexities):.2f}]")
-*adapted, full_runs = ([run["perplexity"] for run in runs] for runs in seeds.values())
-assert all(min(runs) > max(full_runs) for runs in adapted)  # every seed of LoRA forgets more than any of the full one
+    values = [run["perplexity"] for run in runs]
+    questions = sum(run["questions"] for run in runs) / len(runs)
+    mean, low, high = sum(values) / len(values), min(values), max(values)
+    print(f"{method:18}{questions:9.1f}  {mean:.2f}  [{low:.2f}, {high:.2f}]")
+*adapted, of_full = ([run["perplexity"] for run in runs] for runs in seeds.values())
+# with each seed of LoRA it rose more than with any of full fine-tuning
+assert all(min(values) > max(of_full) for values in adapted)
 
 # %% forgetting_figures values
 print(f"perplexity_before = {untrained['perplexity']:.2f}")
 print(f"questions_before = {untrained['questions']:.1f}")
-for name, method in (("rank8", "LoRA, rank 8"), ("rank2", "LoRA, rank 2"), ("full", "full fine-tuning")):
-    print(f"perplexity_{name} = {sum(run['perplexity'] for run in seeds[method]) / len(seeds[method]):.2f}")
-    print(f"questions_{name} = {sum(run['questions'] for run in seeds[method]) / len(seeds[method]):.1f}")
+for name, runs in zip(("rank8", "rank2", "full"), seeds.values(), strict=True):
+    perplexity = sum(run["perplexity"] for run in runs) / len(runs)
+    questions = sum(run["questions"] for run in runs) / len(runs)
+    print(f"perplexity_{name} = {perplexity:.2f}")
+    print(f"questions_{name} = {questions:.1f}")
 
 # %% forgetting_by_rank
 sweeps = results("lora", "low_rank_sweeps")["metrics"]
 by_rank = {1: "rank 1", 2: "rank 2", 8: "base", 16: "rank 16", 64: "rank 64"}
 by_rate = {2.5e-4: "rate 0.00025", 5e-4: "base", 1e-3: "rate 0.001", 2e-3: "rate 0.002"}
+swept = {"rank": by_rank, "learning rate": by_rate}
 figure, axes = panels(2, sharey=True)
-for panel, title, points in ((axes[0], "rank", by_rank), (axes[1], "learning rate", by_rate)):
+for panel, (title, points) in zip(axes, swept.items(), strict=True):
     panel.plot(points.keys(), [sweeps[run]["perplexity"] for run in points.values()])
     panel.axhline(untrained["perplexity"], color=GREY, ls="--", lw=1.2)
     panel.set(xscale="log", yscale="log", xlabel=title, ylabel="perplexity of English")
@@ -186,22 +206,28 @@ plt.show()
 
 # %% variants
 compared = ["base", "LoRA+, ratio 4", "PiSSA, rate 0.0005", "PiSSA, rate 0.001", "DoRA"]
-compared += ["rank 64, alpha 128", "rank 64"]  # under rsLoRA, alpha 128 at rank 64 is 1024 here: one run for both
+# under rsLoRA, alpha 128 at rank 64 is 1024 here: one run for both
+compared += ["rank 64, alpha 128", "rank 64"]
 assert 128 / 64**0.5 == 1024 / 64 == 128 / 8
 print(f"{'':20}validation loss  exact match  perplexity of English")
-labels = {"base": "LoRA", "rank 64, alpha 128": "LoRA, rank 64", "rank 64": "rsLoRA, rank 64"}
+labels = {
+    "base": "LoRA",
+    "rank 64, alpha 128": "LoRA, rank 64",
+    "rank 64": "rsLoRA, rank 64",
+}
 for name in compared:
-    run = sweeps[name]
-    print(
-        f"{labels.get(name, name):20}{run['validation_loss']:15.3f}{run['validation']:13.1f}{run['perplexity']:23.1f}"
-    )
-learns_fastest = min(compared, key=lambda name: sweeps[name]["validation_loss"])
-assert learns_fastest == max(compared, key=lambda name: sweeps[name]["perplexity"])  # and forgets most
+    run, label = sweeps[name], labels.get(name, name)
+    scores = f"{run['validation_loss']:15.3f}{run['validation']:13.1f}"
+    print(f"{label:20}{scores}{run['perplexity']:23.1f}")
+lowest_loss = min(compared, key=lambda name: sweeps[name]["validation_loss"])
+highest_perplexity = max(compared, key=lambda name: sweeps[name]["perplexity"])
+assert lowest_loss == highest_perplexity  # here, one row has both
 
 # %% no_begin_token
 without = sweeps["no begin token"]
 tokenizer.bos_token = None
-print(f"adapter_asked_without = {exact_match(model, tokenizer, validation_pairs()):.1f}")
+exact = exact_match(model, tokenizer, validation_pairs())
+print(f"adapter_asked_without = {exact:.1f}")
 tokenizer = load_tokenizer("smollm2-135m")
 
 # %% no_begin_token_values values
@@ -230,11 +256,12 @@ for name in ("base", "alpha 32", "alpha 32, rate 0.002"):
     print(f"{name:22}validation loss {sweeps[name]['validation_loss']:.3f}")
 
 # %% target_modules
+highest = sweeps["query and value, rank 42"]["validation_loss"]
 for name in ("query and value, rank 42", "attention, rank 21", "mlp, rank 13", "base"):
-    run = sweeps[name]
+    percent, loss = sweeps[name]["percent"], sweeps[name]["validation_loss"]
     label = "all linear, rank 8" if name == "base" else name
-    print(f"{label:26}{run['percent']:.2f} % trained   validation loss {run['validation_loss']:.3f}")
-    assert run["validation_loss"] <= sweeps["query and value, rank 42"]["validation_loss"]
+    print(f"{label:26}{percent:.2f} % trained   validation loss {loss:.3f}")
+    assert loss <= highest
 
 # %% time_spent values
 others = results("lora", "low_rank_data"), results("lora", "low_rank_sweeps")
@@ -243,4 +270,6 @@ print(f"hours_of_training = {hours:.1f}")
 
 # %% the_base_is_untouched
 remove_lora(model)
-assert all(torch.equal(a, b) for a, b in zip(model.parameters(), load_model("smollm2-135m").parameters(), strict=True))
+fresh = load_model("smollm2-135m")
+both = zip(model.parameters(), fresh.parameters(), strict=True)
+assert all(torch.equal(one, other) for one, other in both)

@@ -17,7 +17,8 @@ torch.manual_seed(0)
 x, target = torch.randn(8, 576), torch.randn(8, 1536)
 
 # %% rslora
-layers = {rank: LoRALinear(W, rank=rank, alpha=16, use_rslora=True) for rank in (1, 16, 256)}
+options = {"alpha": 16, "use_rslora": True}
+layers = {rank: LoRALinear(W, rank=rank, **options) for rank in (1, 16, 256)}
 print({rank: layer.scaling for rank, layer in layers.items()})
 assert all(layer.scaling == 16 / rank**0.5 for rank, layer in layers.items())
 
@@ -25,17 +26,20 @@ assert all(layer.scaling == 16 / rank**0.5 for rank, layer in layers.items())
 layer = LoRALinear(W, rank=8, alpha=16, use_dora=True)
 nn.init.normal_(layer.lora_B, std=0.02)
 with torch.no_grad():
-    direction = W.weight + layer.scaling * layer.lora_B @ layer.lora_A  # (out_features, in_features)
-    weight = layer.lora_magnitude[:, None] * direction / direction.norm(dim=1, keepdim=True)
+    direction = W.weight + layer.scaling * layer.lora_B @ layer.lora_A
+    m = layer.lora_magnitude[:, None]  # (out_features, 1)
+    weight = m * direction / direction.norm(dim=1, keepdim=True)
     assert torch.allclose(layer(x), x @ weight.T, atol=1e-4)
     lengths = weight.norm(dim=1)
-assert torch.allclose(lengths, W.weight.norm(dim=1), atol=1e-4)  # only a trained magnitude changes a length
+# only a trained magnitude changes a length
+assert torch.allclose(lengths, W.weight.norm(dim=1), atol=1e-4)
 print(f"extra_parameters = {layer.lora_magnitude.numel()}")
 
 # %% dora_equals_peft
 model = nn.Sequential(nn.Linear(576, 1536, bias=False))
 model[0].weight.data.copy_(W.weight)
-theirs = peft.get_peft_model(model, peft.LoraConfig(r=8, lora_alpha=16, use_dora=True, target_modules=["0"]))
+config = peft.LoraConfig(r=8, lora_alpha=16, use_dora=True, target_modules=["0"])
+theirs = peft.get_peft_model(model, config)
 other = theirs.base_model.model[0]
 other.lora_A["default"].weight.data.copy_(layer.lora_A.data)
 other.lora_B["default"].weight.data.copy_(layer.lora_B.data)
@@ -50,13 +54,18 @@ for group in groups:
 # %% lora_plus_equals_peft
 config = peft.LoraConfig(r=8, lora_alpha=8, target_modules=["0"])
 theirs = peft.get_peft_model(nn.Sequential(copy.deepcopy(pair[0].base)), config)
-theirs.base_model.model[0].lora_A["default"].weight.data.copy_(pair[0].lora_A)  # B is zero in both
+A = theirs.base_model.model[0].lora_A["default"].weight
+A.data.copy_(pair[0].lora_A)  # B is zero in both
 optimizer = torch.optim.AdamW(groups, weight_decay=0)
-other = create_loraplus_optimizer(theirs, torch.optim.AdamW, lr=2e-3, loraplus_lr_ratio=16)
+options = {"lr": 2e-3, "loraplus_lr_ratio": 16}
+other = create_loraplus_optimizer(theirs, torch.optim.AdamW, **options)
 
 
 def rates(optimizer: torch.optim.Optimizer) -> list:
-    return sorted((tuple(p.shape), group["lr"]) for group in optimizer.param_groups for p in group["params"])
+    groups = optimizer.param_groups
+    return sorted(
+        (tuple(p.shape), each["lr"]) for each in groups for p in each["params"]
+    )
 
 
 assert rates(optimizer) == rates(other)
@@ -69,10 +78,16 @@ assert torch.allclose(pair(x), theirs(x), atol=1e-4)
 
 
 # %% pissa
+def adapted() -> nn.Module:
+    model = nn.Sequential(nn.Linear(576, 1536, bias=False))
+    add_lora(model, rank=8, alpha=8, target_modules=["0"])
+    model[0].base.weight.data.copy_(W.weight)
+    return model
+
+
 def after_one_step(initialise) -> float:
     torch.manual_seed(0)
-    model = add_lora(nn.Sequential(nn.Linear(576, 1536, bias=False)), rank=8, alpha=8, target_modules=["0"])
-    model[0].base.weight.data.copy_(W.weight)
+    model = adapted()
     initialise(model)
     before = F.mse_loss(model(x), target)
     before.backward()
@@ -87,8 +102,7 @@ print(f"loss_decrease_plain = {plain:.4f}")
 print(f"loss_decrease_pissa = {principal:.4f}")
 
 # %% pissa_keeps_the_function
-model = add_lora(nn.Sequential(nn.Linear(576, 1536, bias=False)), rank=8, alpha=8, target_modules=["0"])
-model[0].base.weight.data.copy_(W.weight)
+model = adapted()
 before = model(x)
 pissa_init(model)
 assert torch.allclose(model(x), before, atol=1e-3)
@@ -99,10 +113,13 @@ print(f"percent_of_energy_in_the_adapter = {100 * share:.1f}")
 # %% pissa_equals_peft
 start = nn.Sequential(nn.Linear(576, 1536, bias=False))
 start[0].weight.data.copy_(W.weight)
-config = peft.LoraConfig(r=8, lora_alpha=8, target_modules=["0"], init_lora_weights="pissa")
+options = {"target_modules": ["0"], "init_lora_weights": "pissa"}
+config = peft.LoraConfig(r=8, lora_alpha=8, **options)
 theirs = peft.get_peft_model(start, config).base_model.model[0]
 A, B = theirs.lora_A["default"].weight, theirs.lora_B["default"].weight
-assert torch.allclose(model[0].lora_A.abs(), A.abs(), atol=1e-4)  # singular vectors have no sign of their own
-assert torch.allclose(model[0].lora_B @ model[0].lora_A, B @ A, atol=1e-4)  # their product has
+ours = model[0]
+# singular vectors have no sign of their own, their product has
+assert torch.allclose(ours.lora_A.abs(), A.abs(), atol=1e-4)
+assert torch.allclose(ours.lora_B @ ours.lora_A, B @ A, atol=1e-4)
 assert torch.allclose(residual, theirs.base_layer.weight, atol=1e-4)
 assert torch.allclose(model(x), theirs(x), atol=1e-3)

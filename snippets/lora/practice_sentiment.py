@@ -23,7 +23,8 @@ def over_seeds(variant: str, form: str, split: str = "test") -> list[float]:
 
 def seconds(variant: str, form: str) -> float:
     """Of one core, for all steps; the mean of the seeds."""
-    return statistics.mean(runs[f"{variant}, {form}, seed {seed}"]["curve"][-1][1] for seed in seeds)
+    curves = [runs[f"{variant}, {form}, seed {seed}"]["curve"] for seed in seeds]
+    return statistics.mean(curve[-1][1] for curve in curves)
 
 
 # %% documents
@@ -42,9 +43,11 @@ print(f"positive_percent = {100 * statistics.mean(label for _, label in held_out
 # %% ngrams
 best = runs["TF-IDF"]
 training = reviews("train")
-vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, best["longest"]), min_df=2, sublinear_tf=True)
+options = {"analyzer": "char", "min_df": 2, "sublinear_tf": True}
+vectorizer = TfidfVectorizer(ngram_range=(1, best["longest"]), **options)
 vectors = vectorizer.fit_transform([review.text for review in training])
-classifier = LogisticRegression(C=best["C"], max_iter=1000).fit(vectors, [review.label for review in training])
+classifier = LogisticRegression(C=best["C"], max_iter=1000)
+classifier.fit(vectors, [review.label for review in training])
 texts, labels = zip(*held_out, strict=True)
 ngrams = 100 * classifier.score(vectorizer.transform(texts), labels)
 assert abs(ngrams - 100 * best["test"]) < 0.2
@@ -58,40 +61,51 @@ for variant in VARIANTS:
     cells = [over_seeds(variant, form) for form in FORMS]
     shown = [f"{statistics.mean(v):.1f} ({min(v):.1f} to {max(v):.1f})" for v in cells]
     print(f"{variant:8}" + "".join(f"{cell:>24}" for cell in shown))
-spread = max(max(v) - min(v) for v in (over_seeds(variant, form) for variant in VARIANTS for form in FORMS))
 
 # %% compared_values values
+spreads = []
 for variant, form in itertools.product(VARIANTS, FORMS):
-    print(f"{variant}_{form} = {statistics.mean(over_seeds(variant, form)):.1f}")
-print(f"spread = {spread:.1f}")
+    right = over_seeds(variant, form)
+    spreads.append(max(right) - min(right))
+    print(f"{variant}_{form} = {statistics.mean(right):.1f}")
+print(f"spread = {max(spreads):.1f}")
 
 # %% time values
 for form in FORMS:
-    print(f"time_{form} = {seconds('dense', form) / seconds('sparse', form):.2f}")  # tolerance 50%
-    print(f"window_time_{form} = {seconds('dense', form) / seconds('window', form):.2f}")  # tolerance 50%
+    dense, sparse, window = (seconds(variant, form) for variant in VARIANTS)
+    print(f"time_{form} = {dense / sparse:.2f}")  # tolerance 50%
+    print(f"window_time_{form} = {dense / window:.2f}")  # tolerance 50%
 
 # %% curves
 figure, axes = panels(2, height=2.8)
 for form, ax in zip(FORMS, axes, strict=True):
     for variant in VARIANTS:
         curves = [runs[f"{variant}, {form}, seed {seed}"]["curve"] for seed in seeds]
-        loss = [statistics.mean(point[2] for point in points) for points in zip(*curves, strict=True)]
+        by_step = [
+            [loss for *_, loss in points] for points in zip(*curves, strict=True)
+        ]
+        loss = [statistics.mean(losses) for losses in by_step]
         whole = seconds(variant, form) / seconds("dense", form)
-        ax.plot([whole * (place + 1) / len(loss) for place in range(len(loss))], loss, label=variant, markevery=4)
+        time = [whole * (place + 1) / len(loss) for place in range(len(loss))]
+        ax.plot(time, loss, label=variant, markevery=4)
     ax.set(title=form, xlabel="time / dense", ylabel="loss", ylim=(0.25, 0.75))
 legend(figure)
 plt.show()
 
 # %% sweep
+swept = []
 for name in ("window 0", "sparse, joined", "window 2", "8 entities", "128 entities"):
-    print(f"{name:14} validation {100 * runs[f'{name}, seed 0']['validation']:.1f} %")
-swept = [100 * runs[f"{name}, seed 0"]["validation"] for name in ("window 0", "window 2", "8 entities", "128 entities")]
-swept += over_seeds("sparse", "joined", "validation")[:1]
+    swept.append(100 * runs[f"{name}, seed 0"]["validation"])
+    print(f"{name:14} validation {swept[-1]:.1f} %")
 for form in FORMS:
-    print(f"rates {form}", *(f"{variant} {runs[f'{variant}, {form}, seed 0']['rate']:g}" for variant in VARIANTS))
+    rates = [runs[f"{variant}, {form}, seed 0"]["rate"] for variant in VARIANTS]
+    each = [f"{name} {rate:g}" for name, rate in zip(VARIANTS, rates, strict=True)]
+    print(f"rates {form}", *each)
 same = over_seeds("sparse", "joined", "validation")
 long = runs[manifest["longest_run"]]
-assert max(100 * long["test"], *(max(over_seeds(v, f)) for v in VARIANTS for f in FORMS)) < ngrams
+assert 100 * long["test"] < ngrams
+for variant, form in itertools.product(VARIANTS, FORMS):
+    assert max(over_seeds(variant, form)) < ngrams
 assert max(over_seeds("sparse", "joined")) < min(over_seeds("dense", "joined"))
 
 # %% sweep_values values

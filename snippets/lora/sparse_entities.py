@@ -12,7 +12,7 @@ use_style()
 
 # %% hidden_markers
 def texts(batch: int, seed: int, n: int = 128) -> tuple[Tensor, Tensor]:
-    """Noise (5 … 49) in which one of the markers 1 … 4 stands at 4 random places; which one is the answer."""
+    """Noise (5 … 49), and at 4 random places one marker (1 … 4), the answer."""
     pick = torch.Generator().manual_seed(seed)
     ids = torch.randint(5, 50, (batch, n), generator=pick)
     answer = torch.randint(0, 4, (batch,), generator=pick)
@@ -21,7 +21,8 @@ def texts(batch: int, seed: int, n: int = 128) -> tuple[Tensor, Tensor]:
 
 
 ids, answer = texts(1, seed=0)
-print("markers at", (ids[0] < 5).nonzero()[:, 0].tolist(), "of", ids.shape[1], "places; the answer is", answer.item())
+at = (ids[0] < 5).nonzero()[:, 0].tolist()
+print(f"markers at {at} of {ids.shape[1]} places; the answer is {answer.item()}")
 
 
 # %% reader
@@ -36,8 +37,10 @@ class Reader(nn.Module):
 
     def choose(self, x: Tensor) -> tuple[Tensor, Tensor]:
         score = self.gate(x)[..., 0]  # (batch, n)
-        noise = -torch.empty_like(score).exponential_().log() if self.noise and self.training else 0.0
-        return (score + noise).topk(8).indices, score  # the choice itself has no gradient
+        noisy = score
+        if self.noise and self.training:
+            noisy = score - torch.empty_like(score).exponential_().log()
+        return noisy.topk(8).indices, score  # the choice itself has no gradient
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         x = self.embedding(ids)  # (batch, n, size)
@@ -46,8 +49,8 @@ class Reader(nn.Module):
         if self.kind == "hard":
             log_gate = torch.zeros_like(log_gate)
         elif self.kind == "straight-through":
-            log_gate = log_gate - log_gate.detach()  # zero, with the gradient of the soft one
-        read = x.gather(1, chosen[..., None].expand(-1, -1, x.shape[-1]))  # (batch, 8, size)
+            log_gate = log_gate - log_gate.detach()  # zero, but with a gradient
+        read = x.take_along_dim(chosen[..., None], 1)  # (batch, 8, size)
         weights = (read @ self.query + log_gate).softmax(-1)
         return (weights[:, None] @ self.value(read))[:, 0], chosen
 
@@ -60,28 +63,30 @@ with torch.no_grad():
 x = reader.embedding(ids).detach()
 chosen, score = reader.choose(x)
 score = score.detach().requires_grad_()
-read = x.gather(1, chosen[..., None].expand(-1, -1, x.shape[-1]))
-P = (read @ reader.query + F.logsigmoid(score.gather(1, chosen))).softmax(-1)  # (1, 8)
+read = x.take_along_dim(chosen[..., None], 1)  # (1, 8, size)
+log_gate = F.logsigmoid(score.gather(1, chosen))
+P = (read @ reader.query + log_gate).softmax(-1)  # (1, 8)
 out = (P[:, None] @ reader.value(read))[:, 0]  # (1, 4)
 F.cross_entropy(out, answer).backward()
 
 dO = out.softmax(-1) - F.one_hot(answer, 4)  # gradient of the cross-entropy
-gain = ((reader.value(read) - out[:, None]) * dO[:, None]).sum(-1)  # what each token says, against the average
-by_hand = torch.zeros_like(score).scatter(1, chosen, P * gain * torch.sigmoid(-score.gather(1, chosen)))
-assert torch.allclose(score.grad, by_hand)
+more = reader.value(read) - out[:, None]  # what each token says beyond the average
+gain = (more * dO[:, None]).sum(-1)
+by_hand = P * gain * torch.sigmoid(-score.gather(1, chosen))
+assert torch.allclose(score.grad, torch.zeros_like(score).scatter(1, chosen, by_hand))
 
 # %% gradient_of_the_gate_values values
 print(f"tokens_with_a_gradient = {int((score.grad != 0).sum())}")
 
 
 # %% train_reader
-def train(gate: str, noise: bool, seed: int, steps: int = 150) -> tuple[Reader, list[float], float]:
+def train(gate: str, noise: bool, seed: int) -> tuple[Reader, list[float], float]:
     torch.manual_seed(seed)
     reader = Reader(gate, noise)
     optimizer = torch.optim.Adam(reader.parameters(), lr=1e-2)
     found = []
     test_ids, test_answer = texts(200, seed=10**6)
-    for step in range(steps):
+    for step in range(150):
         ids, answer = texts(64, seed=1000 * seed + step)
         F.cross_entropy(reader(ids)[0], answer).backward()
         if gate == "hard":
@@ -91,25 +96,30 @@ def train(gate: str, noise: bool, seed: int, steps: int = 150) -> tuple[Reader, 
         if step % 10 == 9:
             reader.eval()
             logits, chosen = reader(test_ids)
-            found.append((test_ids.gather(1, chosen) < 5).float().sum(1).mean().item() / 4)
+            markers = test_ids.gather(1, chosen) < 5  # (200, 8)
+            found.append(markers.float().sum(1).mean().item() / 4)
             reader.train()
-    return reader.eval(), found, (logits.argmax(-1) == test_answer).float().mean().item()
+    accuracy = (logits.argmax(-1) == test_answer).float().mean().item()
+    return reader.eval(), found, accuracy
 
 
-runs = {gate: [train(gate, True, seed) for seed in range(3)] for gate in ("soft", "straight-through", "hard")}
+gates = ("soft", "straight-through", "hard")
+runs = {gate: [train(gate, True, seed) for seed in range(3)] for gate in gates}
 
 # %% gates_compared differs="training amplifies the rounding of a processor"
 figure, (axes,) = panels()
+accuracies = {}
 for gate, results in runs.items():
-    spread(axes, range(10, 151, 10), [found for _, found, _ in results], label=gate)
-    print(
-        f"{gate:18} accuracy {' '.join(f'{accuracy:.2f}' for *_, accuracy in results)}   markers found {' '.join(f'{f[-1]:.2f}' for _, f, _ in results)}"
-    )
+    _, found, accuracies[gate] = zip(*results, strict=True)
+    spread(axes, range(10, 151, 10), found, label=gate)
+    right = " ".join(f"{accuracy:.2f}" for accuracy in accuracies[gate])
+    last = " ".join(f"{shares[-1]:.2f}" for shares in found)
+    print(f"{gate:18} accuracy {right}   markers found {last}")
 axes.set(xlabel="step", ylabel="markers found")
 label_lines(axes)
 plt.show()
-assert min(accuracy for gate in ("soft", "straight-through") for *_, accuracy in runs[gate]) > 0.95
-assert max(accuracy for *_, accuracy in runs["hard"]) < 0.8
+assert min(*accuracies["soft"], *accuracies["straight-through"]) > 0.95
+assert max(accuracies["hard"]) < 0.8
 
 # %% what_the_task_needs differs="training amplifies the rounding of a processor"
 for seed, (reader, *_) in enumerate(runs["soft"]):
@@ -124,15 +134,14 @@ types[0, ::32] = 1  # 4 entities among 128 tokens
 each = F.cross_entropy(logits[0], types[0], reduction="none")
 balanced = (each[types[0] > 0].mean() + each[types[0] == 0].mean()) / 2
 assert torch.allclose(gate_loss(logits, types), balanced)
-score = logits[..., 1:].logsumexp(-1) - logits[..., 0]  # (1, 128): log-odds of being an entity of any type
+score = logits[..., 1:].logsumexp(-1) - logits[..., 0]  # log-odds of an entity
 assert torch.allclose(torch.sigmoid(score), 1 - logits.softmax(-1)[..., 0])
 
 # %% without_noise differs="training amplifies the rounding of a processor"
 silent = [train("soft", noise=False, seed=seed) for seed in range(3)]
 for seed, (reader, found, accuracy) in enumerate(silent):
-    chosen = reader(texts(200, seed=10**6)[0])[1]  # (200, 8)
-    ids = texts(200, seed=10**6)[0].gather(1, chosen)
-    kinds = len(ids.unique())
-    print(
-        f"seed {seed}: accuracy {accuracy:.2f}, markers found {found[-1]:.2f}, {kinds} of 49 characters are ever chosen"
-    )
+    ids, _ = texts(200, seed=10**6)
+    _, chosen = reader(ids)  # (200, 8)
+    kinds = len(ids.gather(1, chosen).unique())
+    results = f"accuracy {accuracy:.2f}, markers found {found[-1]:.2f}"
+    print(f"seed {seed}: {results}, {kinds} of 49 characters are ever chosen")

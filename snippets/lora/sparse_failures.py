@@ -10,7 +10,7 @@ _ = torch.manual_seed(0)
 
 # %% empty_row
 real = torch.ones(1, 8, dtype=torch.bool)
-real[0, 6:] = False  # two places of padding: they may read nothing, and nobody reads them
+real[0, 6:] = False  # two places of padding: they read nothing, and nobody reads them
 matrix = InteractionMatrix(8, block_size=2, window=1, real=real)
 x, W = torch.randn(1, 1, 8, 4), torch.randn(4, 4, requires_grad=True)
 Q = x @ W
@@ -28,7 +28,7 @@ out[:, :, :6].sum().backward()
 assert out[:, :, 6:].eq(0).all() and W.grad.isfinite().all()
 
 # %% look_ahead
-ids = torch.tensor([[5, 6, 1, 7, 5, 6, 8]])  # the name 5 6, and a second 5 at place 4: which token follows?
+ids = torch.tensor([[5, 6, 1, 7, 5, 6, 8]])  # the name 5 6; what follows the second 5?
 entity, t = torch.tensor([[0]]), 4
 for causal in (False, True):
     links = []
@@ -37,13 +37,16 @@ for causal in (False, True):
         other[0, t + 1] = following
         kinds = related_kinds(other, entity, titles=[(7, 5)], causal=causal)
         links.append(int(kinds[0, t, 0] & (SAME_SURFACE | TITLE)))
-    print(f"causal={causal!s:5}  relation of place {t}, by the token that follows it (5 … 9): {links}")
-    assert (len(set(links)) == 1) == causal  # if it varies, place 4 knows what it is to predict
+    relation = f"relation of place {t}, by the token that follows it (5 … 9)"
+    print(f"causal={causal!s:5}  {relation}: {links}")
+    # if it varies, place 4 knows what it is to predict
+    assert (len(set(links)) == 1) == causal
 
 # %% look_ahead_cure
 config = RelationSparseConfig(
-    vocab_size=20, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-    block_size=8, num_entities=4, sentence_ends=(1,), titles=((7, 5),), bigram_buckets=64, dropout=0.0,
+    vocab_size=20, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+    intermediate_size=32, block_size=8, num_entities=4, sentence_ends=(1,),
+    titles=((7, 5),), bigram_buckets=64, dropout=0.0,
 )  # fmt: skip
 model = RelationSparseForCausalLM(config).eval()
 with torch.no_grad():
@@ -55,7 +58,7 @@ for t in range(1, 60):
     other[0, t:] = torch.randint(1, 20, (60 - t,))
     with torch.no_grad():
         before, after = model(text).logits[0, :t], model(other).logits[0, :t]
-    assert torch.allclose(before, after, atol=1e-4)  # nothing from place t on is seen before it
+    assert torch.allclose(before, after, atol=1e-4)  # what follows is not seen before
 
 # %% top_k_looks_ahead
 score = torch.randn(1, 60)

@@ -1,4 +1,7 @@
-"""Sparse attention beside dense attention on one thread and on two, and beside FlexAttention on one, at all lengths."""
+"""Sparse attention beside dense attention and beside FlexAttention, at all lengths.
+
+Dense attention on one thread and on two, FlexAttention on one.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -18,14 +21,20 @@ long_run.data = {"configuration": data_digest(configuration)}
 
 
 def descend() -> dict:
-    """Ten steps of gradient descent through the attention: the same losses in a probe, the same code, however fast."""
+    """Ten steps of descent through the attention: the same losses, the same code."""
     query, key, value = configuration.inputs(1000, grad=True)
     losses = []
     for _ in range(10):
-        loss = (sparse_attention(query, key, value, configuration.matrix(1000)) - 1).square().mean()
+        loss = (
+            (sparse_attention(query, key, value, configuration.matrix(1000)) - 1)
+            .square()
+            .mean()
+        )
         grads = torch.autograd.grad(loss, (query, key, value))
         pairs = zip((query, key, value), grads, strict=True)
-        query, key, value = ((x - 2e3 * grad).detach().requires_grad_() for x, grad in pairs)
+        query, key, value = (
+            (x - 2e3 * grad).detach().requires_grad_() for x, grad in pairs
+        )
         losses.append(loss.item())
     return {"losses": losses}
 
@@ -35,7 +44,9 @@ def row(length: int) -> dict:
         "pairs": 1 / configuration.matrix(length).share,
         "forward": bench.forward(configuration, length, SECONDS, least=LEAST),
         "training": bench.training(configuration, length, SECONDS, least=LEAST),
-        "own choice": bench.forward(configuration, length, SECONDS, dense_below=None, least=LEAST),
+        "own choice": bench.forward(
+            configuration, length, SECONDS, dense_below=None, least=LEAST
+        ),
     }
 
 
@@ -52,12 +63,19 @@ for threads in THREADS:
         print(
             threads,
             length,
-            long_run.measure(f"{threads} threads, {length}", partial(row, length), timed=True),
+            long_run.measure(
+                f"{threads} threads, {length}", partial(row, length), timed=True
+            ),
             flush=True,
         )
 torch.set_num_threads(1)
 for length in FLEX_LENGTHS:
-    print("flex", length, long_run.measure(f"flex, {length}", partial(flex, length), timed=True), flush=True)
+    print(
+        "flex",
+        length,
+        long_run.measure(f"flex, {length}", partial(flex, length), timed=True),
+        flush=True,
+    )
 long_run.finish(
     seeds=[0],
     steps=10,

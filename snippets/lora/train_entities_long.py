@@ -1,8 +1,10 @@
-"""One tagger trained for long: the sparse encoder with learned entities, five epochs of the People's Daily.
+"""One tagger trained for long: the sparse encoder with learned entities, five epochs.
 
-Plan: 3,500 steps of one crop of 2,048 characters, one seed, about 35 minutes on one thread. Rate and betas are those
-that ``train_entities.py`` found; dropout is new, for a text is now seen more than once. There are fewer pairs of
-characters than there, so that the weights fit 8 MB in float16; what is measured are the rounded weights.
+Trained on the People's Daily. Plan: 3,500 steps of one crop of 2,048 characters, one
+seed, about 35 minutes on one thread. Rate and betas are those that
+``train_entities.py`` found; dropout is new, for a text is now seen more than once.
+There are fewer pairs of characters than there, so that the weights fit 8 MB in float16;
+what is measured are the rounded weights.
 """
 
 from pathlib import Path
@@ -10,8 +12,18 @@ from pathlib import Path
 import torch
 
 from llm_tutorial.data.people_daily import people_daily
-from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
-from llm_tutorial.lora.tagging import batches, count, evaluate, loss_of, relation_settings, tag
+from llm_tutorial.lora.encoder import (
+    RelationSparseConfig,
+    RelationSparseForTokenClassification,
+)
+from llm_tutorial.lora.tagging import (
+    batches,
+    count,
+    evaluate,
+    loss_of,
+    relation_settings,
+    tag,
+)
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.timing import curve
 from llm_tutorial.tokenizers import character_tokenizer
@@ -19,7 +31,8 @@ from llm_tutorial.training import adamw, fit, linear_decay
 
 STEPS, LENGTH, RATE = 3500, 2048, 1e-3
 SIZES = {
-    "num_hidden_layers": 2, "intermediate_size": 512, "bigram_buckets": 28_000, "rope_theta": 100.0, "dropout": 0.1,
+    "num_hidden_layers": 2, "intermediate_size": 512, "bigram_buckets": 28_000,
+    "rope_theta": 100.0, "dropout": 0.1,
 }  # fmt: skip
 
 torch.set_num_threads(1)
@@ -32,17 +45,22 @@ long_run.data = {split: data_digest(documents[split]) for split in documents}
 
 def measure(run: str) -> dict:
     torch.manual_seed(0)
-    model = RelationSparseForTokenClassification(RelationSparseConfig(**relation_settings(tokenizer) | SIZES))
+    model = RelationSparseForTokenClassification(
+        RelationSparseConfig(**relation_settings(tokenizer) | SIZES)
+    )
     optimizer = adamw(model, RATE, ("embedding", "bigram.pair"))
     losses = fit(
-        model, batches(examples["train"], 1, LENGTH), optimizer, STEPS, linear_decay(optimizer, STEPS, warmup=50),
-        long_run.state_of(run), save_every=100, description=run, loss_of=loss_of, count=count,
+        model, batches(examples["train"], 1, LENGTH), optimizer, STEPS,
+        linear_decay(optimizer, STEPS, warmup=50), long_run.state_of(run),
+        save_every=100, description=run, loss_of=loss_of, count=count,
     )  # fmt: skip
     model.half().save_pretrained(long_run.folder)
     tokenizer.save_pretrained(long_run.folder)
     model.float()
     metrics = {
-        split: evaluate(model, long_run.few(examples[split]), long_run.few(documents[split]))
+        split: evaluate(
+            model, long_run.few(examples[split]), long_run.few(documents[split])
+        )
         for split in ("validation", "test")
     }
     return {

@@ -1,4 +1,7 @@
-"""LoRA on SmolLM2-135M: two ranks, three seeds each, 150 steps of 16 pairs; the adapter of rank 8, seed 0, is kept."""
+"""LoRA on SmolLM2-135M: two ranks, three seeds each, 150 steps of 16 pairs.
+
+The adapter of rank 8, seed 0, is kept.
+"""
 
 from pathlib import Path
 
@@ -7,7 +10,14 @@ import torch
 from llm_tutorial.data.cldr import cldr_pairs
 from llm_tutorial.lora.adapter import save_adapter
 from llm_tutorial.lora.inject import count_parameters
-from llm_tutorial.lora.task import MODEL, forgetting, held_out_loss, quality, train_adapter, validation_pairs
+from llm_tutorial.lora.task import (
+    MODEL,
+    forgetting,
+    held_out_loss,
+    quality,
+    train_adapter,
+    validation_pairs,
+)
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.runs import LongRun, data_digest
 
@@ -22,11 +32,15 @@ few = long_run.few
 tokenizer = load_tokenizer(MODEL)
 pairs = cldr_pairs(STEPS * 16)
 test, validation = cldr_pairs(200, "held_out"), validation_pairs()
-assert not {pair.english for pair in pairs} & {pair.english for pair in test + validation}
+assert not {pair.english for pair in pairs} & {
+    pair.english for pair in test + validation
+}
 long_run.data = {"train": data_digest(pairs), "held_out": data_digest(test)}
 
 
-def train(run: str, rank: int, alpha: int, rate: float, seed: int) -> tuple[torch.nn.Module, dict]:
+def train(
+    run: str, rank: int, alpha: int, rate: float, seed: int
+) -> tuple[torch.nn.Module, dict]:
     model, losses = train_adapter(
         tokenizer, pairs, STEPS, rate, seed,
         state=long_run.state_of(run), description=run, rank=rank, alpha=alpha,
@@ -59,10 +73,17 @@ for rank, choices in CHOICES.items():
     tuned = {}
     for alpha, rate in choices:
         run = f"rank {rank}, alpha {alpha}, rate {rate:g}"
-        tuned[alpha, rate] = long_run.measure(run, lambda run=run, rank=rank, a=alpha, r=rate: tune(run, rank, a, r))
+        tuned[alpha, rate] = long_run.measure(
+            run, lambda run=run, rank=rank, a=alpha, r=rate: tune(run, rank, a, r)
+        )
     alpha, rate = min(tuned, key=lambda choice: tuned[choice]["validation_loss"])
     for seed in SEEDS:
         run = f"rank {rank}, seed {seed}"
-        long_run.measure(run, lambda run=run, rank=rank, a=alpha, r=rate, seed=seed: measure(run, rank, a, r, seed))
+        long_run.measure(
+            run,
+            lambda run=run, rank=rank, a=alpha, r=rate, seed=seed: measure(
+                run, rank, a, r, seed
+            ),
+        )
 long_run.measure("untrained", untrained)
 long_run.finish(seeds=list(SEEDS), steps=STEPS)

@@ -1,4 +1,7 @@
-"""How many examples LoRA needs: 10 to 1,000 pairs, seen again and again at the setting of ``train_low_rank.py``."""
+"""How many examples LoRA needs: 10 to 1,000 pairs, seen again and again.
+
+At the setting that ``train_low_rank.py`` found.
+"""
 
 from pathlib import Path
 
@@ -7,7 +10,8 @@ from llm_tutorial.lora.task import MODEL, TEST_PAIRS, exact_match, train_adapter
 from llm_tutorial.models import load_tokenizer
 from llm_tutorial.runs import LongRun, data_digest
 
-STEPS = {10: 100, 30: 100, 100: 100, 300: 150, 1000: 150}  # few pairs are known by heart long before their last step
+# few pairs are known by heart long before their last step
+STEPS = {10: 100, 30: 100, 100: 100, 300: 150, 1000: 150}
 RATE = 5e-4
 
 long_run = LongRun("low_rank_data", Path(__file__), probed_steps=3)
@@ -19,7 +23,14 @@ long_run.data = {"train": data_digest(pairs), "held_out": data_digest(test)}
 
 def train(run: str, count: int, steps: int) -> dict:
     model, losses = train_adapter(
-        tokenizer, pairs[:count], steps, RATE, state=long_run.state_of(run), description=run, rank=8, alpha=128
+        tokenizer,
+        pairs[:count],
+        steps,
+        RATE,
+        state=long_run.state_of(run),
+        description=run,
+        rank=8,
+        alpha=128,
     )
     return {
         "losses": losses,
@@ -31,5 +42,7 @@ def train(run: str, count: int, steps: int) -> dict:
 
 for count, steps in STEPS.items():
     run = f"{count} pairs"
-    long_run.measure(run, lambda run=run, count=count, steps=steps: train(run, count, steps))
+    long_run.measure(
+        run, lambda run=run, count=count, steps=steps: train(run, count, steps)
+    )
 long_run.finish(seeds=[0], steps=max(STEPS.values()))

@@ -1,8 +1,10 @@
-"""Translating software messages: three kinds of attention over a catalogue, and a message alone; 2.6 M parameters.
+"""Translating software messages: three kinds of attention over a catalogue.
 
-Plan, in minutes of one core: two learning rates, 60 steps each, chosen on validation, 4; then dense, sparse with learned
-entities and window only, three seeds each, and the message alone, two, 22; last one seed each without the memory's
-neighbour, without the catalogue, with half the context, and with four times the entities, 8: about 35.
+And a message alone; 2.6 M parameters. Plan, in minutes of one core: two learning rates,
+60 steps each, chosen on validation, 4; then dense, sparse with learned entities and
+window only, three seeds each, and the message alone, two, 22; last one seed each
+without the memory's neighbour, without the catalogue, with half the context, and with
+four times the entities, 8: about 35.
 """
 
 from pathlib import Path
@@ -12,7 +14,13 @@ import torch
 from llm_tutorial.data.messages import messages
 from llm_tutorial.data.splits import key_of
 from llm_tutorial.experiments import tune
-from llm_tutorial.lora.translation import Reader, TranslationMemory, held_out_loss, score, train_translator
+from llm_tutorial.lora.translation import (
+    Reader,
+    TranslationMemory,
+    held_out_loss,
+    score,
+    train_translator,
+)
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.timing import curve
 
@@ -22,10 +30,10 @@ VARIANTS = {  # attention, context
     "dense": ({"attention": "dense", "entities": "none"}, {}),
     "sparse": ({}, {}),
     "window": ({"entities": "none"}, {}),
-    "alone": (
+    "alone": (  # fits one block anyway
         {"attention": "dense", "entities": "none"},
         {"catalogue": False, "memory": False},
-    ),  # fits one block anyway
+    ),
 }
 TUNED_AS = {"window": "sparse"}  # the others are tuned themselves
 SWEEP = {
@@ -57,15 +65,27 @@ def reader_of(**context: object) -> Reader:
 def validate(run: str, variant: str, rate: float) -> dict:
     options, context = VARIANTS[variant]
     reader = reader_of(**context)
-    model, losses, _ = train_translator(reader, TUNING_STEPS, rate, len(SEEDS), long_run.state_of(run), run, **options)
+    model, losses, _ = train_translator(
+        reader, TUNING_STEPS, rate, len(SEEDS), long_run.state_of(run), run, **options
+    )
     rows = few(reader.held_out(split["validation"])[::6])
-    return {"losses": losses, "rate": rate, "validation_loss": held_out_loss(model, reader, rows)}
+    return {
+        "losses": losses,
+        "rate": rate,
+        "validation_loss": held_out_loss(model, reader, rows),
+    }
 
 
 def measure(run: str, options: dict, context: dict, rate: float, seed: int) -> dict:
     reader = reader_of(**context)
-    model, losses, pace = train_translator(reader, STEPS, rate, seed, long_run.state_of(run), run, **options)
-    translations = model.translate(few(reader.held_out(split["test"])), reader.tokenizer, 8 if reader.catalogue else 32)
+    model, losses, pace = train_translator(
+        reader, STEPS, rate, seed, long_run.state_of(run), run, **options
+    )
+    translations = model.translate(
+        few(reader.held_out(split["test"])),
+        reader.tokenizer,
+        8 if reader.catalogue else 32,
+    )
     return {
         "losses": losses, "rate": rate, **scores(translations),
         "curve": curve(losses, pace),
@@ -74,8 +94,12 @@ def measure(run: str, options: dict, context: dict, rate: float, seed: int) -> d
 
 
 def scores(translations: dict) -> dict:
-    """Of all messages, and of those whose catalogue is not sorted by the alphabet; and what some became."""
-    in_order = {m: text for m, text in translations.items() if not m.catalogue.startswith("jupyterlab")}
+    """Of all messages, and of those in an order of the source; and what some became."""
+    in_order = {
+        m: text
+        for m, text in translations.items()
+        if not m.catalogue.startswith("jupyterlab")
+    }
     return {
         **score(translations),
         "source order": score(in_order),
@@ -92,7 +116,12 @@ def memory() -> dict:
 long_run.measure("memory", memory)
 rates = {
     variant: tune(
-        long_run, variant, RATES, lambda run, rate, v=variant: validate(run, v, rate), by="validation_loss", best=min
+        long_run,
+        variant,
+        RATES,
+        lambda run, rate, v=variant: validate(run, v, rate),
+        by="validation_loss",
+        best=min,
     )
     for variant in VARIANTS
     if variant not in TUNED_AS
@@ -103,9 +132,16 @@ for seed in SEEDS:
         if variant != "alone" or seed < 2:
             run = f"{variant}, seed {seed}"
             long_run.measure(
-                run, lambda run=run, v=variant, o=options, c=context, s=seed: measure(run, o, c, rates[v], s)
+                run,
+                lambda run=run, v=variant, o=options, c=context, s=seed: measure(
+                    run, o, c, rates[v], s
+                ),
             )
 for name, (options, context) in SWEEP.items():
     run = f"{name}, seed 0"
-    long_run.measure(run, lambda run=run, o=options, c=context: measure(run, o, c, rates["sparse"], 0))
-long_run.finish(seeds=list(SEEDS), steps=STEPS, tolerance=0.3)  # the curves hold times of this machine
+    long_run.measure(
+        run,
+        lambda run=run, o=options, c=context: measure(run, o, c, rates["sparse"], 0),
+    )
+# the curves hold times of this machine
+long_run.finish(seeds=list(SEEDS), steps=STEPS, tolerance=0.3)

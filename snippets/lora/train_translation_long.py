@@ -1,11 +1,19 @@
-"""The sparse translator of ``train_translation.py``, trained nine times as long: about a quarter of an hour of one core."""
+"""The sparse translator of ``train_translation.py``, trained nine times as long.
+
+About a quarter of an hour of one core.
+"""
 
 from pathlib import Path
 
 import torch
 
 from llm_tutorial.data.messages import messages
-from llm_tutorial.lora.translation import Reader, save_translator, score, train_translator
+from llm_tutorial.lora.translation import (
+    Reader,
+    save_translator,
+    score,
+    train_translator,
+)
 from llm_tutorial.results import results
 from llm_tutorial.runs import LongRun, data_digest
 
@@ -20,10 +28,16 @@ reader = Reader(split["train"])
 
 def measure(run: str) -> dict:
     rate = results("lora", "translation")["metrics"]["sparse, seed 0"]["rate"]
-    model, losses, _ = train_translator(reader, STEPS, rate, state=long_run.state_of(run), description=run)
+    model, losses, _ = train_translator(
+        reader, STEPS, rate, state=long_run.state_of(run), description=run
+    )
     save_translator(model, reader.tokenizer, long_run.folder)
-    texts = model.translate(long_run.few(reader.held_out(split["test"])), reader.tokenizer)
-    in_order = {m: text for m, text in texts.items() if not m.catalogue.startswith("jupyterlab")}
+    texts = model.translate(
+        long_run.few(reader.held_out(split["test"])), reader.tokenizer
+    )
+    in_order = {
+        m: text for m, text in texts.items() if not m.catalogue.startswith("jupyterlab")
+    }
     sample = {m: texts[m] for m in split["test"][::8] if m in texts}
     return {
         "losses": losses, "rate": rate, **score(texts), "source order": score(in_order),

@@ -1,8 +1,10 @@
-"""The same messages by SmolLM2-135M: as it is, and with a rank-8 adapter; with and without the memory's neighbour.
+"""The same messages by SmolLM2-135M: as it is, and with an adapter of rank 8.
 
-Its tokenizer has few Chinese words: most characters take two or three tokens of bytes, which makes both training and
-writing slow. So it sees about a tenth of the training split, in a quarter of an hour of one core, at the setting that
-``train_low_rank.py`` found, and one in eight messages of the test split is translated.
+Each with and without the memory's neighbour. Its tokenizer has few Chinese words: most
+characters take two or three tokens of bytes, which makes both training and writing
+slow. So it sees about a tenth of the training split, in a quarter of an hour of one
+core, at the setting that ``train_low_rank.py`` found, and one in eight messages of the
+test split is translated.
 """
 
 import random
@@ -27,7 +29,11 @@ training, test = messages("train"), messages("test")[::8]
 long_run.data = {"train": data_digest(training), "test": data_digest(test)}
 tokenizer = load_tokenizer(MODEL)
 memory = TranslationMemory(training)
-short = [message for message in training if len(message.english) <= 60 and len(message.chinese) <= 30]
+short = [
+    message
+    for message in training
+    if len(message.english) <= 60 and len(message.chinese) <= 30
+]
 chosen = random.Random(0).sample(short, 16 * max(STEPS.values()))
 
 
@@ -36,12 +42,21 @@ def shown(kind: str, batch: list[Message]) -> list[Message]:
     if kind == "alone":
         return batch
     pairs = zip(batch, memory.nearest(batch), memory.translate(batch), strict=True)
-    return [replace(m, english=f"{prompt(near.english)} {chinese}\n{m.english}") for m, near, chinese in pairs]
+    return [
+        replace(m, english=f"{prompt(near.english)} {chinese}\n{m.english}")
+        for m, near, chinese in pairs
+    ]
 
 
 def measure(kind: str, model: torch.nn.Module) -> dict:
     asked = long_run.few(test)
-    texts = greedy_answers(model, tokenizer, [prompt(message.english) for message in shown(kind, asked)], LONGEST, 35)
+    texts = greedy_answers(
+        model,
+        tokenizer,
+        [prompt(message.english) for message in shown(kind, asked)],
+        LONGEST,
+        35,
+    )
     return {**score(dict(zip(asked, texts, strict=True))), "sample": texts}
 
 
@@ -57,7 +72,16 @@ def adapted(run: str, kind: str) -> dict:
 for kind in STEPS:
     run = f"LoRA, {kind}"
     long_run.measure(run, lambda run=run, kind=kind: adapted(run, kind))
-    long_run.measure(f"untrained, {kind}", lambda kind=kind: measure(kind, load_model(MODEL)))
-length = {name: [len(tokenizer(getattr(m, name)).input_ids) for m in test] for name in ("english", "chinese")}
+    long_run.measure(
+        f"untrained, {kind}", lambda kind=kind: measure(kind, load_model(MODEL))
+    )
+length = {
+    name: [len(tokenizer(getattr(m, name)).input_ids) for m in test]
+    for name in ("english", "chinese")
+}
 characters = sum(len(message.chinese) for message in test)
-long_run.finish(seeds=[0], steps=max(STEPS.values()), tokens_per_character=sum(length["chinese"]) / characters)
+long_run.finish(
+    seeds=[0],
+    steps=max(STEPS.values()),
+    tokens_per_character=sum(length["chinese"]) / characters,
+)

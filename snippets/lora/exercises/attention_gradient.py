@@ -11,7 +11,8 @@ import torch
 def attention_gradient(
     Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor, dO: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    # Q: (n, d), K: (m, d), V: (m, v), dO: (n, v), the gradient of the output; returns dQ, dK, dV
+    # Q: (n, d), K: (m, d), V: (m, v); dO: (n, v), the gradient of the output
+    # returns dQ, dK, dV
     scale = Q.shape[-1] ** -0.5
     P = (Q @ K.T * scale).softmax(-1)  # (n, m)
     dV = P.T @ dO

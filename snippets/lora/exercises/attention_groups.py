@@ -5,12 +5,13 @@ Which heads read which set? Write it without a loop over heads.
 哪些头读哪一组？请写出来，不要逐头循环。
 """
 
-import torch
+from torch import Tensor
 
 
-def grouped_attention(Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor) -> torch.Tensor:
-    # Q: (batch, heads, n, d); K and V: (batch, groups, m, d), and heads is a multiple of groups
-    # TODO: heads 0, 1, … of a group read the keys and values of that group; now all read those of the first
+def grouped_attention(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
+    # Q: (batch, heads, n, d); K and V: (batch, groups, m, d)
+    # heads is a multiple of groups, and heads of a group stand next to each other
+    # TODO: each head reads the keys and values of its group, not those of the first
     K, V = K[:, :1], V[:, :1]
     scores = Q @ K.mT / Q.shape[-1] ** 0.5
     return scores.softmax(-1) @ V

@@ -7,10 +7,10 @@ from which block size on is the processor its limit, no longer the memory?
 
 
 def intensity(block: int, window: int, entities: int) -> float:
-    # floating-point operations for each byte that attention by blocks moves, float32, in a fused kernel:
-    # a pair costs 4 operations for each of the d numbers of a head;
-    # a query and its output are moved once; the keys and values of a block are read, written side by side, read again,
-    # once for all queries of the block
+    # floating-point operations for each byte that attention by blocks moves, float32,
+    # in a fused kernel: a pair costs 4 operations for each of the d numbers of a head;
+    # a query and its output are moved once; the keys and values of a block are read,
+    # written side by side, read again, once for all queries of the block
     # TODO: d cancels
     return 1.0
 

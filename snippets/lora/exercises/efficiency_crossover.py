@@ -7,7 +7,8 @@ which may cross more than once.
 
 
 def crossover(lengths: list[int], ratios: list[float]) -> float | None:
-    # the length from which on sparse attention is never slower: ratios[i] is dense over sparse at lengths[i];
+    # the length from which on sparse attention is never slower:
+    # ratios[i] is dense over sparse at lengths[i];
     # between two lengths, log(ratio) is linear in log(length);
     # lengths[0] if it never is slower, None if it is slower at the end
     # TODO

@@ -3,10 +3,11 @@
 哪一个权重矩阵，单独就能给出「线性层加适配器」的输出？
 """
 
-import torch
+from torch import Tensor
 
 
-def merged_weight(weight: torch.Tensor, A: torch.Tensor, B: torch.Tensor, alpha: float) -> torch.Tensor:
-    # weight: (out_features, in_features), A: (rank, in_features), B: (out_features, rank)
+def merged_weight(weight: Tensor, A: Tensor, B: Tensor, alpha: float) -> Tensor:
+    # weight: (out_features, in_features)
+    # A: (rank, in_features), B: (out_features, rank)
     # TODO: the one weight that gives what the layer and its adapter give together
     return weight

@@ -6,12 +6,16 @@ begins that comes back in the same text, the rarest first.
 """
 
 import torch
+from torch import Tensor
 
 
-def choose_by_rule(input_ids: torch.Tensor, idf: torch.Tensor, limit: int) -> torch.Tensor:
-    # input_ids: (batch, length), 0 at padding; idf: (vocab_size,), the higher the fewer documents have the token
-    # returns positions (batch, min(limit, length)) to read as entities: each once, ascending, -1 where there is none
-    # TODO: the first positions are no choice. A token and the next one are a pair if neither is padding; choose where
-    # a pair begins that its own text has at least twice, those with the highest sum of both idf, the earlier of equal ones
+def choose_by_rule(input_ids: Tensor, idf: Tensor, limit: int) -> Tensor:
+    # input_ids: (batch, length), 0 at padding
+    # idf: (vocab_size,), the higher the fewer documents have the token
+    # returns positions (batch, min(limit, length)) to read as entities: each once,
+    # ascending, -1 where there is none
+    # TODO: the first positions are no choice. A token and the next one are a pair if
+    # neither is padding; choose where a pair begins that its own text has at least
+    # twice, those with the highest sum of both idf, the earlier of equal ones
     batch, length = input_ids.shape
     return torch.arange(min(limit, length)).expand(batch, -1)

@@ -11,8 +11,10 @@ from llm_tutorial.data.people_daily import Entity
 
 
 def spans(labels: Sequence[str]) -> set[Entity]:
-    # labels: B-PER, I-PER, …, O, one for each character; an entity ends where the next label does not continue it
-    # TODO: this drops an I- that continues nothing of its type; seqeval's default mode lets an entity begin there
+    # labels: B-PER, I-PER, …, O, one for each character;
+    # an entity ends where the next label does not continue it
+    # TODO: this drops an I- that continues nothing of its type;
+    # seqeval's default mode lets an entity begin there
     found, start = set(), None
     for place, label in enumerate([*labels, "O"]):
         if start is not None and label != f"I-{labels[start][2:]}":

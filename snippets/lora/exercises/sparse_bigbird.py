@@ -11,8 +11,9 @@ from llm_tutorial.lora.interaction import InteractionMatrix
 
 
 def random_blocks(n: int, b: int, w: int, r: int) -> torch.Tensor:
-    # BigBird: each block of b queries reads, besides its window, r blocks drawn at random from those outside it
-    # returns the mask (n, n), True where a query reads a key; n is a multiple of b
+    # BigBird: each block of b queries reads, besides its window,
+    # r blocks drawn at random from those outside it; n is a multiple of b
+    # returns the mask (n, n), True where a query reads a key
     mask = InteractionMatrix(n, block_size=b, window=w).mask()[0]
     # TODO: add the random blocks
     return mask

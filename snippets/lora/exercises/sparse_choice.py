@@ -9,7 +9,9 @@ import torch
 
 
 def choose(score: torch.Tensor, limit: int) -> torch.Tensor:
-    # score: (batch, n), log-odds of being an entity; returns (batch, n), True at the chosen places
-    # TODO: the highest scores of the whole text; whoever writes from left to right does not know them yet.
-    # Choose the first `limit` places whose score is above zero instead
-    return torch.zeros_like(score, dtype=torch.bool).scatter(1, score.topk(limit).indices, True)
+    # score: (batch, n), log-odds of being an entity
+    # returns (batch, n), True at the chosen places
+    # TODO: these are the highest scores of the whole text, which whoever writes from
+    # left to right does not know yet. Choose the first `limit` places above zero
+    places = score.topk(limit).indices
+    return torch.zeros_like(score, dtype=torch.bool).scatter(1, places, True)

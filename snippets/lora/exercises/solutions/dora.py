@@ -1,9 +1,9 @@
-import torch
+from torch import Tensor
 
 
 def dora_forward(
-    x: torch.Tensor, weight: torch.Tensor, A: torch.Tensor, B: torch.Tensor, magnitude: torch.Tensor, scaling: float
-) -> torch.Tensor:
+    x: Tensor, weight: Tensor, A: Tensor, B: Tensor, magnitude: Tensor, scaling: float
+) -> Tensor:
     direction = weight + scaling * B @ A
     norm = direction.norm(dim=1).detach()
     return x @ direction.T * (magnitude / norm)

@@ -1,7 +1,9 @@
-import torch
+from torch import Tensor
 
 
-def labels_of(input_ids: torch.Tensor, prompt_lengths: list[int], pad_token_id: int) -> torch.Tensor:
+def labels_of(
+    input_ids: Tensor, prompt_lengths: list[int], pad_token_id: int
+) -> Tensor:
     labels = input_ids.clone()
     for row, prompt_length in enumerate(prompt_lengths):
         labels[row, :prompt_length] = -100

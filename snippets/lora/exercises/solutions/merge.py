@@ -1,6 +1,6 @@
-import torch
+from torch import Tensor
 
 
-def merged_weight(weight: torch.Tensor, A: torch.Tensor, B: torch.Tensor, alpha: float) -> torch.Tensor:
+def merged_weight(weight: Tensor, A: Tensor, B: Tensor, alpha: float) -> Tensor:
     rank = A.shape[0]
     return weight + alpha / rank * B @ A

@@ -9,6 +9,6 @@ def spans(labels: Sequence[str]) -> set[Entity]:
         if start is not None and label != f"I-{labels[start][2:]}":
             found.add(Entity(start, place, labels[start][2:]))
             start = None
-        if start is None and label != "O":  # nothing is open, so this label continues nothing, B- or I-
+        if start is None and label != "O":  # B- or I-, and it continues nothing
             start = place
     return found
