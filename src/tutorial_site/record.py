@@ -96,7 +96,7 @@ def run(root: Path, script: Script, quiet: bool = False) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(new_notebook(cells=[*cells, spent]), km=Kernel(), timeout=LONGEST)
         with (
-            client.setup_kernel(env=os.environ | ENVIRONMENT, cwd=folder),
+            client.setup_kernel(env=os.environ | ENVIRONMENT, cwd=folder, cleanup_kc=True),  # a kernel of ours, too
             tqdm(cells, desc=script.path.name, disable=quiet) as bar,
         ):
             start = time.perf_counter()

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 
 import pytest
@@ -147,3 +148,15 @@ def test_results_of_a_computed_name_are_refused(site, call):
 
 def test_code_digest_sees_code_alone():
     assert code_digest('"""Doc."""\nx = [1]  # note\n') == code_digest("x = [ 1 ]") != code_digest("x = [2]")
+
+
+def test_a_kernel_ends_with_its_run(site):
+    pid = int(recording_of(site, "# %% a\nimport os\nprint(f'pid = {os.getpid()}')\n").values("a")["pid"])
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def recording_of(site, text):
+    write(site, "snippets/demo/wave.py", text)
+    record.record(site, site / "snippets/demo/wave.py", quiet=True)
+    return recording(site)
