@@ -53,9 +53,8 @@ def accuracy(heads, kv_heads, rate, seed, steps=250):
     torch.manual_seed(seed)
     model, generator = Lookup(heads, kv_heads), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=steps, pct_start=0.1
-    )
+    options = {"total_steps": steps, "pct_start": 0.1}
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, **options)
     for _ in range(steps):
         *question, answer = questions(generator)
         F.cross_entropy(model(*question).flatten(0, 2), answer.flatten()).backward()

@@ -118,11 +118,11 @@ assert first_step(True, True)[0] > 0.01  # changed before training began
 ranks = [1, 2, 4, 8, 16, 32, 64, 128]
 
 
-def progress(optimizer_class, steps: int, seed: int, **options) -> float:
+def progress(method, steps: int, seed: int, **options) -> float:
     torch.manual_seed(seed)
     layer = LoRALinear(copy.deepcopy(W), alpha=16, **options)
     layer.double()  # since the loss changes in its last digits only
-    optimizer = optimizer_class([layer.lora_A, layer.lora_B], lr=1e-3)
+    optimizer = method([layer.lora_A, layer.lora_B], lr=1e-3)
     losses = []
     for _ in range(steps + 1):
         optimizer.zero_grad()
@@ -138,17 +138,15 @@ runs = (
     (axes[0], "SGD, first step", torch.optim.SGD, 1),
     (axes[1], "Adam, 10 steps", torch.optim.Adam, 10),
 )
-for panel, title, optimizer_class, steps in runs:
+for panel, title, method, steps in runs:
     for label, name, flag in (("α / r", "lora", False), ("α / √r", "rslora", True)):
         gained = []
         for rank in ranks:
             options = {"rank": rank, "use_rslora": flag}
-            seeds = [
-                progress(optimizer_class, steps, seed, **options) for seed in range(8)
-            ]
-            gained.append(sum(seeds) / 8)
+            falls = [progress(method, steps, seed, **options) for seed in range(8)]
+            gained.append(sum(falls) / 8)
         panel.plot(ranks, gained, label=label)
-        name = f"{optimizer_class.__name__.lower()}_{name}"
+        name = f"{method.__name__.lower()}_{name}"
         print(f"{name}_8_over_128 = {gained[3] / gained[-1]:.2f}")  # tolerance 5%
     panel.set(xscale="log", yscale="log", xlabel="rank r", ylabel="loss decrease")
     panel.set_title(title)

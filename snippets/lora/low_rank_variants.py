@@ -63,9 +63,7 @@ other = create_loraplus_optimizer(theirs, torch.optim.AdamW, **options)
 
 def rates(optimizer: torch.optim.Optimizer) -> list:
     groups = optimizer.param_groups
-    return sorted(
-        (tuple(p.shape), each["lr"]) for each in groups for p in each["params"]
-    )
+    return sorted((tuple(p.shape), g["lr"]) for g in groups for p in g["params"])
 
 
 assert rates(optimizer) == rates(other)

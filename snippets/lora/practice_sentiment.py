@@ -81,10 +81,8 @@ figure, axes = panels(2, height=2.8)
 for form, ax in zip(FORMS, axes, strict=True):
     for variant in VARIANTS:
         curves = [runs[f"{variant}, {form}, seed {seed}"]["curve"] for seed in seeds]
-        by_step = [
-            [loss for *_, loss in points] for points in zip(*curves, strict=True)
-        ]
-        loss = [statistics.mean(losses) for losses in by_step]
+        losses = [[loss for *_, loss in curve] for curve in curves]  # (seed, step)
+        loss = [statistics.mean(step) for step in zip(*losses, strict=True)]
         whole = seconds(variant, form) / seconds("dense", form)
         time = [whole * (place + 1) / len(loss) for place in range(len(loss))]
         ax.plot(time, loss, label=variant, markevery=4)

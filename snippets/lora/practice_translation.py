@@ -224,9 +224,7 @@ for message in [message for message in sample if message in close][8:14]:
         print(f"  {name:14}{written[name][message]}")
     print(f"  {'long':14}{translations[message]}")
 kept = dict(zip(sample, long["sample"], strict=True))
-same = [
-    kept[message] == text for message, text in translations.items() if message in kept
-]
+same = [text == kept[m] for m, text in translations.items() if m in kept]
 assert statistics.mean(same) >= 0.8  # the manifest's, from weights of full precision
 
 # %% long_quoted values

@@ -66,9 +66,8 @@ for bit, entity in ((0, 5), (1, 18), (2, 7), (3, 13)):
 # %% embeddings
 n, heads, d = kinds.shape[0], 2, 32
 at = torch.tensor([entity.start for entity in mentions])
-config = RelationSparseConfig(
-    hidden_size=heads * d, num_attention_heads=heads, block_size=16, window=1
-)
+sizes = {"hidden_size": heads * d, "num_attention_heads": heads}
+config = RelationSparseConfig(**sizes, block_size=16, window=1)
 layer = RelationSparseAttention(config)
 b = layer.relation_key  # (2, relations, heads, d)
 torch.nn.init.normal_(b)  # zero before training
@@ -118,10 +117,8 @@ for document, kinds in zip(documents, found, strict=True):
 print(f"{'':14}{'links a document':>18}{'between two mentions':>23}{'of one name':>14}")
 rows = zip(RELATIONS, links, at_mentions, right, strict=True)
 for name, count, between, named in rows:
-    each = count / len(documents)
-    print(
-        f"{name:14}{each:18,.0f}{between / count:23.1%}{named / max(between, 1):14.1%}"
-    )
+    each, of_one_name = count / len(documents), named / max(between, 1)
+    print(f"{name:14}{each:18,.0f}{between / count:23.1%}{of_one_name:14.1%}")
 print(f"{'any two':14}{'':41}{chance / possible:14.1%}")
 
 # %% corpus_values values
