@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from llm_tutorial.lora.inject import add_lora
-from llm_tutorial.training import Example, fit, linear_decay
+from llm_tutorial.packing import Example
+from llm_tutorial.training import fit, linear_decay
 
 torch.manual_seed(0)
 model = LlamaForCausalLM(LlamaConfig(
