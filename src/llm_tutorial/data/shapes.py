@@ -304,7 +304,7 @@ def _scene(rng: np.random.Generator, count: int) -> Scene:
     """Any scene, with all that can be said about it."""
 
     def one_of(names: Sequence[str]) -> str:
-        return names[rng.integers(len(names))]
+        return names[int(rng.integers(len(names)))]
 
     looks = [(one_of([*COLOURS]), one_of(SHAPES), one_of([*SIZES])) for _ in range(count)]
     if count == 1:
