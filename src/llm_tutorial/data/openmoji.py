@@ -3,7 +3,7 @@
 The drawings are those of OpenMoji 17 (CC BY-SA 4.0); the English names, groups and subgroups those of Unicode's
 `emoji-test.txt` (version 17.0); the Chinese names those of the package `emoji`. What to know about them:
 
-* three in four show people: one subject in up to three genders and six skin tones, or two people in up to 26 pairs of
+* three in five show people: one subject in up to three genders and six skin tones, or two people in up to 26 pairs of
   tones, so `Balanced` draws by group, and within it by subject;
 * OpenMoji has no drawing of its own for every code. Where several skin tones of one subject are one drawing, only the
   first is here; where pictures of other names share one (a cook and a man cook, the flags of Norway and of Svalbard),
