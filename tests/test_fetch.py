@@ -333,7 +333,6 @@ def test_two_processes_at_once_download_once(index: Index, monkeypatch: pytest.M
     assert index.served == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
 def test_a_wheel_named_by_itself_is_kept_whole_under_one_hash(index: Index) -> None:
     whole = replace(SOURCE, files={WHEEL: hashlib.sha256(index.body).hexdigest()})
     assert (fetch(whole) / WHEEL).read_bytes() == index.body
@@ -341,6 +340,7 @@ def test_a_wheel_named_by_itself_is_kept_whole_under_one_hash(index: Index) -> N
         fetch(replace(whole, files={WHEEL: "0" * 64}))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
 def test_a_killed_fetch_starts_over_cleanly(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_TIMEOUT", "30")
     index.mode = "slow"
