@@ -1,1 +1,1 @@
-"""Transformers in practice: what a pretrained model is made of, and what can be done with one."""
+"""Teaching code of chapter ``transformer``: import from its modules."""
