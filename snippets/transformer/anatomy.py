@@ -114,7 +114,7 @@ table(shares, columns, [",", *[".1f"] * len(parts)]).show()
 
 # %% parts_values values
 for name, (total, *percents) in shares.items():
-    print(f"parameters_{name.partition('-')[0]} = {total / 1e6:.1f}")
+    print(f"parameters_{name.partition('-')[0]} = {total}")
     print(f"embeddings_{name.partition('-')[0]} = {percents[0]:.0f}")
 
 # %% mapping

@@ -16,9 +16,8 @@ assert blocks + rest == gpt3.num_parameters()
 print(f"{gpt3.num_parameters():,}")
 
 # %% gpt3_values values
-print(f"gpt3_billions = {gpt3.num_parameters() / 1e9:.1f}")
+print(f"gpt3_parameters = {gpt3.num_parameters()}")
 print(f"gpt3_GB_16_bits = {2 * gpt3.num_parameters() / 1e9:.0f}")
-print(f"gpt3_block_percent = {100 * blocks / gpt3.num_parameters():.0f}")
 
 # %% lower_precision
 MODEL = "smollm2-135m"  # or "Qwen/Qwen3-8B", or a folder

@@ -11,11 +11,7 @@ import pytest
 @pytest.fixture
 def answer(request: pytest.FixtureRequest) -> ModuleType:
     name = request.path.name.removeprefix("test_")
-    folder = (
-        request.path.parent / "solutions"
-        if os.environ.get("EXERCISE_SOLUTION")
-        else request.path.parent
-    )
+    folder = request.path.parent / "solutions" if os.environ.get("EXERCISE_SOLUTION") else request.path.parent
     path = Path(os.environ.get("EXERCISE_ANSWER", folder / name))
     spec = importlib.util.spec_from_file_location("answer", path)
     module = importlib.util.module_from_spec(spec)

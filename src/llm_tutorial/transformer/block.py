@@ -163,6 +163,8 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Embeddings, blocks, and a norm on one side of them; the output layer is the embedding once more.
 
+    All tokens count as of the first segment, and there is no dropout.
+
     Args:
         config: Sizes and choices.
 

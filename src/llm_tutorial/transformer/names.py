@@ -1,7 +1,8 @@
 """What a library calls its tensors, and what the one block calls them: real weights in our own model.
 
 A map is a list of rules, old and new, that are applied to each name in turn. `load_state_dict` is strict: a tensor
-without a place, or a place without a tensor, is an error, so a map that is wrong does not go unnoticed.
+without a place, or a place without a tensor, is an error. Two tensors of one shape that changed places are none: only
+equal outputs prove a map.
 """
 
 import re
@@ -53,7 +54,8 @@ def renamed(state: Mapping[str, Tensor], rules: Sequence[tuple[str, str]]) -> di
         rules: Regular expressions and what takes their place, applied in order; a name that becomes empty is left out.
 
     Example:
-        >>> list(renamed({"layers.0.mlp.up_proj.weight": torch.zeros(1), "lm_head.weight": torch.zeros(1)}, LLAMA))
+        >>> weight = Tensor([1.0])
+        >>> list(renamed({"layers.0.mlp.up_proj.weight": weight, "lm_head.weight": weight}, LLAMA))
         ['blocks.0.feed_forward.up.weight']
     """
     new = {}
@@ -74,7 +76,7 @@ def block_config(config: Any) -> BlockConfig:
     Raises:
         ValueError: Another kind of model, or one with a choice that the block does not have.
     """
-    kind, act = config.model_type, config.hidden_act
+    kind, act = config.model_type, getattr(config, "hidden_act", None)
     sizes = (config.vocab_size, config.hidden_size, config.num_hidden_layers, config.num_attention_heads)
     if kind == "bert" and act == "gelu":
         return BlockConfig(
@@ -103,8 +105,9 @@ def own_copy(model: Any) -> Transformer:
         ValueError: Another kind of model.
 
     Example:
+        >>> import torch
         >>> from transformers import BertConfig, BertModel
-        >>> bert = BertModel(BertConfig(100, 16, 2, 4, 32)).eval()
+        >>> bert = BertModel(BertConfig(num_hidden_layers=1)).eval()
         >>> ids = torch.tensor([[5, 6, 7]])
         >>> bool(torch.allclose(own_copy(bert)(ids), bert(ids).last_hidden_state, atol=1e-6))
         True
