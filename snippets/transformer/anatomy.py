@@ -80,7 +80,8 @@ for name in ("minilm", "smollm2-135m"):
 sizes = {}
 for name in ("minilm", "smollm2-135m"):
     with safe_open(model_folder(name) / "model.safetensors", "pt") as file:
-        sizes[name] = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+        keys = file.keys()
+        sizes[name] = {key: file.get_slice(key).get_shape() for key in keys}
 for key, shape in sizes["minilm"].items():
     if "layer." not in key or "layer.0." in key:
         print(f"{key:55}", *shape)

@@ -22,9 +22,9 @@ from llm_tutorial.tables import table
 
 # %% texts
 def some(texts, characters):  # a random part of them
-    lengths = itertools.accumulate(map(len, random.Random(0).sample(texts, len(texts))))
     shuffled = random.Random(0).sample(texts, len(texts))
-    return [t for t, end in zip(shuffled, lengths, strict=True) if end <= characters]
+    ends = itertools.accumulate(map(len, shuffled))
+    return [text for text, end in zip(shuffled, ends, strict=True) if end <= characters]
 
 
 def both_languages(split, characters):
