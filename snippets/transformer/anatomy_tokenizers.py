@@ -150,7 +150,7 @@ vocabularies = [set(t.get_vocab()) for t in (trained["WordPiece"], counted, once
 for other in vocabularies[1:]:  # ties fall this way or that in each training
     assert len(vocabularies[0] & other) > 0.97 * VOCABULARY
 
-# %% a_space differs="where counts tie, WordPiece trains to other pieces each time"
+# %% a_space differs="WordPiece breaks ties by chance"
 for text in ("in 3 days", "打开 Python 文件", "naïve 囧"):
     for name in ("byte-level BPE", "WordPiece", "Unigram"):
         encoding = trained[name].encode(text)
@@ -201,7 +201,7 @@ def measured(tokenizer, texts):
     return tokens / characters, 100 * lost / characters, 100 * exact / len(texts)
 
 
-# %% table differs="where counts tie, WordPiece trains to other pieces each time" tolerance="5%"
+# %% table differs="WordPiece breaks ties by chance" tolerance="5%"
 ready_made = {
     "MiniLM": load_tokenizer("minilm").backend_tokenizer,
     "SmolLM2": load_tokenizer("smollm2-135m").backend_tokenizer,
@@ -223,7 +223,7 @@ columns = [
 ]  # fmt: skip
 table(rows, columns, [",", ".2f", ".2f", ".0f", ".2f", ".2f", ".0f"]).show()
 
-# %% ratios values differs="where counts tie, WordPiece trains to other pieces each time" tolerance="10%"
+# %% ratios values differs="WordPiece breaks ties by chance" tolerance="10%"
 for name, row in rows.items():
     key = name.lower().replace(" ", "_").replace("-", "_")
     print(f"{key}_zh = {row[1]:.3f}")

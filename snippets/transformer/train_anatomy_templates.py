@@ -1,4 +1,4 @@
-"""198 questions to SmolLM2 in its own chat template and in wrong ones: nothing is trained, but it takes minutes."""
+"""198 questions to SmolLM2 in right and wrong chat templates; nothing is trained."""
 
 # %% settings
 from pathlib import Path
@@ -30,6 +30,6 @@ def measure(name: str, min_new_tokens: int = 0) -> dict:
 
 for name in WRAPPINGS:
     long_run.measure(name, lambda name=name: measure(name))
-for name in ("Llama 2's", "begin token only", "none"):  # may it not stop at once
+for name in ("Llama 2's", "begin token only", "none"):  # may not stop at once
     long_run.measure(f"{name}, made to write", lambda name=name: measure(name, 8))
 long_run.finish(steps=0, tolerance=0.1)  # nothing is trained

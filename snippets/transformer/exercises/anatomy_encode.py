@@ -1,4 +1,5 @@
-"""Training BPE gave a list of rules, the earliest first. How does it cut a word that it has never seen?
+"""Training BPE gave a list of rules, the earliest first.
+How does it cut a word that it has never seen?
 
 BPE 训练出一串规则，先学到的排在前面。遇到没见过的词，该怎样切分？
 """

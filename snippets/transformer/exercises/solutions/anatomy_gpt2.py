@@ -20,10 +20,16 @@ RULES = (
 def gpt2_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     ours = {}
     for name, tensor in renamed(state, RULES).items():
-        if name.startswith("blocks.") and name.endswith(".weight") and "norm" not in name:
+        if (
+            name.startswith("blocks.")
+            and name.endswith(".weight")
+            and "norm" not in name
+        ):
             tensor = tensor.T  # (in, out) -> (out, in)
         if "attn.c_attn" in name:
-            for part, cut in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+            for part, cut in zip(
+                ("query", "key", "value"), tensor.chunk(3), strict=True
+            ):
                 ours[name.replace("attn.c_attn", f"attention.{part}")] = cut
         else:
             ours[name] = tensor
