@@ -33,7 +33,7 @@ attention = diagram.box(4.7, 9.2, "attention", 6.2, colour=BLUE)
 first_sum = diagram.text(4.7, 11.8, "+", fontsize=14)
 feed_forward = diagram.box(4.7, 14.6, "feed-forward", 6.2, colour=ORANGE)
 second_sum = diagram.text(4.7, 17.2, "+", fontsize=14)
-head = diagram.box(4.7, 22, "head", 6.2, colour=GREEN)
+head = diagram.box(4.7, 22, "output head", 7, colour=GREEN)
 scores = diagram.text(4.7, 25.2, "scores")
 for start, end in zip(
     (ids, embedding, attention, first_sum, feed_forward, second_sum, head),
@@ -51,7 +51,7 @@ diagram.text(7.2, 19.2, "block × layers", fontsize=9)
 readings = {
     "BERT, MiniLM": ["norm after", "learned positions", "GELU"],
     "SmolLM2": ["norm before", "rotary positions", "SwiGLU"],
-    "encoder–decoder": ["two stacks:", "the second also", "reads the first"],
+    "encoder–decoder": ["two stacks:", "the second also", "attends to the first"],
     "ViT": ["norm before", "patches as tokens", "GELU"],
 }
 for row, (name, lines) in enumerate(readings.items()):

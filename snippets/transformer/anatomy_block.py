@@ -16,6 +16,7 @@ from transformers import (
 from transformers.modeling_outputs import CausalLMOutput
 
 from llm_tutorial.models import load_encoder, load_model, load_tokenizer
+from llm_tutorial.plotting import GREY, label_lines, panels, use_style
 from llm_tutorial.tables import table
 from llm_tutorial.transformer import block as library
 from llm_tutorial.transformer.block import BlockConfig
@@ -27,6 +28,7 @@ from llm_tutorial.transformer.names import (
     renamed,
 )
 
+use_style()
 logging.disable_progress_bar()
 torch.set_grad_enabled(False)
 generator = torch.manual_seed(0)
@@ -147,6 +149,10 @@ for name, config in configs.items():
     assert count(config) == sum(p.numel() for p in matrices)
     print(f"{name}: {count(config):,.0f} weights in a block, {config.layers} blocks")
 
+# %% rules
+for old, new in BERT:
+    print(f"{old:37} {new or '(left out)'}")
+
 # %% names
 for rules, name in (
     (BERT, "encoder.layer.0.attention.self.query.weight"),
@@ -158,13 +164,20 @@ for rules, name in (
 ):
     print(f"{name:51} {next(iter(renamed({name: x}, rules)))}")
 
+
 # %% bert_equal
+def with_our_blocks(config):  # embeddings and last norm are the package's
+    whole = library.Transformer(config)
+    whole.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+    return whole.eval()
+
+
 tokenizer = load_tokenizer("minilm")
 sentences = ["The river bank was steep, so the bank closed early.", "Short."]
 batch = tokenizer(sentences, return_tensors="pt", padding=True)
 real = batch.attention_mask.bool()  # (text, token); the second text is padded
 
-own_bert = library.Transformer(block_config(bert.config)).eval()
+own_bert = with_our_blocks(block_config(bert.config))
 own_bert.load_state_dict(renamed(bert.state_dict(), BERT))  # strict: none left over
 ours = own_bert(batch.input_ids, batch.attention_mask)
 theirs = bert(**batch).last_hidden_state
@@ -180,7 +193,7 @@ batch = tokenizer(sentences, return_tensors="pt", padding=True)
 real = batch.attention_mask.bool()
 places = (batch.attention_mask.cumsum(1) - 1).clamp(min=0)  # from the first real token
 
-own_llama = library.Transformer(block_config(llama.config)).eval()
+own_llama = with_our_blocks(block_config(llama.config))
 own_llama.load_state_dict(renamed(llama.state_dict(), LLAMA))
 ours = own_llama.logits(own_llama(batch.input_ids, batch.attention_mask, places))
 theirs = llama(**batch, position_ids=places).logits
@@ -219,11 +232,29 @@ hidden = {
         **load_tokenizer("minilm")(sentences[0], return_tensors="pt"),
         output_hidden_states=True,
     ).hidden_states,
-    "SmolLM2": llama.model(ids, output_hidden_states=True).hidden_states[:-1],
+    # the library gives its last state after the last norm: here it is before
+    "SmolLM2": [
+        *llama.model(ids, output_hidden_states=True).hidden_states[:-1],
+        last,
+    ],
 }
+figure, (axes,) = panels()
+lengths = {}
 for name, states in hidden.items():
-    lengths = [state[0].norm(dim=-1).median() for state in states]
-    print(f"{name}:", *(f"{length:.0f}" for length in lengths))
+    lengths[name] = [state[0].norm(dim=-1) for state in states]  # (token,) after each
+    axes.plot([each[1:].median() for each in lengths[name]], label=name)
+first = [each[0] for each in lengths["SmolLM2"]]
+axes.plot(first, ":", color=GREY, label="SmolLM2, first token")
+axes.set(xlabel="blocks passed", ylabel="vector length", yscale="log")
+label_lines(axes)
+
+# %% residual_stream_values values tolerance="10%"
+growing = [float(each[1:].median()) for each in lengths["SmolLM2"]]
+for place in (0, 1, 2, len(growing) - 1):
+    print(f"length_{place} = {growing[place]:.0f}")
+print(f"first_token_longest = {max(first):.0f}")
+held = [float(each[1:].median()) for each in lengths["MiniLM"]]
+print(f"minilm_shortest = {min(held):.0f}, minilm_longest = {max(held):.0f}")
 
 # %% shifted
 shift = 50

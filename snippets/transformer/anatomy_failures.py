@@ -29,7 +29,9 @@ marked = [f"[CLS] {text} [SEP]" for text in texts]
 doubled = word_pieces(marked, return_tensors="pt", padding=True)
 print(*word_pieces.convert_ids_to_tokens(doubled.input_ids[0])[:5], "…")
 right, wrong = embed(encoder, batch), embed(encoder, doubled)
-print(f"cosine, doubled: {F.cosine_similarity(right, wrong).min():.3f} at least")
+cosine = F.cosine_similarity(right, wrong).min()
+assert cosine < 0.99
+print(f"cosine, doubled: {cosine:.3f} at least")
 
 cured = word_pieces(marked, return_tensors="pt", padding=True, add_special_tokens=False)
 assert cured.input_ids.equal(batch.input_ids)
@@ -80,6 +82,7 @@ alone = torch.cat(
 )
 assert with_mask.argmax(-1).equal(alone.argmax(-1))
 changed = (without.argmax(-1) != alone.argmax(-1)).float().mean()
+assert changed > 0
 print(f"without the mask, {changed:.0%} of {len(texts)} next tokens are others")
 
 # %% no_eval

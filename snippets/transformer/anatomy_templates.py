@@ -62,6 +62,12 @@ for name, run in runs.items():
     print(f"lost_{key} = {loss[name][0]:.0f}")
     print(f"low_{key} = {loss[name][1]:.0f}")
     print(f"high_{key} = {loss[name][2]:.0f}")
+    print(f"gained_{key} = {-loss[name][0]:.0f}")
+    print(f"gained_low_{key} = {-loss[name][2]:.0f}")
+    print(f"gained_high_{key} = {-loss[name][1]:.0f}")
     print(f"ended_{key} = {100 * sum(run['ended']) / len(own):.0f}")
     empty = sum(length == 0 for length in run["characters"])
     print(f"empty_{key} = {100 * empty / len(own):.0f}")
+    if empty < len(own):
+        right_of_rest = 100 * sum(run["right"]) / (len(own) - empty)
+        print(f"right_of_written_{key} = {right_of_rest:.0f}")

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from transformers import BertConfig, BertModel, GPT2Config, LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
 from llm_tutorial.transformer import names
 from llm_tutorial.transformer.block import Block, BlockConfig, Transformer, readable, rotate
@@ -71,6 +72,14 @@ def test_one_choice_taken_wrongly_gives_other_logits(field):
     assert not torch.allclose(wrong(ids), right(ids), atol=1e-2)
 
 
+@pytest.mark.parametrize("field", ["rms", "gated", "rotary", "bias"])
+def test_a_choice_that_has_tensors_of_its_own_does_not_load_the_other_ones(field):
+    right = own_copy(llama())
+    wrong = Transformer(replace(right.config, **{field: not getattr(right.config, field)}))
+    with pytest.raises(RuntimeError, match=r"Missing|Unexpected"):
+        wrong.load_state_dict(right.state_dict())
+
+
 def test_a_map_that_swaps_keys_and_queries_loads_and_is_wrong():
     model, (ids, _) = bert(), padded("left")
     swapped = renamed(model.state_dict(), names.BERT)
@@ -106,6 +115,16 @@ def test_rotary_scores_depend_on_the_distance_alone():
     assert not torch.allclose(scores[0], q @ k.mT, atol=1e-2)
 
 
+def test_queries_and_keys_turn_as_in_transformers():
+    config = LlamaConfig(**SIZES, num_attention_heads=4)
+    q, k = torch.randn(2, 1, 4, 5, 6)
+    places = torch.arange(3, 8)[None]
+    cos, sin = LlamaRotaryEmbedding(config)(q, places)
+    theirs = apply_rotary_pos_emb(q, k, cos, sin)
+    base = config.rope_parameters["rope_theta"]
+    torch.testing.assert_close((rotate(q, places, base), rotate(k, places, base)), theirs)
+
+
 def test_every_row_of_a_mask_reads_something():
     mask = readable(torch.zeros(1, 4), torch.tensor([[0, 0, 1, 1]]), causal=True)
     assert mask.any(-1).all()
@@ -135,6 +154,7 @@ def test_a_text_longer_than_the_positions_is_refused_in_both_languages():
         GPT2Config(),
         LlamaConfig(tie_word_embeddings=False),
         BertConfig(hidden_act="relu"),
+        BertConfig(is_decoder=True),
         LlamaConfig(
             tie_word_embeddings=True, rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}
         ),

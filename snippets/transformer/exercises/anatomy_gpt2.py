@@ -1,8 +1,8 @@
-"""GPT-2 is a third reading of the block: causal, norms before, learned positions,
+"""GPT-2 is a third variant of the block: causal, norms before, learned positions,
 GELU, biases. Write the map that turns the names and shapes of `GPT2LMHeadModel`
 into those of our `Transformer`.
 
-GPT-2 是这个块的第三种读法：因果掩码、归一化在前、学出来的位置、GELU、带偏置。
+GPT-2 是这个块的第三种变体：因果掩码、归一化在前、学出来的位置、GELU、带偏置。
 请写出名称映射，把 `GPT2LMHeadModel` 的张量改成我们的 `Transformer` 所要的名称和形状。
 """
 

@@ -78,7 +78,7 @@ def block_config(config: Any) -> BlockConfig:
     """
     kind, act = config.model_type, getattr(config, "hidden_act", None)
     sizes = (config.vocab_size, config.hidden_size, config.num_hidden_layers, config.num_attention_heads)
-    if kind == "bert" and act == "gelu":
+    if kind == "bert" and act == "gelu" and not config.is_decoder:
         return BlockConfig(
             *sizes, config.num_attention_heads, config.intermediate_size, causal=False, norm_first=False,
             epsilon=config.layer_norm_eps, longest=config.max_position_embeddings, segments=config.type_vocab_size,
