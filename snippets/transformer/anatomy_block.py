@@ -254,7 +254,8 @@ for place in (0, 1, 2, len(growing) - 1):
     print(f"length_{place} = {growing[place]:.0f}")
 print(f"first_token_longest = {max(first):.0f}")
 held = [float(each[1:].median()) for each in lengths["MiniLM"]]
-print(f"minilm_shortest = {min(held):.0f}, minilm_longest = {max(held):.0f}")
+print(f"minilm_shortest = {min(held):.0f}")
+print(f"minilm_longest = {max(held):.0f}")
 
 # %% shifted
 shift = 50
