@@ -24,6 +24,7 @@ from tutorial_site.imports import changed, digests, modules, trained
 from tutorial_site.repository import scripts, write_atomically
 
 KEYS = ("name", "seeds", "steps", "time", "losses", "metrics", "data")
+OF_TRAINING = ("seeds", "steps", "losses")  # a run that only measures says `steps=0`
 RESULTS, SUMS, REPLAY = "manifest.json", "SHA256SUMS", "replay.json"
 # Relative difference of two numbers of a probe that count as the same: early losses hardly depend on details (another
 # scale inside attention moved them by 5e-5), and on one kind of processor the same code gives the same digits.
@@ -66,7 +67,8 @@ def problems(root: Path) -> Iterator[str]:
             yield f"{script}: no {manifest.relative_to(root)}; {_retrain(root, script)}"
             continue
         content = _read(manifest)
-        if missing := [key for key in KEYS if not content.get(key)]:
+        owed = [key for key in KEYS if content.get("steps") != 0 or key not in OF_TRAINING]
+        if missing := [key for key in owed if not content.get(key)]:
             yield f"{manifest}: without {', '.join(missing)}"
         yield from _broken_seals(root, folder, script)
         if other := changed(_replay(folder).get("code", {}), code(root, script)):

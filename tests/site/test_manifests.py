@@ -151,6 +151,12 @@ def test_manifest_without_seeds_or_data_is_incomplete(site):
     assert problems(site) == [f"{MANIFEST}: without seeds, data"]
 
 
+def test_run_that_only_measures_owes_no_seeds_and_no_losses(site):
+    edit(site, "manifest.json", seeds=[], losses={}, steps=0)
+    seal(site)
+    assert problems(site) == []
+
+
 def test_training_script_without_manifest_is_named(site):
     (site / MANIFEST).unlink()
     assert problems(site) == [f"{SCRIPT}: no {MANIFEST}; run: python -m tutorial_site retrain {SCRIPT}"]
