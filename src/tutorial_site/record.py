@@ -201,7 +201,7 @@ def record(root: Path, path: Path, quiet: bool = False) -> None:
         same = {key for key in metadata if former.metadata.get(key) == metadata[key]}
         for cell in script.cells:
             if _says_the_same(cell, former, outputs[cell.name], same >= {"source", "library", "packages"}):
-                outputs[cell.name] = former.outputs[cell.name]
+                outputs[cell.name] = former.outputs.get(cell.name, [])
         if outputs == former.outputs and same >= {"source", "packages"}:
             metadata |= {key: former.metadata[key] for key in ("date", "time")}
     cells = [

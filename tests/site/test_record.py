@@ -160,3 +160,10 @@ def recording_of(site, text):
     write(site, "snippets/demo/wave.py", text)
     record.record(site, site / "snippets/demo/wave.py", quiet=True)
     return recording(site)
+
+
+def test_a_new_cell_without_outputs_is_recorded(site):
+    path = site / "snippets/demo/wave.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n# %% silent\nnothing = None\n", encoding="utf-8")
+    record.record(site, path, quiet=True)
+    assert recording(site).outputs["silent"] == []
