@@ -61,7 +61,7 @@ def test_zensical_shows_code_output_value_formula_figure_exercise_and_sources(ro
     assert '<pre class="output">share = 0.02753' in page
     assert "The share is 2.75% of" in page
     assert "<math><msub><mi>W</mi>" in page
-    assert 'alt="A figure"' in page
+    assert 'aria-label="A figure"' in page
     assert "pytest snippets/lora/exercises/test_merge.py" in page
     assert '<a class="citation" href="#source-hu2021lora">Hu 等，2021</a>' in page
     assert '<li id="source-hu2021lora">' in page
