@@ -1,0 +1,99 @@
+# %% setup
+import torch
+from peft import PeftModel
+from transformers import AutoModelForQuestionAnswering
+from transformers.utils import logging
+
+from llm_tutorial.models import load_tokenizer, model_folder
+from llm_tutorial.results import weights
+from llm_tutorial.transformer.question_answering import (
+    best_span,
+    best_threshold,
+    collate,
+    predict,
+    scores,
+    windows,
+)
+from llm_tutorial.transformer.question_data import lengthened, question_examples
+
+logging.set_verbosity_error()
+tokenizer = load_tokenizer("minilm")
+base = AutoModelForQuestionAnswering.from_pretrained(model_folder("minilm"))
+trained = PeftModel.from_pretrained(base, weights("transformer", "question_reader"))
+reader = trained.merge_and_unload().eval()
+test = question_examples("test", 130)
+
+# %% decoded
+answered = [example for example in test if example.answer]
+cuts = windows(tokenizer, answered)  # each passage fits into one window
+decoded = [tokenizer.decode(cut.input_ids[cut.start : cut.end + 1]) for cut in cuts]
+pairs = list(zip(answered, decoded, strict=True))
+for example, text in (pairs[1], pairs[5], pairs[7]):
+    print(repr(example.answer), "->", repr(text))
+kept = sum(example.answer == text for example, text in pairs)
+
+# %% decoded_cure
+sliced = 0
+for example, cut in zip(answered, cuts, strict=True):
+    left, right = cut.offsets[cut.start][0], cut.offsets[cut.end][1]  # characters
+    sliced += example.context[left:right] == example.answer
+assert sliced > 0.95 * len(answered) > kept
+
+# %% independent
+cuts = windows(tokenizer, test)
+with torch.inference_mode():
+    out = reader(**collate(cuts, tokenizer.pad_token_id))
+backwards = outside = 0
+for cut, start, end in zip(cuts, out.start_logits, out.end_logits, strict=True):
+    first, last = int(start.argmax()), int(end.argmax())  # each on its own
+    backwards += last < first
+    inside = [place for place, span in enumerate(cut.offsets) if span]
+    outside += any(place and place not in inside for place in (first, last))
+
+# %% independent_cure
+for cut, start, end in zip(cuts, out.start_logits, out.end_logits, strict=True):
+    length = len(cut.offsets)  # without padding
+    allowed = torch.tensor([span is not None for span in cut.offsets])
+    first, last, _ = best_span(start[:length], end[:length], allowed)
+    assert first <= last and cut.offsets[first] and cut.offsets[last]
+
+# %% truncated
+longer = [example for example in lengthened(test[:65]) if example.answer]
+read = tokenizer(
+    [example.question for example in longer],
+    [example.context for example in longer],
+    truncation="only_second",
+    max_length=128,
+    return_offsets_mapping=True,
+)
+lost = 0
+for offsets, example in zip(read["offset_mapping"], longer, strict=True):
+    end_of_text = offsets[-2][1]  # the last token is [SEP]
+    lost += end_of_text < example.start + len(example.answer)
+
+# %% truncated_cure
+holding = {cut.example for cut in windows(tokenizer, longer) if cut.start}
+assert len(holding) == len(longer) > lost > 0
+
+# %% threshold
+validation = question_examples("validation", 130)
+told, said = (predict(reader, tokenizer, part) for part in (validation, test))
+honest = best_threshold(told, validation)
+gains = []
+for at in range(0, len(test), 26):  # small tests, as one has at first
+    part = said[at : at + 26], test[at : at + 26]
+    gains.append(
+        scores(*part, best_threshold(*part))["f1"] - scores(*part, honest)["f1"]
+    )
+assert min(gains) >= 0 < max(gains)  # it can only look better
+
+# %% numbers values
+print(f"decoded_kept = {100 * kept / len(answered):.0f}")
+print(f"sliced_kept = {100 * sliced / len(answered):.0f}")
+print(f"questions = {len(test)}")
+print(f"backwards = {backwards}")  # tolerance 30%
+print(f"outside = {outside}")  # tolerance 50%
+print(f"lost = {lost}")
+print(f"answerable = {len(longer)}")
+print(f"few = {len(part[1])}")
+print(f"gap = {sum(gains) / len(gains):.1f}")  # tolerance 30%

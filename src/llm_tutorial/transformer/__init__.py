@@ -1,0 +1,1 @@
+"""Teaching code of chapter ``transformer``: import from its modules."""
