@@ -1,7 +1,7 @@
-"""A span head on MiniLM and on the same architecture from nothing; a lexical baseline beside them.
+"""A span head on MiniLM and on the same architecture from nothing, beside BM25.
 
-Plan, in minutes of one core: three rates for each of both, 60 steps, 3; both with three seeds, 160 steps of 8 questions
-and their evaluation, 10: about 13.
+Plan, in minutes of one core: three rates for each of both, 60 steps, 3; both with
+three seeds, 160 steps of 8 questions and their evaluation, 10: about 13.
 """
 
 import statistics
@@ -138,7 +138,8 @@ for clauses in (False, True):
     )
 rates = {
     variant: tune(
-        long_run, variant, RATES[variant], lambda run, rate, v=variant: validate(run, v, rate),
+        long_run, variant, RATES[variant],
+        lambda run, rate, v=variant: validate(run, v, rate),
         by="validation_loss", best=min,
     )
     for variant in RATES

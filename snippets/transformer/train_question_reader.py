@@ -1,7 +1,7 @@
-"""The reader that the pages load: a LoRA update of MiniLM and a span head; one setting, one seed.
+"""The reader that the page loads: a LoRA update of MiniLM and a span head; one seed.
 
-Plan, in minutes of one core: 600 steps of 8 questions, 5; window, overlap and length of answers on lengthened passages,
-1: about 6.
+Plan, in minutes of one core: 600 steps of 8 questions, 5; window, overlap and length
+of answers on lengthened passages, 1: about 6.
 """
 
 from pathlib import Path
@@ -71,8 +71,8 @@ def measure() -> dict:
     optimizer = adamw(model, RATE)
     losses = fit(
         model, batches(windows(tokenizer, train_set), BATCH, SEED), optimizer, STEPS,
-        linear_decay(optimizer, STEPS, warmup=10), long_run.state_of("LoRA, seed 0"), SEED,
-        description="LoRA", loss_of=loss_of, count=len,
+        linear_decay(optimizer, STEPS, warmup=10), long_run.state_of("LoRA, seed 0"),
+        SEED, description="LoRA", loss_of=loss_of, count=len,
     )  # fmt: skip
     model.peft_config["default"].base_model_name_or_path = "minilm"
     model.save_pretrained(long_run.folder)

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[2] / "snippets/transformer/exercises"
 HINTS = {
     "question_f1": "it has six characters, so six words",
     "question_top": "leave out the one with the lower score",
-    "question_cost": "every question is refused",
+    "question_cost": "below all scores every question is refused",
 }
 MISTAKES = {
     "question_f1": (r"[^\s\u4e00-\u9fff]+", r"\S+", "a word ends where a Chinese character begins"),
