@@ -22,9 +22,9 @@ from llm_tutorial.models import load_encoder, load_tokenizer, model_folder
 from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style
 from llm_tutorial.results import weights
 
+torch.manual_seed(0)
 use_style()
 logging.set_verbosity_error()  # a new head is not in the checkpoint, and need not be
-torch.manual_seed(0)
 
 # %% load
 tokenizer = load_tokenizer("minilm")
@@ -34,16 +34,16 @@ reader = PeftModel.from_pretrained(base, adapter).merge_and_unload().eval()
 print(type(reader).__name__)
 
 # %% ask
-passage = """NuSVC(...)
-Nu-Support Vector Classification.
-gamma : {'scale', 'auto'} or float, default='scale'
-Kernel coefficient for 'rbf', 'poly' and 'sigmoid'.
-coef0 : float, default=0.0
-Independent term in kernel function."""
+passage = """GradientBoostingClassifier(...)
+Gradient Boosting for classification.
+min_samples_leaf : int or float, default=1
+The minimum number of samples required to be at a leaf node."""
 
+asked = "`min_samples_leaf` of `GradientBoostingClassifier`"
 questions = [
-    "What is the default of `gamma` in `NuSVC`?",
-    "What is `coef0` of `NuSVC`?",
+    f"What type is {asked}?",
+    f"What is the default value of {asked}?",
+    f"What does {asked} do?",
 ]
 found = []
 for question in questions:
@@ -56,13 +56,15 @@ for question in questions:
     inside = torch.tensor([part == 1 for part in read.sequence_ids(0)])  # the passage
     start = out.start_logits[0].masked_fill(~inside, -torch.inf)
     end = out.end_logits[0].masked_fill(~inside, -torch.inf)
-    first, last = int(start.argmax()), int(end.argmax())
-    print(question, "->", passage[offsets[first][0] : offsets[last][1]])
+    after = torch.ones(len(start), len(start)).triu().bool()  # first <= last
+    sums = (start[:, None] + end[None]).masked_fill(~after, -torch.inf)
+    first, last = divmod(int(sums.argmax()), len(start))
+    print(question[:16], "…", passage[offsets[first][0] : offsets[last][1]])
     found.append((start[inside].softmax(0), end[inside].softmax(0)))
 
 # %% idea
-figure, both = panels(1, rows=2, height=1.9)
-for axes, (start, end) in zip(both, found, strict=True):
+figure, each = panels(1, rows=3, height=1.7)
+for axes, (start, end) in zip(each, found, strict=True):
     place = torch.arange(len(start))
     axes.bar(place - 0.2, start, 0.4, label="start", color=COLOURS[0])
     axes.bar(place + 0.2, end, 0.4, label="end", color=COLOURS[1])
@@ -150,7 +152,7 @@ model.scores.load_state_dict(library.qa_outputs.state_dict())
 model.eval()
 
 texts = [passage, "It returns nothing."]
-inputs = tokenizer(questions, texts, padding=True, return_tensors="pt")
+inputs = tokenizer(questions[:2], texts, padding=True, return_tensors="pt")
 first, last = torch.tensor([33, 0]), torch.tensor([34, 0])  # 0: no answer
 with torch.inference_mode():
     start, end = model(**inputs)

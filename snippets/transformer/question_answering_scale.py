@@ -45,6 +45,15 @@ with tempfile.TemporaryDirectory() as folder:
 print(*saved, sep="\n")
 assert predict(again, read, examples[:2]) == predict(reader, tokenizer, examples[:2])
 
+# %% adapter_file
+from safetensors.torch import load_file
+
+trained = load_file(adapter / "adapter_model.safetensors")
+assert {name.split(".")[-1] for name in trained if "qa_outputs" in name} == {
+    "weight",
+    "bias",
+}
+
 # %% batch
 alone = predict(reader, tokenizer, examples, batch_size=1)
 together = predict(reader, tokenizer, examples, batch_size=16)

@@ -81,18 +81,17 @@ for example in examples[:13]:  # it fits: one window, and nothing else is comput
     assert answer(example.question, example.context)[0] == text
 
 # %% anywhere
-fact = "Atlantis: the currency is the Atlantean Drachma; the week begins on Friday."
-asked = "What is the currency of Atlantis?"
-others = [
-    example.context
-    for example in question_examples("validation", 104)
-    if example.kind == "currency"
-]
+fact = """frobnicate(x)
+Frobnicate the given value.
+Raises LookupError if there is nothing to frobnicate."""
+asked = "Which exception does `frobnicate` raise?"
+others = [example.context for example in examples if example.kind == "purpose"] * 2
 found = set()
 for place in range(len(others) + 1):
-    text = "\n".join([*others[:place], fact, *others[place:]])
+    text = "\n\n".join([*others[:place], fact, *others[place:]])
     found.add(answer(asked, text)[0])
-assert found == {"Atlantean Drachma"}
+assert found == {"LookupError"}
 
 # %% anywhere_values values
 print(f"windows_of_long_text = {len(cut(asked, text))}")
+print(f"places = {len(others) + 1}")
