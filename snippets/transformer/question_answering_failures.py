@@ -73,6 +73,25 @@ for offsets, example in zip(read["offset_mapping"], longer, strict=True):
 holding = {cut.example for cut in windows(tokenizer, longer) if cut.start}
 assert len(holding) == len(longer) > lost > 0
 
+# %% dropped_types
+wrapped = PeftModel.from_pretrained(
+    AutoModelForQuestionAnswering.from_pretrained(model_folder("minilm")),
+    weights("transformer", "question_reader"),
+).eval()
+batch = collate(windows(tokenizer, test[:16]), tokenizer.pad_token_id)
+zeros = {"token_type_ids": torch.zeros_like(batch["token_type_ids"])}
+with torch.inference_mode():
+    through = wrapped(**batch).start_logits  # what one calls
+    inner = wrapped.base_model.model(**batch).start_logits  # the model inside
+    untyped = wrapped.base_model.model(**batch | zeros).start_logits
+assert torch.allclose(through, untyped, atol=1e-4)  # the wrapper read zeros
+assert not torch.allclose(through, inner, atol=0.1)
+
+# %% dropped_types_cure
+merged = wrapped.merge_and_unload()
+with torch.inference_mode():
+    assert torch.allclose(merged(**batch).start_logits, inner, atol=1e-3)
+
 # %% threshold
 validation = question_examples("validation", 130)
 told, said = (predict(reader, tokenizer, part) for part in (validation, test))
@@ -86,6 +105,8 @@ for at in range(0, len(test), 26):  # small tests, as one has at first
 assert min(gains) >= 0 < max(gains)  # it can only look better
 
 # %% numbers values
+real = batch["attention_mask"].bool()
+print(f"types_move = {(through - inner)[real].abs().max():.1f}")  # tolerance 30%
 print(f"decoded_kept = {100 * kept / len(answered):.0f}")
 print(f"sliced_kept = {100 * sliced / len(answered):.0f}")
 chinese = "".join(dict.fromkeys(e.context for e in test if not e.kind.isascii()))

@@ -116,23 +116,29 @@ print(f"refuse_all_written = {100 * sum(not each.answer for each in written) / 7
 reader_run = results("transformer", "question_reader")
 print(f"reader_steps = {reader_run['steps']}")
 print(f"reader_examples = {reader_run['steps'] * reader_run['batch']}")
-for name in ("test", "written"):
-    for part in ("f1", "answerable", "refused"):
-        print(f"reader_{name}_{part} = {recorded['sets'][name][part]:.1f}")
+for who, run in (
+    ("reader", recorded),
+    ("long_scratch", reader_run["metrics"]["from scratch, seed 0"]),
+):
+    for name in ("test", "written"):
+        for part in ("f1", "answerable", "refused"):
+            print(f"{who}_{name}_{part} = {run['sets'][name][part]:.1f}")
 for method, found in methods.items():
     name = method.lower().replace(" ", "_")
-    mean = sum(run["test"]["f1"] for run in found) / len(found)
-    print(f"{name}_test_f1 = {mean:.1f}")
+    for part in ("f1", "answerable", "refused"):
+        mean = sum(run["test"][part] for run in found) / len(found)
+        print(f"{name}_test_{part} = {mean:.1f}")
     for part in ("f1", "answerable", "refused"):
         mean = sum(run["sets"]["written"][part] for run in found) / len(found)
         print(f"{name}_written_{part} = {mean:.1f}")
     if "rate" in found[0]:
         print(f"{name}_rate = {found[0]['rate']}")
         print(f"{name}_trained = {found[0]['trained'] / 1e6:.1f}")
+print(f"validation_questions = {len(validation)}")
 print(f"threshold = {threshold:.1f}")  # tolerance 20%
 print(f"f1_at_threshold = {f1:.1f}")  # tolerance 5%
 f1_at_zero = scores(said, validation, 0.0)["f1"]
 print(f"f1_at_zero = {f1_at_zero:.1f}")  # tolerance 5%
 tuned = sum(", rate " in run for run in runs) * 60
-steps = tuned + 6 * comparison["steps"] + reader_run["steps"]
+steps = tuned + 6 * comparison["steps"] + 2 * reader_run["steps"]
 print(f"all_steps = {steps}")
