@@ -117,6 +117,26 @@ def span_loss(start, end, first, last):
     return (F.cross_entropy(start, first) + F.cross_entropy(end, last)) / 2
 
 
+# %% labels
+def answer_tokens(offsets, inside, at, answer):
+    # offsets: characters of each token; at: first character of the answer
+    stop = at + len(answer)
+    found = [i for i, (left, right) in enumerate(offsets)
+             if inside[i] and left < stop and right > at]  # shares a character
+    whole = found and offsets[found[0]][0] <= at and offsets[found[-1]][1] >= stop
+    return (found[0], found[-1]) if whole else (0, 0)  # 0: [CLS], no answer here
+
+
+read = tokenizer(
+    questions[0], passage, truncation="only_second", max_length=56, stride=8,
+    return_overflowing_tokens=True, return_offsets_mapping=True,
+)  # fmt: skip
+at = passage.index("int or float")
+for window, offsets in enumerate(read["offset_mapping"]):
+    inside = [part == 1 for part in read.sequence_ids(window)]
+    print("window", window, answer_tokens(offsets, inside, at, "int or float"))
+
+
 # %% decode
 def best_span(start, end, allowed, longest=40):
     # start, end: (token,) scores; allowed: (token,) True inside the passage
@@ -153,7 +173,10 @@ model.eval()
 
 texts = [passage, "It returns nothing."]
 inputs = tokenizer(questions[:2], texts, padding=True, return_tensors="pt")
-first, last = torch.tensor([33, 0]), torch.tensor([34, 0])  # 0: no answer
+read = tokenizer(questions[0], passage, return_offsets_mapping=True)
+inside = [part == 1 for part in read.sequence_ids(0)]
+right = answer_tokens(read["offset_mapping"], inside, at, "int or float")
+first, last = torch.tensor([[token, 0] for token in right])  # 0: no answer
 with torch.inference_mode():
     start, end = model(**inputs)
     theirs = library(**inputs, start_positions=first, end_positions=last)
