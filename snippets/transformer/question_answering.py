@@ -121,8 +121,11 @@ def span_loss(start, end, first, last):
 def answer_tokens(offsets, inside, at, answer):
     # offsets: characters of each token; at: first character of the answer
     stop = at + len(answer)
-    found = [i for i, (left, right) in enumerate(offsets)
-             if inside[i] and left < stop and right > at]  # shares a character
+    found = [
+        token
+        for token, (left, right) in enumerate(offsets)
+        if inside[token] and left < stop and right > at  # shares a character
+    ]
     whole = found and offsets[found[0]][0] <= at and offsets[found[-1]][1] >= stop
     return (found[0], found[-1]) if whole else (0, 0)  # 0: [CLS], no answer here
 

@@ -47,6 +47,9 @@ backwards = 0
 for start, end in zip(out.start_logits, out.end_logits, strict=True):
     first, last = int(start.argmax()), int(end.argmax())  # each on its own
     backwards += last < first
+    if last < first and backwards == 1:  # the first of them
+        score = start[first] + end[last]
+        print(f"start {first}, end {last}, sum of scores {score:.1f}")
 
 # %% independent_cure
 for cut, start, end in zip(cuts, out.start_logits, out.end_logits, strict=True):
@@ -67,7 +70,10 @@ read = tokenizer(
 lost = 0
 for offsets, example in zip(read["offset_mapping"], longer, strict=True):
     end_of_text = offsets[-2][1]  # the last token is [SEP]
-    lost += end_of_text < example.start + len(example.answer)
+    stop = example.start + len(example.answer)
+    lost += end_of_text < stop
+    if end_of_text < stop and lost == 1:
+        print(f"{example.answer!r} ends at {stop}; read until {end_of_text}")
 
 # %% truncated_cure
 holding = {cut.example for cut in windows(tokenizer, longer) if cut.start}
@@ -86,6 +92,9 @@ with torch.inference_mode():
     untyped = wrapped.base_model.model(**batch | zeros).start_logits
 assert torch.allclose(through, untyped, atol=1e-4)  # the wrapper read zeros
 assert not torch.allclose(through, inner, atol=0.1)
+print("start score of [CLS] in three questions, through the wrapper and inside:")
+for wrong, right in zip(through[:3, 0], inner[:3, 0], strict=True):
+    print(f"{wrong:.1f}  {right:.1f}")
 
 # %% dropped_types_cure
 merged = wrapped.merge_and_unload()
