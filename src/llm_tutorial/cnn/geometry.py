@@ -173,29 +173,25 @@ def inspect(model: nn.Module, example: Tensor, cue: int = 0) -> Inspection:
         )
     found, sees, jump = Inspection(), [1] * axes, [1] * axes
 
+    def warn(text: str) -> None:
+        if text not in found.warnings:  # once for both axes
+            found.warnings.append(text)
+
     def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal sees
         name, given = names[layer], inputs[0]
         if given.dim() == axes + 2 and all(sees):
             for axis, kernel in enumerate(kernel_of(layer, axes)):
-                size = given.shape[2 + axis]
-                left = (size + 2 * kernel.padding - kernel.span) % kernel.stride - kernel.padding
-                if kernel.stride > kernel.span:
-                    gap = kernel.stride - kernel.span
-                    found.warnings.append(f"{name}: stride {kernel.stride} over a kernel of {kernel.span} skips {gap} of "
-                                          f"every {kernel.stride} places")  # fmt: skip
-                elif left > 0:
-                    found.warnings.append(
-                        f"{name}: the last {left} of {size} places are never seen (stride {kernel.stride})"
-                    )
+                if unseen := _unseen(kernel, given.shape[2 + axis]):
+                    warn(f"{name}: {unseen}")
                 sees[axis] += (kernel.span - 1) * jump[axis]
                 jump[axis] *= kernel.stride
             if not isinstance(layer, Global) and prod(output.shape[1:]) * BOTTLENECK < prod(given.shape[1:]):
-                found.warnings.append(f"{name}: {prod(given.shape[1:]):,} numbers become {prod(output.shape[1:]):,}")
+                warn(f"{name}: {prod(given.shape[1:]):,} numbers become {prod(output.shape[1:]):,}")
         if isinstance(layer, (*Global, nn.Flatten)):
             if all(sees) and min(sees) < cue:
                 field = " × ".join(map(str, sees))
-                found.warnings.append(f"a place before {name} sees {field}, less than the cue of {cue}")
+                warn(f"a place before {name} sees {field}, less than the cue of {cue}")
             sees = [0] * axes
         own = sum(p.numel() for p in layer.parameters(recurse=False))
         shape = tuple(output.shape[1:])
@@ -222,8 +218,16 @@ def inspect(model: nn.Module, example: Tensor, cue: int = 0) -> Inspection:
             handle.remove()
     if all(sees) and min(sees) < cue:
         field = " × ".join(map(str, sees))
-        found.warnings.append(f"a place of the last layer sees {field}, less than the cue of {cue}")
+        warn(f"a place of the last layer sees {field}, less than the cue of {cue}")
     return found
+
+
+def _unseen(kernel: Kernel, size: int) -> str:
+    """Which places of an axis a kernel never meets, in words; empty if it meets all."""
+    if kernel.stride > kernel.span:
+        return f"stride {kernel.stride} over a kernel of {kernel.span} skips {kernel.stride - kernel.span} of every {kernel.stride} places"
+    left = (size + 2 * kernel.padding - kernel.span) % kernel.stride - kernel.padding
+    return f"the last {left} of {size} places are never seen (stride {kernel.stride})" if left > 0 else ""
 
 
 def effective_field(
