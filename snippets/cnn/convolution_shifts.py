@@ -4,10 +4,9 @@ from sklearn.datasets import load_sample_image
 from torch import nn
 from torch.nn import functional as F
 
-from llm_tutorial.cnn.digits import agreement, digit_tensors, shifted
 from llm_tutorial.cnn.pooling import BlurPool
 from llm_tutorial.experiments import by_seed
-from llm_tutorial.plotting import COLOURS, image_grid, legend, panels, spread, use_style
+from llm_tutorial.plotting import image_grid, legend, panels, spread, use_style
 from llm_tutorial.results import results
 from llm_tutorial.tables import over_seeds, table
 
