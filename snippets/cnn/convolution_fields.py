@@ -75,7 +75,7 @@ for seed in seeds:
         model = stack(depth)
         for layer in model[::2]:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        size = 2 * depth + 3
+        size = 2 * depth + 1
         masses[depth, seed] = effective_field(model, (1, size, size), inputs=64)
 
 # %% effective_figure
@@ -101,21 +101,19 @@ right.minorticks_off()
 label_lines(right)
 
 # %% effective_table
+def inner_half(mass):  # share of the gradient in the middle, half as wide and high
+    middle, reach = len(mass) // 2, len(mass) // 4
+    inner = slice(middle - reach, middle + reach + 1)
+    return 100 * mass[inner, inner].sum().item()
+
+
 rows = {}
 for depth in depths:
     found = [masses[depth, seed] for seed in seeds]
-    r = depth  # to one side
-    inner = [
-        100
-        * m[(s := len(m) // 2) - r // 2 : s + r // 2 + 1][
-            :, s - r // 2 : s + r // 2 + 1
-        ].sum()
-        for m in found
-    ]
     rows[f"{depth} layers"] = [
-        2 * depth + 1,
-        over_seeds([reach(m) for m in found], ".2f"),
-        over_seeds([float(each) for each in inner], ".0f"),
+        f"{2 * depth + 1}",
+        over_seeds([reach(mass) for mass in found], ".2f"),
+        over_seeds([inner_half(mass) for mass in found], ".0f"),
     ]
 columns = ["", "theoretical field", "effective reach", "inner half, %"]
 table(rows, columns).show()
@@ -134,5 +132,3 @@ print(f"slope = {slopes.mean():.2f}")
 print(f"slope_lowest = {slopes.min():.2f}")
 print(f"slope_highest = {slopes.max():.2f}")
 print(f"reach_16 = {sum(row[-1] for row in reaches) / len(seeds):.1f}")
-inside = [masses[16, s][8 + 2 : -10][:, 10:-10].sum().item() for s in seeds]
-print(f"inner_half_16 = {100 * sum(inside) / len(seeds):.0f}")

@@ -34,8 +34,8 @@ def test_no_layer_too_many(answer):
         found = answer.dilations(places)
         fewest = next(layers for layers in range(99) if 3**layers >= places)
         assert len(found) == fewest, pytest.say(
-            f"{len(found)} layers for {places} places; {fewest} are enough: the three copies of "
-            "what was seen so far need only touch each other.",
+            f"{len(found)} layers for {places} places; {fewest} are enough: "
+            "the three copies of what was seen so far need only touch each other.",
             f"看 {places} 格用了 {len(found)} 层，{fewest} 层就够："
             "只要已看到的范围的三份拷贝首尾相接。",
         )

@@ -16,8 +16,8 @@ def test_two_passes_give_what_the_kernel_gives(answer, kernel):
     )
     column, row = found
     assert torch.outer(column, row).allclose(kernel, atol=1e-6), pytest.say(
-        f"column times row is not the kernel {kernel.tolist()}; the best column and row "
-        "are in its singular value decomposition.",
+        f"column times row is not the kernel {kernel.tolist()}; "
+        "the best column and row are in its singular value decomposition.",
         f"列乘行得不到卷积核 {kernel.tolist()}；最好的列和行在它的奇异值分解里。",
     )
     x, k = torch.randn(1, 1, 12, 12), len(kernel)
@@ -29,8 +29,8 @@ def test_two_passes_give_what_the_kernel_gives(answer, kernel):
 @pytest.mark.parametrize("kernel", [LAPLACE, torch.eye(3)])
 def test_other_kernels_have_no_two_passes(answer, kernel):
     assert answer.two_passes(kernel) is None, pytest.say(
-        f"{kernel.tolist()} has rank {int(torch.linalg.matrix_rank(kernel))}: no column and row "
-        "make it; return None. Look at the second singular value.",
+        f"{kernel.tolist()} has rank {int(torch.linalg.matrix_rank(kernel))}: "
+        "no column and row make it; return None. Look at the second singular value.",
         f"{kernel.tolist()} 的秩是 {int(torch.linalg.matrix_rank(kernel))}，"
         "没有一列一行能乘出它；应返回 None。看第二个奇异值。",
     )
