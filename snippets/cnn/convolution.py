@@ -81,6 +81,17 @@ left.set(title="dense layer", xlabel="input", ylabel="output")
 right.set(title="convolution", xlabel="input", ylabel="output")
 
 
+# %% waves
+n = 64
+place = torch.arange(n)
+frequency = torch.exp(2j * torch.pi * 5 * place / n)  # a wave on a ring of 64 places
+kernel = torch.tensor([0.25, 0.5, 0.25])
+ring = torch.stack([frequency[(place + a) % n] for a in range(3)])  # (entry, place)
+convolved = (kernel[:, None] * ring).sum(0)
+factor = (kernel * torch.exp(2j * torch.pi * 5 * torch.arange(3) / n)).sum()
+assert convolved.allclose(factor * frequency, atol=1e-5)  # the same wave again
+
+
 # %% fourier
 def by_fourier(x, weight):
     size, k = x.shape[1:], weight.shape[-1]
@@ -93,16 +104,6 @@ def by_fourier(x, weight):
 assert by_fourier(x, weight).allclose(theirs, atol=1e-5)
 assert convolve(x[None], weight).allclose(theirs[None], atol=1e-5)
 assert convolve_fourier(x[None], weight).allclose(theirs[None], atol=1e-5)
-
-# %% waves
-n = 64
-place = torch.arange(n)
-frequency = torch.exp(2j * torch.pi * 5 * place / n)  # a wave on a ring of 64 places
-kernel = torch.tensor([0.25, 0.5, 0.25])
-ring = torch.stack([frequency[(place + a) % n] for a in range(3)])  # (entry, place)
-convolved = (kernel[:, None] * ring).sum(0)
-factor = (kernel * torch.exp(2j * torch.pi * 5 * torch.arange(3) / n)).sum()
-assert convolved.allclose(factor * frequency, atol=1e-5)  # the same wave again
 
 # %% gradients
 weight = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)

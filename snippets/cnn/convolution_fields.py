@@ -100,6 +100,7 @@ right.set_xticks(depths, depths)
 right.minorticks_off()
 label_lines(right)
 
+
 # %% effective_table
 def inner_half(mass):  # share of the gradient in the middle, half as wide and high
     middle, reach = len(mass) // 2, len(mass) // 4

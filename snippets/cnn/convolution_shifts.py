@@ -99,6 +99,14 @@ for values in drifts.values():
 for kind, values in drifts.items():
     print(f"drift_{kind} = {100 * max(values):.0f}")
 
+# %% border
+ones = torch.ones(1, 1, 12, 12)
+zero_padded = nn.Conv2d(1, 1, 3, padding=1, bias=False)
+zero_padded.weight.fill_(1 / 9)
+y = zero_padded(ones)[0, 0]
+assert y[1:-1, 1:-1].allclose(torch.ones(10, 10)) and y[0].max() < 0.7
+print("a constant picture, first row:", [round(v, 2) for v in y[0, :4].tolist()])
+
 # %% digits_table
 manifest = results("cnn", "shifts")
 rows = {}
@@ -142,11 +150,3 @@ for trained, short in (("as they stand", "still"), ("shifted", "moved")):
             print(f"{metric}_{way}_{short} = {sum(values) / len(values):.1f}")
             print(f"{metric}_{way}_{short}_lowest = {min(values):.1f}")
             print(f"{metric}_{way}_{short}_highest = {max(values):.1f}")
-
-# %% border
-ones = torch.ones(1, 1, 12, 12)
-zero_padded = nn.Conv2d(1, 1, 3, padding=1, bias=False)
-zero_padded.weight.fill_(1 / 9)
-y = zero_padded(ones)[0, 0]
-assert y[1:-1, 1:-1].allclose(torch.ones(10, 10)) and y[0].max() < 0.7
-print("a constant picture, first row:", [round(v, 2) for v in y[0, :4].tolist()])

@@ -149,8 +149,7 @@ def inspect(model: nn.Module, example: Tensor, cue: int = 0) -> Inspection:
     numbers, and where the last field before everything is pooled is smaller than what there is to recognise.
 
     Args:
-        model: Layers that run one after another, such as an `nn.Sequential`, nested or not. Where a model adds or joins
-            branches, the rows are those of the longest chain.
+        model: Layers that run one after another, such as an `nn.Sequential`, nested or not.
         example: An input, (batch, channels, *size); values do not matter.
         cue: How large what decides the class is, in places of the input; 0 if unknown.
 
