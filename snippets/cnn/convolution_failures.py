@@ -30,7 +30,7 @@ for kernel in (3, 4):
     upsampled[f"kernel {kernel}, stride 2"] = layer(ones)[0, 0, 2:-2, 2:-2].detach()
 resize = F.interpolate(ones, scale_factor=2)
 upsampled["resize, kernel 3"] = F.conv2d(resize, torch.ones(1, 1, 3, 3))[0, 0]
-pictures = [(y / y.max())[:12, :12] for y in upsampled.values()]
+pictures = [0.8 * (y / y.max())[:12, :12] for y in upsampled.values()]
 image_grid(torch.stack(pictures)[None], column_labels=list(upsampled), size=1.5)
 uneven = {name: len(y.unique()) for name, y in upsampled.items()}
 assert list(uneven.values()) == [3, 1, 1]  # kernel 3: one, two or four terms a place

@@ -47,7 +47,7 @@ grid = [
     for column in zip(*views.values(), strict=True)
 ]
 image_grid(
-    torch.stack([torch.stack(row) for row in grid]),
+    0.1 + 0.75 * torch.stack([torch.stack(row) for row in grid]),
     ["as it stands", "one pixel right"],
     list(views),
     size=1.2,
