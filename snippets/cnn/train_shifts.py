@@ -15,7 +15,7 @@ from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import adamw, fit, linear_decay
 
 STEPS, BATCH, SEEDS, PIXELS = 400, 64, range(3), range(1, 5)
-RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+RATES = (1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 WAYS = ("stride", "max", "blur")
 
 torch.set_num_threads(1)
