@@ -22,7 +22,7 @@ kernels = {
 weight = torch.tensor(list(kernels.values())).float()[:, None]  # (4, 1, 3, 3)
 maps = F.conv2d(photo, weight)[0]  # (4, 98, 98)
 maps[1:3] = 0.5 + maps[1:3] / 4
-image_grid(maps[None], column_labels=list(kernels), size=1.6)
+figure = image_grid(maps[None], column_labels=list(kernels), size=1.6)
 
 
 # %% definition
@@ -118,15 +118,15 @@ assert as_kernel.transpose(0, 1).allclose(dw)
 ours = gradients(x, weight, dy, stride=2, padding=1)
 assert ours[0].allclose(dx) and ours[1].allclose(dw)
 
-# %% adjoint
-back = F.conv_transpose2d(dy, weight, stride=2, padding=1)
-assert torch.allclose((y * dy).sum(), (x * back).sum())  # <Cx, dy> = <x, C'dy>
-
 # %% stretched
+back = F.conv_transpose2d(dy, weight, stride=2, padding=1)
 stretched = torch.zeros(2, 4, 9, 9, dtype=torch.float64)
 stretched[..., ::2, ::2] = dy  # stride 2: a zero between neighbours
 kernel = weight.transpose(0, 1).flip(2, 3)
 assert F.conv2d(stretched, kernel, padding=1).allclose(back)
+
+# %% adjoint
+assert torch.allclose((y * dy).sum(), (x * back).sum())  # <Cx, dy> = <x, C'dy>
 
 # %% two_ways
 diagram = Diagram(width=25, height=9)

@@ -31,7 +31,9 @@ for kernel in (3, 4):
 resize = F.interpolate(ones, scale_factor=2)
 upsampled["resize, kernel 3"] = F.conv2d(resize, torch.ones(1, 1, 3, 3))[0, 0]
 pictures = [0.8 * (y / y.max())[:12, :12] for y in upsampled.values()]
-image_grid(torch.stack(pictures)[None], column_labels=list(upsampled), size=1.5)
+figure = image_grid(
+    torch.stack(pictures)[None], column_labels=list(upsampled), size=1.5
+)
 uneven = {name: len(y.unique()) for name, y in upsampled.items()}
 assert list(uneven.values()) == [3, 1, 1]  # kernel 3: one, two or four terms a place
 
@@ -47,7 +49,7 @@ for dilations in ((2, 2, 2), (1, 2, 3)):
     seen = (field > 0)[2:-2, 2:-2].float().mean()
     print(dilations, f"of 13 × 13 places seen: {100 * seen:.0f}%")
 pictures = [field / field.max() for field in fields.values()]
-image_grid(torch.stack(pictures)[None], column_labels=list(fields), size=1.9)
+figure = image_grid(torch.stack(pictures)[None], column_labels=list(fields), size=1.9)
 assert (fields["dilations 1, 2, 3"][2:-2, 2:-2] > 0).all()
 
 # %% gridding_values values

@@ -46,7 +46,7 @@ grid = [
     [F.interpolate(x, (24, 24))[0, 0] for x in column]
     for column in zip(*views.values(), strict=True)
 ]
-image_grid(
+figure = image_grid(
     0.1 + 0.75 * torch.stack([torch.stack(row) for row in grid]),
     ["as it stands", "one pixel right"],
     list(views),
