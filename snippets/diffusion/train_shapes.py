@@ -1,0 +1,130 @@
+"""A whole small Stable Diffusion on captioned shapes: autoencoder, text encoder, U-Net.
+
+The autoencoder is trained once, about twenty minutes of one core; U-Net and text
+encoder with three seeds, about an hour each. The pipeline of seed 0 is kept.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from llm_tutorial.data.shapes import WORDINGS, caption, draw, obeys, scenes
+from llm_tutorial.diffusion.autoencoder import (
+    Reconstruction,
+    autoencoder,
+    latents_of,
+    load_autoencoder,
+    reconstruct,
+    reconstruction_loss,
+    set_scale,
+)
+from llm_tutorial.diffusion.colour import difference_by_hue
+from llm_tutorial.diffusion.latent import (
+    Denoiser,
+    examples,
+    latent_loss,
+    noise_scheduler,
+    u_net,
+)
+from llm_tutorial.diffusion.pictures import scaled
+from llm_tutorial.diffusion.pipeline import assemble, pictures_for, save_pipeline
+from llm_tutorial.diffusion.schedule import Schedule
+from llm_tutorial.diffusion.text import caption_tokenizer, text_encoder, token_ids
+from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.training import adamw, fit, linear_decay
+
+VAE_STEPS, STEPS, SEEDS, BATCH, RATE = 4000, 8000, range(3), 64, 1e-3
+PICTURES, ASKED, GUIDANCE = 30_000, 150, (1.0, 2.0, 4.0, 8.0)
+LANGUAGES = ("en", "zh")
+
+torch.set_num_threads(1)
+long_run = LongRun("shapes", Path(__file__), probed_steps=4)
+train = scenes(PICTURES)
+asked = {
+    f"{count} of {split}": scenes(ASKED, split, seed=1, things=count)
+    for split in ("validation", "combinations")
+    for count in (1, 2)
+}
+long_run.data = {"train": data_digest(train), "asked": data_digest(asked)}
+captions = [  # of each scene, all wordings in both languages
+    [caption(s, language, w) for language in LANGUAGES for w in range(WORDINGS)]
+    for s in train
+]
+tokenizer = caption_tokenizer(dict.fromkeys(text for six in captions for text in six))
+ids = torch.stack([token_ids(tokenizer, six) for six in captions])  # (30000, 6, 32)
+[empty] = token_ids(tokenizer, [""])
+pictures = torch.from_numpy(np.stack([draw(s, seed=i) for i, s in enumerate(train)]))
+pictures = pictures.permute(0, 3, 1, 2).contiguous()  # (30000, 3, 32, 32)
+
+
+def train_vae(run: str) -> dict:
+    def batch_at(step: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        images = scaled(pictures[torch.randint(PICTURES, (24,))])
+        return list(zip(images, torch.randn(24, 8, 8, 8), strict=True))
+
+    torch.manual_seed(0)
+    vae = autoencoder((16, 32, 64))
+    optimizer = adamw(vae, 2e-3)
+    losses = fit(
+        Reconstruction(vae), batch_at, optimizer, VAE_STEPS,
+        linear_decay(optimizer, VAE_STEPS, warmup=100), long_run.state_of(run),
+        save_every=250, description=run, loss_of=reconstruction_loss(), count=len,
+    )  # fmt: skip
+    set_scale(vae, latents_of(vae, scaled(pictures[::100])))
+    vae.half().save_pretrained(long_run.folder / "vae")
+    real = scaled(pictures[::100])
+    made = reconstruct(load_autoencoder(long_run.folder / "vae"), real)
+    return {"losses": losses, **difference_by_hue(made, real)}
+
+
+def train_denoiser(run: str, seed: int) -> dict:
+    vae = load_autoencoder(long_run.folder / "vae")
+    latents = latents_of(vae, scaled(pictures)) * vae.config.scaling_factor
+    scheduler = noise_scheduler()
+
+    def batch_at(step: int) -> list:
+        chosen = torch.randint(PICTURES, (BATCH,))
+        wording = torch.randint(ids.shape[1], (BATCH,))
+        return examples(latents[chosen], ids[chosen, wording], empty, len(scheduler))
+
+    torch.manual_seed(seed)
+    denoiser = Denoiser(u_net((64, 128), text_width=96), text_encoder(tokenizer, 96))
+    optimizer = adamw(denoiser, RATE)
+    losses = fit(
+        denoiser, batch_at, optimizer, STEPS,
+        linear_decay(optimizer, STEPS, warmup=200), long_run.state_of(run), seed,
+        save_every=250, description=run,
+        loss_of=latent_loss(Schedule(scheduler.betas)), count=len,
+    )  # fmt: skip
+    denoiser.take_average()
+    pipe = assemble(vae, denoiser.text_encoder, tokenizer, denoiser.unet, scheduler)
+    save_pipeline(pipe, long_run.folder if seed == 0 else long_run.state / "other")
+    return {
+        "losses": losses,
+        "curve": [sum(losses[i : i + 250]) / 250 for i in range(0, STEPS, 250)],
+        "obeyed": {f"{scale:g}": adherence(pipe, scale) for scale in GUIDANCE},
+    }
+
+
+def adherence(pipe: object, guidance: float) -> dict:
+    """Share of pictures in which an attribute is right, and all are, at 10 steps."""
+    found = {}
+    for language in LANGUAGES:
+        for name, every in asked.items():
+            some = long_run.few(every)
+            prompts = [caption(scene, language) for scene in some]
+            images = pictures_for(pipe, prompts, steps=10, guidance=guidance, seed=1)
+            right = [obeys(image, s) for image, s in zip(images, some, strict=True)]
+            found[f"{language}, {name}"] = {
+                key: float(np.mean([each[key] for each in right])) for key in right[0]
+            } | {"all": float(np.mean([all(each.values()) for each in right]))}
+    return found
+
+
+long_run.measure("vae", partial(train_vae, "vae"))
+for seed in SEEDS:
+    run = f"pipeline, seed {seed}"
+    long_run.measure(run, partial(train_denoiser, run, seed))
+long_run.finish(seeds=list(SEEDS), steps=STEPS, vae_steps=VAE_STEPS)
