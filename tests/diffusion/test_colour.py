@@ -1,5 +1,7 @@
 """L*a*b* has the values of the standard, and differences are told by hue."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ def test_gradients_are_finite_in_black_white_and_beyond() -> None:
 
 def test_every_hue_is_in_one_group() -> None:
     covered = sorted(HUES.values())
-    assert all(first[1] == second[0] for first, second in zip(covered, covered[1:], strict=False))
+    assert all(first[1] == second[0] for first, second in itertools.pairwise(covered))
     assert covered[-1][1] - covered[0][0] == 360
 
 
@@ -42,7 +44,8 @@ def test_a_wrong_red_counts_among_the_reds_alone() -> None:
     made = real.clone()
     made[0, :2, 0] = 0.0  # brown
     found = difference_by_hue(made, real)
-    assert found["red"] > 30 and found["all"] == pytest.approx(found["red"] / 2)
+    assert found["red"] > 30
+    assert found["all"] == pytest.approx(found["red"] / 2)
     assert set(found) == {"all", "red"}
     assert not difference_by_hue(real, real)["all"]
     assert not colour_difference(real, real).any()

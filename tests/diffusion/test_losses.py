@@ -30,7 +30,7 @@ def test_the_target_of_one_kind_becomes_that_of_another(given: str, wanted: str)
 def test_the_velocity_is_that_of_diffusers() -> None:
     sample, noise, _ = (each.float() for each in batch())
     theirs = DDPMScheduler().get_velocity(sample, noise, TIMESTEPS)
-    assert torch.allclose(target_of("v_prediction", sample, noise, TIMESTEPS, SCHEDULE), theirs, atol=1e-6)
+    assert torch.allclose(target_of("v_prediction", sample, noise, TIMESTEPS, SCHEDULE), theirs, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,8 +40,8 @@ def test_the_clean_sample_is_that_of_a_step_of_diffusers(kind: str) -> None:
     scheduler = DDPMScheduler(prediction_type=kind, clip_sample=False)
     ours, _ = sample_and_noise(kind, prediction, noisy, TIMESTEPS, SCHEDULE)
     for place, timestep in enumerate(TIMESTEPS):
-        theirs = scheduler.step(prediction[place], int(timestep), noisy[place]).pred_original_sample
-        assert torch.allclose(ours[place], theirs, rtol=1e-3, atol=1e-4)
+        theirs = scheduler.step(prediction[[place]], int(timestep), noisy[[place]]).pred_original_sample
+        assert torch.allclose(ours[[place]], theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_where_no_signal_is_left_only_the_noise_prediction_says_nothing() -> None:

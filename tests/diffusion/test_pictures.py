@@ -39,4 +39,6 @@ def test_no_pictures_and_forgotten_strata_are_refused() -> None:
 
 def test_pictures_are_numbers_from_minus_one_to_one() -> None:
     pictures = scaled(picture_tensor(PICTURES[:8]))
-    assert pictures.shape == (8, 3, 32, 32) and pictures.max() == 1 and pictures.min() >= -1
+    assert pictures.shape == (8, 3, 32, 32)
+    assert pictures.max() == 1
+    assert pictures.min() >= -1
