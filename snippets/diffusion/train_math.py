@@ -2,7 +2,7 @@
 
 Points in the plane, whose best denoiser is known. Noise, clean sample and velocity, and
 the noise with min-SNR weights: every one with the better of four learning rates, then
-three seeds. Plan: 2,000 steps take seven seconds of one core, 28 runs three to four minutes.
+three seeds. Plan: 2,000 steps take seven seconds of one core, 28 runs four minutes.
 """
 
 from pathlib import Path
