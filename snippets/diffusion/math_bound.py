@@ -34,12 +34,12 @@ def posterior(x0, x_t, t):  # of x_{t-1}; t from 1 to T
 
 
 t, x0 = 30, 1.5
-before = a[t - 1] * x0 + sigma[t - 1] * torch.randn(400_000)  # x_29
-x_t = alpha[t].sqrt() * before + beta[t].sqrt() * torch.randn(400_000)  # x_30
+before = a[t - 1] * x0 + sigma[t - 1] * torch.randn(200_000)  # x_29
+x_t = alpha[t].sqrt() * before + beta[t].sqrt() * torch.randn(200_000)  # x_30
 for place in (0.0, 0.8, 1.6):
     near = before[(x_t - place).abs() < 0.02]  # where the chain came from
     mean, variance = posterior(x0, torch.tensor(place), t)
-    print(f"x_30 near {place}: mean of x_29 {near.mean():.3f}, formula {mean:.3f}")
+    print(f"x_30 near {place}: mean of x_29 {near.mean():.2f}, formula {mean:.2f}")
     assert abs(near.mean() - mean) < 0.01 and abs(near.var() / variance - 1) < 0.1
 
 # %% same_posterior
@@ -85,14 +85,18 @@ def bound(T, x0, denoise, variance="small"):  # in nats: L_T, then t = T, …, 2
     return torch.stack(terms)
 
 
-points = islands.sample(4000)
+points = islands.sample(3000)
 exact = -islands.log_density(points).mean()  # what no bound can go below
 best = islands.denoise  # the mean of x_0 for every x_t
-gaps = {
-    choice: {T: (bound(T, points, best, choice).sum() - exact).item() for T in STEPS}
+bounds = {
+    choice: {steps: bound(steps, points, best, choice) for steps in STEPS}
     for choice in ("small", "large", "best")
 }
-terms = {choice: bound(100, points, best, choice) for choice in ("small", "best")}
+gaps = {
+    choice: {steps: (terms.sum() - exact).item() for steps, terms in found.items()}
+    for choice, found in bounds.items()
+}
+terms = {choice: bounds[choice][100] for choice in ("small", "best")}
 lost = terms["small"] - terms["best"]  # in nats, by term
 early = lost[-11:-1].sum() / lost.sum()  # t = 11, …, 2
 assert gaps["best"][300] < 0.1 < 0.5 < gaps["small"][300]
@@ -122,14 +126,14 @@ print(f"ratio_2 = {terms['best'][-2].exp():.1f}  # tolerance 20%")
 print(f"gap_worse = {worse - exact:.0f}  # tolerance 20%")
 
 # %% score
-noise = torch.randn(400_000, 2)
-x0 = islands.sample(400_000)
+noise = torch.randn(200_000, 2)
+x0 = islands.sample(200_000)
 for t in (5, 30, 80):
     x_t = a[t] * x0 + sigma[t] * noise
     score = islands.score(x_t, a[t], sigma[t])  # gradient of log q(x_t), closed form
     for weigh in (torch.ones_like(x_t), x_t, x_t.sin(), x_t.flip(1) ** 2):
         left, right = (noise * weigh).mean(0), (-sigma[t] * score * weigh).mean(0)
-        assert torch.allclose(left, right, atol=0.02)
+        assert torch.allclose(left, right, atol=0.03)
 
 # %% denoising_identity
 t = 30

@@ -6,10 +6,8 @@ from diffusers import DDPMScheduler
 from llm_tutorial.diffusion.mixture import three_islands
 from llm_tutorial.diffusion.schedule import make_schedule
 from llm_tutorial.diffusion.toy import PointNetwork
-from llm_tutorial.experiments import by_seed
-from llm_tutorial.plotting import COLOURS, GREY, INK, legend, panels, spread, use_style
-from llm_tutorial.results import results
-from llm_tutorial.tables import over_seeds, table
+from llm_tutorial.plotting import COLOURS, GREY, INK, panels, use_style
+from llm_tutorial.tables import table
 
 torch.manual_seed(0)
 use_style()
@@ -160,25 +158,3 @@ table(rows, heads, ".2f").show()
 
 # %% quality_values values
 print(f"narrow = {100 * (1 - rows['exact'][5] / rows['data'][5]):.0f}  # tolerance 40%")
-
-# %% kinds
-manifest = results("diffusion", "math")
-names = {
-    "epsilon": "noise", "sample": "clean sample", "v_prediction": "velocity",
-    "epsilon, min-SNR": "noise, min-SNR",
-}  # fmt: skip
-figure, (axes,) = panels(height=3.2)
-for kind, name in names.items():
-    runs = [run["errors"] for run in by_seed(manifest, kind)]
-    spread(axes, range(1, T + 1), runs, name, marker="")
-axes.set(
-    xlabel="step t", title="error of the clean sample, beyond the best", yscale="log"
-)
-legend(axes, ncols=2)
-plt.show()
-
-# %% kinds_table
-nats = {kind: [run["nats"] for run in by_seed(manifest, kind)] for kind in names}
-rates = {kind: by_seed(manifest, kind)[0]["rate"] for kind in names}
-rows = {names[k]: [f"{rates[k]:g}", over_seeds(nats[k], ".2f")] for k in names}
-table(rows, ["prediction", "learning rate", "nats lost in the bound"]).show()

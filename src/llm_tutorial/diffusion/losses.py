@@ -55,8 +55,7 @@ def sample_and_noise(
         schedule: Of the forward process.
 
     Returns:
-        Sample and noise. ``epsilon`` says nothing of the sample where no signal is left, ``sample`` nothing of the
-        noise where there is none: there they are infinite or not a number.
+        Sample and noise; infinite or not a number where the prediction says nothing of them.
 
     Raises:
         ValueError: An unknown kind.
