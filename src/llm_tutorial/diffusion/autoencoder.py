@@ -129,4 +129,4 @@ def load_autoencoder(folder: Path) -> AutoencoderKL:
     Args:
         folder: Where ``save_pretrained`` wrote it.
     """
-    return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    return AutoencoderKL.from_pretrained(folder, dtype=torch.float32).eval()

@@ -51,7 +51,7 @@ def load_pipeline(model: str | Path) -> StableDiffusionPipeline:
     Args:
         model: A folder or a name.
     """
-    pipe = StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float32)
+    pipe = StableDiffusionPipeline.from_pretrained(model, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -59,8 +59,8 @@ class Schedule:
         """Signal-to-noise ratio at every timestep, (steps,): variance of the signal over that of the noise.
 
         Example:
-            >>> Schedule(torch.tensor([0.5, 0.6])).snr().tolist()
-            [1.0, 0.25]
+            >>> Schedule(torch.tensor([0.5, 0.5])).snr().numpy().round(3).tolist()
+            [1.0, 0.333]
         """
         return self.alphas_cumprod / (1 - self.alphas_cumprod)
 
