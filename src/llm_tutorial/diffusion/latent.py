@@ -105,6 +105,8 @@ class Denoiser(nn.Module):
         torch.Size([2, 8, 8, 8])
     """
 
+    moved: Tensor
+
     def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, decay: float = 0.999) -> None:
         super().__init__()
         self.unet, self.text_encoder, self.decay = unet, text_encoder, decay

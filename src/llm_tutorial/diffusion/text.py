@@ -49,13 +49,13 @@ def caption_tokenizer(captions: Iterable[str], max_length: int = 32) -> CLIPToke
     trained.train_from_iterator(latin, trainer)  # until every word is one token
     merges = [tuple(pair) for pair in _merges(trained)]
     for character in sorted({c for caption in captions for c in caption if _HAN.match(c)}):
-        first, second, third = _bytes(character)
+        first, second, third = list(_bytes(character))
         merges += [(first, second), (first + second, third), (first + second, f"{third}</w>")]
     merges = list(dict.fromkeys(merges))
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *(first + second for first, second in merges)]
     vocabulary = {token: number for number, token in enumerate([*dict.fromkeys(tokens), BEGIN, END])}
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=max_length)
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=max_length)  # type: ignore[arg-type]
     check_lengths(tokenizer, captions)
     return tokenizer
 

@@ -23,6 +23,8 @@ class PointNetwork(nn.Module):
         torch.Size([5, 2])
     """
 
+    frequencies: Tensor
+
     def __init__(self, steps: int, width: int = 128, dimensions: int = 2) -> None:
         super().__init__()
         self.steps = steps
