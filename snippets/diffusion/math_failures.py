@@ -15,9 +15,7 @@ islands = three_islands()
 
 
 # %% perfect
-def perfect(
-    data, scheduler
-):  # a network that knows the data: predicts v, in closed form
+def perfect(data, scheduler):  # a network that knows the data
     schedule = Schedule(scheduler.betas)
 
     def network(x, timestep):
@@ -71,7 +69,7 @@ plt.show()
 
 # %% dark_values values
 for short, share in zip(("data", "stable", "zero"), dark.values(), strict=True):
-    print(f"dark_{short} = {100 * share:.1f}  # tolerance 50%")
+    print(f"dark_{short} = {100 * share:.1f}")  # tolerance 50%
 
 # %% wrong_type
 toy = {"num_train_timesteps": 100, "beta_start": 1e-3, "beta_end": 0.2}
@@ -127,7 +125,7 @@ for name, points in {
 table(rows, ["", "width 1", "width 2", "width 3", "log q"], ".2f").show()
 
 # %% off_by_one_values values
-print(f"wrapped = {rows['index −1 in the last step'][3]:.1f}  # tolerance 20%")
+print(f"wrapped = {rows['index −1 in the last step'][3]:.1f}")  # tolerance 20%
 
 # %% clipped
 rows = {}

@@ -157,4 +157,4 @@ heads = ["", "share 1", "share 2", "share 3", "width 1", "width 2", "width 3", "
 table(rows, heads, ".2f").show()
 
 # %% quality_values values
-print(f"narrow = {100 * (1 - rows['exact'][5] / rows['data'][5]):.0f}  # tolerance 40%")
+print(f"narrow = {100 * (1 - rows['exact'][5] / rows['data'][5]):.0f}")  # tolerance 40%
