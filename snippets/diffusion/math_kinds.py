@@ -41,3 +41,5 @@ for short, name in zip(("noise", "sample", "velocity", "clipped"), runs, strict=
 last = {name: [run["errors"][-1] for run in seeds] for name, seeds in runs.items()}
 print(f"last_noise = {sum(last['noise']) / 3:.0f}")
 print(f"last_velocity = {sum(last['velocity']) / 3:.3f}")
+[rate] = {run["rate"] for seeds in runs.values() for run in seeds}
+print(f"rate = {rate:.2f}")

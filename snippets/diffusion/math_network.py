@@ -47,6 +47,9 @@ assert all(of_noise < 0.5 for _, _, of_noise in rows.values())
 heads = ["", "length of the score", "error of the score", "error of the noise"]
 table(rows, heads, ".2f").show()
 
+# %% against_values values
+print(f"times_1 = {rows['t = 1'][1] / rows['t = 1'][0]:.1f}")  # tolerance 50%
+
 # %% field
 axis = torch.linspace(-2.4, 2.4, 8)
 grid = torch.cartesian_prod(axis, axis)
@@ -105,8 +108,8 @@ def exact(x, t):
 
 chains = {}
 for name, predict, large in (
-    ("learned", learned, False), ("exact", exact, False),
-    ("exact, large variance", exact, True),
+    ("learned", learned, False), ("learned, large variance", learned, True),
+    ("exact", exact, False), ("exact, large variance", exact, True),
 ):  # fmt: skip
     torch.manual_seed(1)
     chains[name] = list(reverse_chain(predict, 4000, large))[::-1]  # x_0, x_1, …, x_T
@@ -157,4 +160,5 @@ heads = ["", "share 1", "share 2", "share 3", "width 1", "width 2", "width 3", "
 table(rows, heads, ".2f").show()
 
 # %% quality_values values
+print(f"chance = {100 * (0.5 * 0.5 / 4000) ** 0.5:.1f}")
 print(f"narrow = {100 * (1 - rows['exact'][5] / rows['data'][5]):.0f}")  # tolerance 40%
