@@ -6,10 +6,11 @@ import torch
 from diffusers import DDPMScheduler
 from torch.distributions import Normal, kl_divergence
 
+from llm_tutorial.diagrams import Diagram
 from llm_tutorial.diffusion.losses import convert, min_snr_weights, target_of
 from llm_tutorial.diffusion.mixture import three_islands
 from llm_tutorial.diffusion.schedule import make_schedule
-from llm_tutorial.plotting import label_lines, panels, use_style
+from llm_tutorial.plotting import COLOURS, GREY, label_lines, panels, use_style
 from llm_tutorial.tables import table
 
 torch.manual_seed(0)
@@ -55,14 +56,31 @@ for t in (1, 2, 50, 100):
     ours = schedule.posterior(x0, x_t, torch.full((5,), t - 1))  # the library's
     assert torch.allclose(ours[0], mean, atol=1e-5)
 
+# %% chain_drawing
+drawing = Diagram(width=26, height=8.4)
+places = {"x_0": 2, "x_{t-1}": 10, "x_t": 17, "x_T": 24}
+nodes = {n: drawing.box(at, 4.2, f"${n}$", width=3) for n, at in places.items()}
+for x in (6, 20.5):
+    drawing.text(x, 4.2, "…")
+before, now = nodes["x_{t-1}"], nodes["x_t"]
+drawing.arrow((10.6, 5.2), (16.4, 5.2), via=[(10.6, 6.2), (16.4, 6.2)], color=GREY)
+drawing.text(13.5, 7.2, r"$q(x_t \mid x_{t-1})$")
+drawing.arrow(
+    (16.4, 3.2), (10.6, 3.2), via=[(16.4, 2.2), (10.6, 2.2)], color=COLOURS[1]
+)
+drawing.text(13.5, 1.1, r"$p_\theta(x_{t-1} \mid x_t)$", color=COLOURS[1])
+drawing.text(3.5, 7.2, "data")
+drawing.text(22.5, 7.2, "noise")
+plt.show()
+
 
 # %% bound
-def chain_of(T):  # the same path in T steps: a_0, …, a_T
+def chain_of(T):  # beta from 0.1 / T to 20 / T, where T is large: a_0, …, a_T
     u = torch.linspace(0, 1, T + 1)
     return (-(0.1 * u + 9.95 * u**2) / 2).exp()
 
 
-def bound(T, x0, denoise, variance="small"):  # in nats: L_T, then t = T, …, 2, then L_0
+def bound(T, x0, denoise, variance="small"):  # in nats: L_T, …, L_0
     a, d = chain_of(T), x0.shape[1]
     sigma = (1 - a**2).sqrt()
     last = Normal(a[T] * x0, sigma[T])
@@ -70,7 +88,7 @@ def bound(T, x0, denoise, variance="small"):  # in nats: L_T, then t = T, …, 2
     for t in range(T, 0, -1):
         guess = denoise(a[t] * x0 + sigma[t] * torch.randn_like(x0), a[t], sigma[t])
         error = (x0 - guess).square().sum(1).mean()
-        if t == 1:  # nothing to compare with: the likelihood of x_0 itself
+        if t == 1:  # a likelihood, always with its best variance, error / d
             terms.append(d / 2 * (2 * math.pi * math.e * error / d).log())  # L_0
             break
         beta = 1 - (a[t] / a[t - 1]) ** 2
@@ -131,8 +149,10 @@ for t in (5, 30, 80):
     x_t = a[t] * x0 + sigma[t] * noise
     score = islands.score(x_t, a[t], sigma[t])  # gradient of log q(x_t), closed form
     for weigh in (torch.ones_like(x_t), x_t, x_t.sin(), x_t.flip(1) ** 2):
-        left, right = (noise * weigh).mean(0), (-sigma[t] * score * weigh).mean(0)
-        assert torch.allclose(left, right, atol=0.03)
+        of_noise, of_score = (
+            (each * weigh).mean(0) for each in (noise, -sigma[t] * score)
+        )
+        assert torch.allclose(of_noise, of_score, atol=0.03)
 
 # %% denoising_identity
 t = 30
@@ -181,6 +201,25 @@ _, turning = torch.func.jvp(
 )
 assert torch.allclose(turning, v, atol=1e-5)
 
+# %% circle
+phi = torch.linspace(0, math.pi / 2, 60)
+figure, (axes,) = panels(height=3.6)
+axes.plot(phi.cos(), phi.sin(), color=GREY, marker="", lw=1)
+here = torch.tensor([math.cos(0.7), math.sin(0.7)])
+ahead = torch.tensor([-here[1], here[0]])
+for name, start, end, colour in (
+    ("$x_0$", (0, 0), (1, 0), GREY), ("$\\epsilon$", (0, 0), (0, 1), GREY),
+    ("$x_t$", (0, 0), here, COLOURS[0]), ("$v$", here, here + 0.6 * ahead, COLOURS[1]),
+):  # fmt: skip
+    axes.annotate(
+        "", tuple(end), tuple(start), arrowprops={"arrowstyle": "-|>", "color": colour}
+    )
+    axes.text(float(end[0]) + 0.04, float(end[1]) + 0.04, name, color=colour)
+axes.text(0.2, 0.06, "$\\varphi$")
+axes.set(xlim=(-0.1, 1.25), ylim=(-0.1, 1.25), xticks=[], yticks=[], aspect="equal")
+axes.spines[:].set_visible(False)
+plt.show()
+
 # %% same_predictions
 timesteps = torch.full((1000,), t - 1)
 kinds = ("epsilon", "sample", "v_prediction")
@@ -206,6 +245,8 @@ weights = {  # of the squared error of x_0
     "min-SNR, γ = 5": min_snr_weights("sample", ddpm_schedule)[1:],
     "clean sample": torch.ones(999),
 }
+against = weights["noise"] / weights["bound"]  # rises with the noise, then falls
+assert 300 < against.argmax() < 400
 figure, (axes,) = panels(height=3.2)
 for name, weight in weights.items():
     axes.plot(steps, weight, marker="", label=name)

@@ -10,6 +10,7 @@ from llm_tutorial.plotting import COLOURS, panels, use_style
 from llm_tutorial.tables import table
 
 torch.manual_seed(0)
+torch.set_default_dtype(torch.float32)
 use_style()
 islands = three_islands()
 
@@ -35,7 +36,7 @@ def draw(network, scheduler, x, steps=None):
     return x
 
 
-def log_density(points):
+def log_density(points):  # of the data, in the mean, in nats
     return islands.log_density(points).mean().item()
 
 
@@ -88,6 +89,11 @@ table(rows, heads, [".1f", ".0f"]).show()
 assert rows["scheduler set to v_prediction"][0] > -1.5
 assert all(rows[f"scheduler set to {kind}"][0] < -4 for kind in ("epsilon", "sample"))
 
+# %% find_type
+output = perfect(islands, scheduler)(start, torch.tensor(99))  # a_100 is nearly 0
+assert torch.allclose(output.mean(0), -islands.mean(), atol=0.05)  # so it predicts v
+assert output.std(0).max() < 0.1  # a prediction of noise would give back its input
+
 # %% off_by_one
 ddim = DDIMScheduler(
     **toy,
@@ -95,26 +101,27 @@ ddim = DDIMScheduler(
     clip_sample=False,
     timestep_spacing="trailing",
 )
-left = ddim.alphas_cumprod.sqrt()  # left[0] = a_1, …, left[99] = a_100
+signal = ddim.alphas_cumprod.sqrt()  # signal[0] = a_1, …, signal[99] = a_100
 
 
 def deterministic(x, told=0, guarded=True):  # DDIM, by hand
     network = perfect(islands, ddim)
-    for t in range(99, -1, -1):
-        v = network(x, torch.tensor(min(max(t + told, 0), 99)))
-        a, sigma = left[t], (1 - left[t] ** 2).sqrt()
+    for timestep in range(99, -1, -1):
+        v = network(x, torch.tensor(min(max(timestep + told, 0), 99)))
+        a, sigma = signal[timestep], (1 - signal[timestep] ** 2).sqrt()
         guess, noise = a * x - sigma * v, sigma * x + a * v
-        before = left[t - 1] if t > 0 or not guarded else torch.tensor(1.0)
+        first = timestep == 0 and guarded
+        before = torch.tensor(1.0) if first else signal[timestep - 1]
         x = before * guess + (1 - before**2).sqrt() * noise
     return x
 
 
-right = deterministic(start)
-assert torch.allclose(right, draw(perfect(islands, ddim), ddim, start), atol=1e-3)
+correct = deterministic(start)
+assert torch.allclose(correct, draw(perfect(islands, ddim), ddim, start), atol=1e-3)
 rows = {"data": [*islands.widths.tolist(), log_density(islands.sample(2000))]}
 for name, points in {
-    "right": right, "network told t − 1": deterministic(start, -1),
-    "network told t + 1": deterministic(start, +1),
+    "right": correct, "network told one less": deterministic(start, -1),
+    "network told one more": deterministic(start, +1),
     "index −1 in the last step": deterministic(start, guarded=False),
 }.items():  # fmt: skip
     nearest = torch.cdist(points, islands.centres).argmin(1)
@@ -128,14 +135,13 @@ table(rows, ["", "width 1", "width 2", "width 3", "log q"], ".2f").show()
 print(f"wrapped = {rows['index −1 in the last step'][3]:.1f}")  # tolerance 20%
 
 # %% clipped
-rows = {}
-for name, more in {
-    "clip_sample=True, the default": {}, "clip_sample=False": {"clip_sample": False},
-    "data scaled to ±1, clip_sample=True": {},
-}.items():  # fmt: skip
-    scheduler = DDPMScheduler(**toy, prediction_type="v_prediction", **more)
-    scale = 3.0 if "scaled" in name else 1.0
-    data = Mixture(islands.shares, islands.centres / scale, islands.widths / scale)
+rows = {
+    "data": [islands.sample(2000).abs().max().item(), log_density(islands.sample(2000))]
+}
+for scale, clip in ((1.0, True), (1.0, False), (3.0, True), (3.0, False)):
+    scheduler = DDPMScheduler(**toy, prediction_type="v_prediction", clip_sample=clip)
+    data = Mixture(islands.weights, islands.centres / scale, islands.widths / scale)
     points = scale * draw(perfect(data, scheduler), scheduler, start)
+    name = f"data divided by {scale:.0f}, clip_sample={clip}"
     rows[name] = [points.abs().max().item(), log_density(points)]
 table(rows, ["", "largest coordinate", "log q"], ".1f").show()

@@ -54,17 +54,16 @@ for t, x in enumerate(forward_chain(start)):  # 100 small steps …
 
 
 # %% toy_density
-def share(points):  # of points in a window around the origin
+def fraction(points):  # of points in a square around the origin
     return (points.abs() < 1).all(1).float().mean()
 
 
 for t in STAGES:
     inside = (grid.abs() < 1).all(1)
     integral = islands.log_density(grid, a[t], sigma[t]).exp()[inside].sum() / 100
-    print(
-        f"t = {t:3}: share in the window {share(chain[t]):.2f}, integral {integral:.2f}"
-    )
-    assert abs(share(chain[t]) - integral) < 0.01
+    found = fraction(chain[t])
+    print(f"t = {t:3}: fraction of points {found:.2f}, integral {integral:.2f}")
+    assert abs(found - integral) < 0.01
 
 # %% diffusers
 schedule = make_schedule("linear", T, 1e-3, 0.2)
@@ -75,8 +74,10 @@ noise = torch.randn_like(clean)
 timesteps = torch.randint(T, (len(clean),))  # 0, …, 99: step t of the page is t - 1
 noisy = schedule.add_noise(clean, noise, timesteps)
 assert torch.allclose(noisy, theirs.add_noise(clean, noise, timesteps), atol=1e-6)
-t = timesteps + 1
-assert torch.allclose(noisy, a[t, None] * clean + sigma[t, None] * noise, atol=1e-5)
+step = timesteps + 1
+assert torch.allclose(
+    noisy, a[step, None] * clean + sigma[step, None] * noise, atol=1e-5
+)
 
 
 # %% zero_terminal

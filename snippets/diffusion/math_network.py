@@ -6,10 +6,11 @@ from diffusers import DDPMScheduler
 from llm_tutorial.diffusion.mixture import three_islands
 from llm_tutorial.diffusion.schedule import make_schedule
 from llm_tutorial.diffusion.toy import PointNetwork
-from llm_tutorial.plotting import COLOURS, GREY, INK, panels, use_style
+from llm_tutorial.plotting import COLOURS, GREY, INK, legend, panels, use_style
 from llm_tutorial.tables import table
 
 torch.manual_seed(0)
+torch.set_default_dtype(torch.float32)
 use_style()
 T = 100
 schedule = make_schedule("linear", T, 1e-3, 0.2)
@@ -32,6 +33,22 @@ for _ in range(2000):
     optimizer.zero_grad()
     decay.step()
     losses.append(loss.item())
+
+# %% curve
+floor = torch.zeros(())
+for t in range(1, T + 1):
+    epsilon = torch.randn(500, 2)
+    x_t = a[t] * islands.sample(500) + sigma[t] * epsilon
+    best = -sigma[t] * islands.score(x_t, a[t], sigma[t])
+    floor = floor + (epsilon - best).square().mean() / T
+smooth = torch.tensor(losses).reshape(-1, 50).mean(1)
+assert smooth[-4:].mean() < 1.1 * floor
+figure, (axes,) = panels()
+axes.plot(range(25, 2000, 50), smooth, marker="", label="training")
+axes.axhline(floor.item(), color=GREY, ls="--", marker="", label="perfect network")
+axes.set(xlabel="training step", title="loss")
+legend(axes)
+plt.show()
 
 # %% against_exact
 rows = {}
@@ -142,7 +159,7 @@ plt.show()
 
 
 # %% quality
-def facts(points):  # shares and widths of the islands, mean log density
+def facts(points):  # weights and widths of the islands, mean log density
     nearest = torch.cdist(points, islands.centres).argmin(1)
     widths = [
         (points[nearest == k] - islands.centres[k]).std().item() for k in range(3)
@@ -156,7 +173,16 @@ def facts(points):  # shares and widths of the islands, mean log density
 torch.manual_seed(2)
 rows = {"data": facts(islands.sample(4000))}
 rows |= {name: facts(chain[0]) for name, chain in chains.items()}
-heads = ["", "share 1", "share 2", "share 3", "width 1", "width 2", "width 3", "log q"]
+heads = [
+    "",
+    "weight 1",
+    "weight 2",
+    "weight 3",
+    "width 1",
+    "width 2",
+    "width 3",
+    "log q",
+]
 table(rows, heads, ".2f").show()
 
 # %% quality_values values

@@ -48,15 +48,15 @@ def test_levels_of_a_batch_are_those_of_its_points() -> None:
             assert torch.allclose(together[place], alone[0], atol=1e-5)
 
 
-def test_draws_have_the_shares_and_the_mean() -> None:
+def test_draws_have_the_weights_and_the_mean() -> None:
     toy = three_islands()
     points = toy.sample(100_000, torch.Generator().manual_seed(0))
     assert torch.allclose(points.mean(0), toy.mean(), atol=0.02)
     nearest = torch.cdist(points, toy.centres).argmin(1)
-    assert torch.allclose(nearest.bincount() / len(points), toy.shares, atol=0.01)
+    assert torch.allclose(nearest.bincount() / len(points), toy.weights, atol=0.01)
 
 
-def test_shares_of_nothing_and_odd_shapes_are_refused() -> None:
+def test_weights_of_nothing_and_odd_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="形状"):
         Mixture(torch.ones(2), torch.zeros(3, 2), torch.ones(2))
     with pytest.raises(ValueError, match="大于 0"):

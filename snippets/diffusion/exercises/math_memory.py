@@ -1,9 +1,8 @@
 """The best denoiser for a data set of n points, each as likely as the others, is the
-mean of x_0 for a noisy x_t. Write it: what would a perfectly trained network do with
-its training set?
+mean of x_0 for a noisy x_t. Write it: what would a perfectly trained network draw?
 
 一个数据集有 n 个点，每个点同样可能。写出它的最佳去噪器：给定带噪的 x_t，求 x_0 的均值。
-训练到完美的网络，会拿训练集做什么？
+训练到完美的网络，会画出什么？
 """
 
 import torch

@@ -1,7 +1,9 @@
-"""Pictures of twice the side need more noise: four times as many pixels tell the same
-story. Change a schedule so that its SNR is divided by a factor at every step.
+"""In a picture of twice the side, four pixels show what one showed before, and their
+noise averages out: the same SNR hides less. Change a schedule so that its SNR is
+divided by a factor (here 4) at every step.
 
-边长加倍的图片需要更多噪声：同样的内容由四倍的像素来讲。请修改一个调度，让每一步的信噪比都除以同一个数。
+边长加倍，像素是四倍，噪声平均掉得更多，同样的信噪比就遮不住那么多了。
+请修改一个调度，让每一步的信噪比都除以同一个数（这里是 4）。
 """
 
 import torch

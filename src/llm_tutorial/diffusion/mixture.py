@@ -11,18 +11,18 @@ from torch import Tensor
 
 
 class Mixture:
-    """Gaussians that are round, each with its share, centre and width.
+    """Isotropic Gaussians, each with its weight, centre and width.
 
     Where ``signal`` and ``noise`` are asked for, the points are ``signal * sample + noise * standard normal``; both are
     numbers, or (batch,) with one for each point. Without them the points are clean.
 
     Args:
-        shares: (components,), positive; they are scaled to a sum of 1.
+        weights: (components,), positive; they are scaled to a sum of 1.
         centres: (components, dimensions).
         widths: Standard deviations, (components,), positive.
 
     Raises:
-        ValueError: The shapes do not fit, or a share or a width is not above 0.
+        ValueError: The shapes do not fit, or a weight or a width is not above 0.
 
     Example:
         >>> two = Mixture(torch.tensor([1.0, 3.0]), torch.tensor([[-1.0], [1.0]]), torch.tensor([0.5, 0.5]))
@@ -30,15 +30,15 @@ class Mixture:
         [2.0, -0.001]
     """
 
-    def __init__(self, shares: Tensor, centres: Tensor, widths: Tensor) -> None:
-        if centres.ndim != 2 or shares.shape != widths.shape or shares.shape != centres.shape[:1]:
+    def __init__(self, weights: Tensor, centres: Tensor, widths: Tensor) -> None:
+        if centres.ndim != 2 or weights.shape != widths.shape or weights.shape != centres.shape[:1]:
             raise ValueError(
-                "shares (components,), centres (components, dimensions) and widths (components,) do not fit\n"
-                "份额 (分量,)、中心 (分量, 维数) 与宽度 (分量,) 的形状不相配"
+                "weights (components,), centres (components, dimensions) and widths (components,) do not fit\n"
+                "权重 (分量,)、中心 (分量, 维数) 与宽度 (分量,) 的形状不相配"
             )
-        if not bool((shares > 0).all() and (widths > 0).all()):
-            raise ValueError("shares and widths are above 0\n份额与宽度都应大于 0")
-        self.shares, self.centres, self.widths = shares / shares.sum(), centres, widths
+        if not bool((weights > 0).all() and (widths > 0).all()):
+            raise ValueError("weights and widths are above 0\n权重与宽度都应大于 0")
+        self.weights, self.centres, self.widths = weights / weights.sum(), centres, widths
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws clean points, (count, dimensions).
@@ -51,13 +51,13 @@ class Mixture:
             >>> three_islands().sample(5).shape
             torch.Size([5, 2])
         """
-        which = torch.multinomial(self.shares, count, replacement=True, generator=generator)
+        which = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         spread = torch.randn(count, self.centres.shape[1], generator=generator, dtype=self.centres.dtype)
         return self.centres[which] + self.widths[which, None] * spread
 
     def mean(self) -> Tensor:
         """Of the clean points, (dimensions,)."""
-        return self.shares @ self.centres
+        return self.weights @ self.centres
 
     def log_density(self, points: Tensor, signal: float | Tensor = 1.0, noise: float | Tensor = 0.0) -> Tensor:
         """Log of the density, in nats, (batch,).
@@ -87,7 +87,7 @@ class Mixture:
         return (log_parts.softmax(1)[..., None] * -away / variances[..., None]).sum(1)
 
     def denoise(self, points: Tensor, signal: float | Tensor, noise: float | Tensor) -> Tensor:
-        """The mean of the clean points that a noisy one can come from: the best guess in squares, (batch, dimensions).
+        """The mean of the clean points that a noisy one can come from: the guess of least squared error, (batch, dimensions).
 
         Args:
             points: Noisy, (batch, dimensions).
@@ -99,7 +99,7 @@ class Mixture:
             True
         """
         log_parts, away, variances = self._of_components(points, signal, noise)
-        # of one Gaussian: its centre, and of the way from there the share that is not noise
+        # of one Gaussian: its centre, and of the way from there the part that is not noise
         kept = _column(signal, points) * self.widths**2 / variances  # (batch, components)
         guesses = self.centres + kept[..., None] * away
         return (log_parts.softmax(1)[..., None] * guesses).sum(1)
@@ -107,18 +107,18 @@ class Mixture:
     def _of_components(
         self, points: Tensor, signal: float | Tensor, noise: float | Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Log of share times density, ways from the centres, and variances: (batch, components[, dimensions])."""
+        """Log of weight times density, ways from the centres, and variances: (batch, components[, dimensions])."""
         left, level = _column(signal, points), _column(noise, points)  # (batch or 1, 1)
         away = points[:, None] - left[..., None] * self.centres
         variances = (left * self.widths) ** 2 + level**2
         log_normal = -0.5 * (
             away.square().sum(2) / variances + points.shape[1] * (math.log(2 * math.pi) + variances.log())
         )
-        return self.shares.log() + log_normal, away, variances
+        return self.weights.log() + log_normal, away, variances
 
 
 def three_islands() -> Mixture:
-    """The toy of the page on the mathematics: three round islands, of unlike size, whose mean is not 0.
+    """The toy of the page on the mathematics: three islands, of unlike size, whose mean is not 0.
 
     Example:
         >>> [round(value, 2) for value in three_islands().mean().tolist()]
