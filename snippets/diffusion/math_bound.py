@@ -173,6 +173,26 @@ table(
 ).show()
 
 
+# %% circle
+phi = torch.linspace(0, math.pi / 2, 60)
+figure, (axes,) = panels(height=3.6)
+axes.plot(phi.cos(), phi.sin(), color=GREY, marker="", lw=1)
+here = torch.tensor([math.cos(0.7), math.sin(0.7)])
+ahead = torch.tensor([-here[1], here[0]])
+for name, start, end, colour in (
+    ("$x_0$", (0, 0), (1, 0), GREY), ("$\\epsilon$", (0, 0), (0, 1), GREY),
+    ("$x_t$", (0, 0), here, COLOURS[0]), ("$v$", here, here + 0.6 * ahead, COLOURS[1]),
+):  # fmt: skip
+    axes.annotate(
+        "", tuple(end), tuple(start), arrowprops={"arrowstyle": "-|>", "color": colour}
+    )
+    axes.text(float(end[0]) + 0.04, float(end[1]) + 0.04, name, color=colour)
+axes.text(0.2, 0.06, "$\\varphi$")
+axes.set(xlim=(-0.1, 1.25), ylim=(-0.1, 1.25), xticks=[], yticks=[], aspect="equal")
+axes.spines[:].set_visible(False)
+plt.show()
+
+
 # %% predictions
 def from_epsilon(x_t, epsilon, a, sigma):
     x0 = (x_t - sigma * epsilon) / a
@@ -200,25 +220,6 @@ _, turning = torch.func.jvp(
     lambda angle: angle.cos() * x0 + angle.sin() * epsilon, (angle,), (torch.ones(()),)
 )
 assert torch.allclose(turning, v, atol=1e-5)
-
-# %% circle
-phi = torch.linspace(0, math.pi / 2, 60)
-figure, (axes,) = panels(height=3.6)
-axes.plot(phi.cos(), phi.sin(), color=GREY, marker="", lw=1)
-here = torch.tensor([math.cos(0.7), math.sin(0.7)])
-ahead = torch.tensor([-here[1], here[0]])
-for name, start, end, colour in (
-    ("$x_0$", (0, 0), (1, 0), GREY), ("$\\epsilon$", (0, 0), (0, 1), GREY),
-    ("$x_t$", (0, 0), here, COLOURS[0]), ("$v$", here, here + 0.6 * ahead, COLOURS[1]),
-):  # fmt: skip
-    axes.annotate(
-        "", tuple(end), tuple(start), arrowprops={"arrowstyle": "-|>", "color": colour}
-    )
-    axes.text(float(end[0]) + 0.04, float(end[1]) + 0.04, name, color=colour)
-axes.text(0.2, 0.06, "$\\varphi$")
-axes.set(xlim=(-0.1, 1.25), ylim=(-0.1, 1.25), xticks=[], yticks=[], aspect="equal")
-axes.spines[:].set_visible(False)
-plt.show()
 
 # %% same_predictions
 timesteps = torch.full((1000,), t - 1)

@@ -2,6 +2,5 @@ import torch
 
 
 def weights(alphas_cumprod: torch.Tensor) -> torch.Tensor:  # (steps,) -> (steps,)
-    return (
-        alphas_cumprod  # epsilon = sigma x_t + a v, so its error is a times that of v
-    )
+    # epsilon = sigma x_t + a v: off by delta in v, it is off by a delta
+    return alphas_cumprod
