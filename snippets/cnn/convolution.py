@@ -1,4 +1,5 @@
 # %% setup
+import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_sample_image
 from torch.nn import functional as F
@@ -79,6 +80,7 @@ heatmap(left, torch.randn(10, 12).abs())
 heatmap(right, T)
 left.set(title="dense layer", xlabel="input", ylabel="output")
 right.set(title="convolution", xlabel="input", ylabel="output")
+plt.show()
 
 
 # %% waves
@@ -134,6 +136,6 @@ small = diagram.box(4, 4.5, ["output", "5 × 5"], width=5.5, colour=COLOURS[0])
 large = diagram.box(20.5, 4.5, ["input", "9 × 9"], width=5.5, colour=COLOURS[1])
 diagram.arrow(large.side("top"), small.side("top"), via=[(20.5, 7.6), (4, 7.6)])
 diagram.text(12.3, 8.3, "convolution, stride 2")
+diagram.text(12.3, 0.7, "transposed convolution")
 corners = [(4, 1.4), (20.5, 1.4)]
 diagram.arrow(small.side("bottom"), large.side("bottom"), via=corners)
-diagram.text(12.3, 0.7, "transposed convolution")

@@ -54,6 +54,26 @@ assert inspect(model, torch.zeros(1, 1, 65, 65)).layers[-1].receptive_field[0] =
 print("formula, gradient and inspect agree on", width)
 
 
+# %% walk
+def walk(layers):  # probabilities of a walk of so many steps of -1, 0 or 1
+    p = torch.ones(1, 1, 1)
+    for _ in range(layers):
+        p = torch.conv1d(p, torch.ones(1, 1, 3) / 3, padding=2)
+    return p.flatten()
+
+
+def predicted(layers):  # reach of the root of these probabilities
+    root = walk(layers).sqrt()
+    place = torch.arange(len(root)) - len(root) // 2
+    return ((root / root.sum()) @ place.square().float()).sqrt().item()
+
+
+for layers in (2, 8, 32):
+    variance = walk(layers) @ (torch.arange(2 * layers + 1) - layers).square().float()
+    assert abs(variance - 2 * layers / 3) < 1e-3
+assert abs(predicted(32) / (4 * 32 / 3) ** 0.5 - 1) < 0.03
+
+
 # %% effective
 def stack(depth, channels=16):
     layers = []
@@ -98,14 +118,14 @@ spread(right, depths, reaches, "effective", color=COLOURS[1])
 right.set(xscale="log", yscale="log", xlabel="layers", title="reach to one side")
 right.set_xticks(depths, depths)
 right.minorticks_off()
+right.plot(depths, [predicted(d) for d in depths], "--", color=GREY, marker="")
 label_lines(right)
 
 
 # %% effective_table
-def inner_half(mass):  # share of the gradient in the middle, half as wide and high
-    middle, reach = len(mass) // 2, len(mass) // 4
-    inner = slice(middle - reach, middle + reach + 1)
-    return 100 * mass[inner, inner].sum().item()
+def inner(mass):  # the middle of the field, about half as wide and high
+    middle, half = len(mass) // 2, len(mass) // 4
+    return mass[middle - half : middle + half + 1, middle - half : middle + half + 1]
 
 
 rows = {}
@@ -114,22 +134,24 @@ for depth in depths:
     rows[f"{depth} layers"] = [
         f"{2 * depth + 1}",
         over_seeds([reach(mass) for mass in found], ".2f"),
-        over_seeds([inner_half(mass) for mass in found], ".0f"),
+        f"{predicted(depth):.2f}",
+        f"{100 * inner(found[0]).numel() / found[0].numel():.0f}",
+        over_seeds([100 * inner(mass).sum().item() for mass in found], ".0f"),
     ]
-columns = ["", "theoretical field", "effective reach", "inner half, %"]
+columns = [
+    "", "theoretical field", "reach, measured", "reach, predicted",
+    "inner places, %", "their gradient, %",
+]  # fmt: skip
 table(rows, columns).show()
 
 # %% effective_values values
-logs = torch.tensor(depths).log()
-slopes = []
-for row in reaches:
-    y = torch.tensor(row).log()
-    slopes.append(
-        ((logs - logs.mean()) * (y - y.mean())).sum()
-        / (logs - logs.mean()).square().sum()
-    )
-slopes = torch.stack(slopes)
-print(f"slope = {slopes.mean():.2f}")
-print(f"slope_lowest = {slopes.min():.2f}")
-print(f"slope_highest = {slopes.max():.2f}")
+print(f"predicted_16 = {predicted(16):.1f}")
 print(f"reach_16 = {sum(row[-1] for row in reaches) / len(seeds):.1f}")
+off = [
+    abs(row[i] / predicted(depth) - 1)
+    for row in reaches
+    for i, depth in enumerate(depths)
+]
+print(f"most_off = {100 * max(off):.0f}")
+held = [inner(masses[16, seed]).sum().item() for seed in seeds]
+print(f"inner_16 = {100 * sum(held) / len(held):.0f}")

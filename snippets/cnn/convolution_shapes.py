@@ -84,7 +84,6 @@ x = torch.randn(1, 64, 9, 9)
 whole = point.weight * depth.weight[None, :, 0]  # (64, 64, 3, 3)
 bias = point.bias + point.weight[:, :, 0, 0] @ depth.bias
 assert F.conv2d(x, whole, bias).allclose(point(depth(x))[..., 1:-1, 1:-1], atol=1e-4)
-ranks = torch.linalg.matrix_rank(whole.detach().flatten(2))  # per output: 64 × 9
 slices = torch.linalg.matrix_rank(whole.detach().transpose(0, 1).flatten(2))
 assert slices.max() == 1  # per input channel one kernel, scaled for each output
 

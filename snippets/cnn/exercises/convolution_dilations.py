@@ -7,5 +7,5 @@ with which the last layer sees at least `places` places, none left out in betwee
 
 
 def dilations(places: int) -> list[int]:
-    # TODO: this sees enough, but leaves out most of what lies between
+    # TODO: this reaches far enough, and leaves out most of what lies between
     return [places // 2] if places > 1 else []

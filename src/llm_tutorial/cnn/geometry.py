@@ -251,8 +251,9 @@ def effective_field(
         9
     """
     x = torch.randn(inputs, *shape, requires_grad=True)
-    y = model(x)
-    middle = tuple(place) if place is not None else tuple(size // 2 for size in y.shape[2:])
-    (gradient,) = torch.autograd.grad(y[(slice(None), slice(None), *middle)].sum(), x)
+    with torch.enable_grad():
+        y = model(x)
+        middle = tuple(place) if place is not None else tuple(size // 2 for size in y.shape[2:])
+        (gradient,) = torch.autograd.grad(y[(slice(None), slice(None), *middle)].sum(), x)
     mass = gradient.abs().mean((0, 1))
     return mass / mass.sum()
