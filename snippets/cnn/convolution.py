@@ -55,8 +55,8 @@ def by_product(x, weight):
     patches = x.unfold(1, k, 1).unfold(2, k, 1)  # (channels, rows, columns, k, k)
     rows, columns = patches.shape[1:3]
     X = patches.permute(0, 3, 4, 1, 2).reshape(-1, rows * columns)  # (3 k k, places)
-    W = weight.flatten(1)  # (outputs, channels k k)
-    return (W @ X).unflatten(1, (rows, columns))
+    K = weight.flatten(1)  # (outputs, channels k k)
+    return (K @ X).unflatten(1, (rows, columns))
 
 
 assert by_product(x, weight).allclose(theirs, atol=1e-5)
@@ -125,10 +125,10 @@ back = F.conv_transpose2d(dy, weight, stride=2, padding=1)
 stretched = torch.zeros(2, 4, 9, 9, dtype=torch.float64)
 stretched[..., ::2, ::2] = dy  # stride 2: a zero between neighbours
 kernel = weight.transpose(0, 1).flip(2, 3)
-assert F.conv2d(stretched, kernel, padding=1).allclose(back)
+assert F.conv2d(stretched, kernel, padding=3 - 1 - 1).allclose(back)  # k - 1 - p
 
 # %% adjoint
-assert torch.allclose((y * dy).sum(), (x * back).sum())  # <Cx, dy> = <x, C'dy>
+assert torch.allclose((y * dy).sum(), (x * back).sum())  # <Ax, dy> = <x, A'dy>
 
 # %% two_ways
 diagram = Diagram(width=25, height=9)

@@ -83,7 +83,7 @@ depth, point = layers["depthwise + 1 × 1"]
 x = torch.randn(1, 64, 9, 9)
 whole = point.weight * depth.weight[None, :, 0]  # (64, 64, 3, 3)
 bias = point.bias + point.weight[:, :, 0, 0] @ depth.bias
-assert F.conv2d(x, whole, bias).allclose(point(depth(x))[..., 1:-1, 1:-1], atol=1e-4)
+assert F.conv2d(x, whole, bias, padding=1).allclose(point(depth(x)), atol=1e-4)
 slices = torch.linalg.matrix_rank(whole.detach().transpose(0, 1).flatten(2))
 assert slices.max() == 1  # per input channel one kernel, scaled for each output
 

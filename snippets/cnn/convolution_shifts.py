@@ -33,6 +33,8 @@ assert min(nearest) > 0.1  # one pixel: half a place, and there is none
 
 # %% stripes
 stripes = (torch.arange(24) // 2 % 2).float().expand(1, 1, 24, 24)  # period of four
+fine = (torch.arange(24) % 2).float().expand(1, 1, 24, 24)
+assert fine[..., ::2].unique().numel() == 1  # stripes of one pixel: a constant
 blur = BlurPool(1, padding_mode="circular")
 views = {
     "input": [stripes, stripes.roll(1, 3)],
@@ -42,6 +44,8 @@ views = {
         for x in (stripes, stripes.roll(1, 3))
     ],
 }
+change = {name: (one - two).abs().mean() for name, (one, two) in views.items()}
+assert change["blur pooling"] <= change["max pooling"] / 2
 grid = [
     [F.interpolate(x, (24, 24))[0, 0] for x in column]
     for column in zip(*views.values(), strict=True)
@@ -54,11 +58,8 @@ figure = image_grid(
 )
 
 # %% stripes_values values
-change = {
-    name: (second - first).abs().mean() for name, (first, second) in views.items()
-}
-print(f"stripes_max = {change['max pooling']:.2f}")
-print(f"stripes_blur = {change['blur pooling']:.2f}")
+for name in ("max pooling", "blur pooling"):
+    print(f"stripes_{name[:4].strip()} = {change[name]:.2f}")
 
 
 # %% layers

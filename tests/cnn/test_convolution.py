@@ -58,25 +58,27 @@ def test_size_of_the_output_is_that_of_torch(case):
 
 
 @settings(max_examples=30, deadline=None)
-@given(cases(grouped=False), st.integers(1, 3))
-def test_transposed_convolution_is_that_of_torch_and_the_adjoint_of_the_convolution(case, stride):
+@given(cases(grouped=False), st.integers(1, 3), st.integers(0, 3))
+def test_transposed_convolution_is_that_of_torch_and_the_adjoint_of_the_convolution(case, stride, padding):
     axes, x, weight, _, _ = case
-    padding = min(weight.shape[2:]) - 1
+    padding = min(padding, min(weight.shape[2:]) - 1)
     x, weight = x.detach().double(), weight.detach().double()
     y = CONV[axes](x, weight, stride=stride, padding=padding)
     back = convolve_transposed(y, weight, stride=stride, padding=padding)
     torch.testing.assert_close(back, TRANSPOSED[axes](y, weight, stride=stride, padding=padding))
     seen = x[(slice(None), slice(None), *map(slice, back.shape[2:]))]
     lost = [n - m for n, m in zip(x.shape[2:], back.shape[2:], strict=True)]
-    if not any(lost):  # <conv x, y> = <x, transposed y>
-        torch.testing.assert_close((y * y).sum(), (seen * back).sum())
+    if not any(lost):  # <conv x, z> = <x, transposed z>
+        z = torch.randn_like(y)
+        back = convolve_transposed(z, weight, stride=stride, padding=padding)
+        torch.testing.assert_close((y * z).sum(), (seen * back).sum())
 
 
 @settings(max_examples=30, deadline=None)
-@given(cases(grouped=False), st.integers(1, 3))
-def test_gradients_written_out_are_those_of_autograd(case, stride):
+@given(cases(grouped=False), st.integers(1, 3), st.integers(0, 3))
+def test_gradients_written_out_are_those_of_autograd(case, stride, padding):
     axes, x, weight, _, _ = case
-    padding = min(weight.shape[2:]) - 1
+    padding = min(padding, min(weight.shape[2:]) - 1)
     y = CONV[axes](x, weight, stride=stride, padding=padding)
     dy = torch.randn_like(y)
     wanted = torch.autograd.grad(y, (x, weight), dy)

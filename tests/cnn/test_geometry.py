@@ -119,3 +119,26 @@ def test_an_example_of_another_kind_is_refused(shape):
 def test_a_transposed_convolution_has_no_field_of_this_kind():
     with pytest.raises(ValueError, match="makes its output larger"):
         kernel_of(nn.ConvTranspose2d(1, 1, 2), 2)
+
+
+def test_effective_field_of_a_linear_stack_is_the_size_of_its_gradient():
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, bias=False), nn.Conv2d(1, 1, 3, padding=1, bias=False))
+    x = torch.zeros(1, 1, 7, 7, requires_grad=True)
+    model(x)[0, 0, 3, 3].backward()
+    wanted = x.grad[0, 0].abs() / x.grad.abs().sum()
+    with torch.no_grad():
+        torch.testing.assert_close(effective_field(model, (1, 7, 7), inputs=2), wanted)
+
+
+def test_an_adaptive_pooling_to_several_places_does_not_see_everything():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(2))
+    assert inspect(model, torch.zeros(1, 1, 12, 12)).layers[1].receptive_field != (0, 0)
+
+
+def test_a_pooling_that_rounds_up_leaves_nothing_unseen():
+    assert not inspect(nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)), torch.zeros(1, 1, 7, 7)).warnings
+
+
+def test_a_blur_multiplies():
+    found = inspect(nn.Sequential(nn.Conv2d(1, 4, 1), BlurPool(4)), torch.zeros(1, 1, 8, 8))
+    assert found.layers[1].multiplications == 4 * 4 * 4 * 9

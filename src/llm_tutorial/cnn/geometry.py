@@ -125,7 +125,7 @@ def kernel_of(layer: nn.Module, axes: int) -> tuple[Kernel, ...]:
 
 
 def multiplications(layer: nn.Module, output: Sequence[int]) -> int:
-    """Multiplications of a convolution or a linear layer for one input; 0 for others.
+    """Multiplications of a convolution, a blur or a linear layer for one input; 0 for others.
 
     Args:
         layer: The layer.
@@ -137,6 +137,8 @@ def multiplications(layer: nn.Module, output: Sequence[int]) -> int:
     """
     if isinstance(layer, Convolution):
         return prod(output) * layer.weight[0].numel()
+    if isinstance(layer, BlurPool):
+        return prod(output) * layer.kernel[0].numel()
     if isinstance(layer, nn.Linear):
         return prod(output) * layer.in_features
     return 0
@@ -181,13 +183,15 @@ def inspect(model: nn.Module, example: Tensor, cue: int = 0) -> Inspection:
         name, given = names[layer], inputs[0]
         if given.dim() == axes + 2 and all(sees):
             for axis, kernel in enumerate(kernel_of(layer, axes)):
-                if unseen := _unseen(kernel, given.shape[2 + axis]):
+                unseen = _unseen(kernel, given.shape[2 + axis])
+                if unseen and not getattr(layer, "ceil_mode", False):
                     warn(f"{name}: {unseen}")
                 sees[axis] += (kernel.span - 1) * jump[axis]
                 jump[axis] *= kernel.stride
             if not isinstance(layer, Global) and prod(output.shape[1:]) * BOTTLENECK < prod(given.shape[1:]):
                 warn(f"{name}: {prod(given.shape[1:]):,} numbers become {prod(output.shape[1:]):,}")
-        if isinstance(layer, (*Global, nn.Flatten)):
+        everything = isinstance(layer, Global) and prod(output.shape[2:]) == 1
+        if everything or isinstance(layer, nn.Flatten):
             if all(sees) and min(sees) < cue:
                 field = " × ".join(map(str, sees))
                 warn(f"a place before {name} sees {field}, less than the cue of {cue}")
