@@ -42,7 +42,7 @@ def digits(split: str = "train") -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     Example:
         >>> images, labels = digits("test")
         >>> images.shape, int(images.max()), labels[:3].tolist()
-        ((600, 28, 28), 255, [4, 1, 3])
+        ((600, 28, 28), 255, [1, 1, 6])
     """
     check_split(split)
     images, labels = _all()
