@@ -154,7 +154,7 @@ LIBRARY = {
 
 
 def agreement(prompts) -> dict:
-    """How near the drafts are to the model along its greedy text: 1 - TV, same token."""
+    """How near the drafts come along greedy text: overlap (1 - TV), same token."""
     found = {name: [] for name in MODELS}
     for prompt in long_run.few(prompts, 2):
         ids = prompt_ids(prompt)
