@@ -146,7 +146,9 @@ for axes in (left, right):
     axes.set_xticks(LENGTHS[::2], LENGTHS[::2])
     axes.minorticks_off()
 left.plot(LENGTHS, [saved[n][0] for n in LENGTHS])
-left.fill_between(LENGTHS, *zip(*(saved[n][1:] for n in LENGTHS)), alpha=0.2, lw=0)
+left.fill_between(
+    LENGTHS, *zip(*(saved[n][1:] for n in LENGTHS), strict=True), alpha=0.2, lw=0
+)
 left.set(ylabel="recomputing / cache", yscale="log")
 right.plot(LENGTHS, [slower[n] / slower[16] for n in LENGTHS], color=COLOURS[1])
 right.set(ylabel="step / step after 16", ylim=(0, None))
@@ -196,7 +198,7 @@ cost = {
 }
 figure, (left, right) = panels(2)
 for kind, label in (("text", "one text"), ("batch", "a batch")):
-    low, high = zip(*(cost[kind][k][1:] for k in COUNTS))
+    low, high = zip(*(cost[kind][k][1:] for k in COUNTS), strict=True)
     (line,) = left.plot(COUNTS, [cost[kind][k][0] for k in COUNTS], label=label)
     left.fill_between(COUNTS, low, high, color=line.get_color(), alpha=0.2, lw=0)
     right.plot(COUNTS, [k / cost[kind][k][0] for k in COUNTS], label=label)
