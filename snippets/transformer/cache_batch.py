@@ -1,0 +1,162 @@
+# %% setup
+import copy
+
+import torch
+from torch.nn import functional as F
+from transformers import DynamicCache
+
+from llm_tutorial.evaluation import padded
+from llm_tutorial.models import load_model, load_tokenizer
+
+torch.set_grad_enabled(False)
+model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
+END = model.generation_config.pad_token_id = tokenizer.eos_token_id
+NEW = 12
+
+
+def prompt_ids(question):
+    talk = [{"role": "user", "content": question}]
+    return tokenizer.apply_chat_template(talk, add_generation_prompt=True)["input_ids"]
+
+
+def said(row):  # up to the end token
+    return tokenizer.decode(row).partition(tokenizer.eos_token)[0]
+
+
+# %% together
+def greedy(ids, mask, new_tokens):  # ids, mask: (batch, token)
+    cache, fed, written = DynamicCache(config=model.config), ids, []
+    for _ in range(new_tokens):
+        places = (mask.cumsum(1) - 1).clamp(min=0)  # counted along the mask
+        fed = model(
+            fed,
+            attention_mask=mask,  # of cached and new tokens
+            position_ids=places[:, -fed.shape[1] :],  # of new tokens
+            past_key_values=cache,
+            logits_to_keep=1,
+        ).logits.argmax(-1)  # (batch, 1)
+        mask = F.pad(mask, (0, 1), value=1)
+        written.append(fed)
+    return torch.cat(written, 1)  # (batch, new token)
+
+
+questions = [
+    "What is the capital of France?",
+    "Which animal is known as the king of the jungle, and where does it live?",
+    "Name a colour.",
+    "Say in one short sentence why the sky looks blue on a day without clouds.",
+]
+prompts = [prompt_ids(question) for question in questions]
+ids, mask = padded(prompts, "left", model.device)
+together = [said(row) for row in greedy(ids, mask, NEW)]
+for text in together:
+    print(repr(text))
+
+# %% as_alone
+alone = []
+for prompt in prompts:
+    row = torch.tensor([prompt])
+    alone.append(said(greedy(row, torch.ones_like(row), NEW)[0]))
+assert together == alone
+options = {"max_new_tokens": NEW, "do_sample": False}
+theirs = model.generate(ids, attention_mask=mask, **options)[:, ids.shape[1] :]
+assert [said(row) for row in theirs] == together
+
+# %% right_padding
+wrong_ids, wrong_mask = padded(prompts, "right", model.device)
+wrong = [said(row) for row in greedy(wrong_ids, wrong_mask, NEW)]
+for length, text in zip(wrong_mask.sum(1).tolist(), wrong, strict=True):
+    print(f"{length} of {wrong_ids.shape[1]} tokens:", repr(text))
+assert wrong != together
+
+# %% positions
+text = alone[3] + tokenizer.eos_token
+row = torch.tensor([prompts[3] + tokenizer(text).input_ids])
+start = len(prompts[3])
+right = model(row).logits[0, start:].argmax(-1)
+
+
+def agreement(place):  # of next tokens, where each step gets this position
+    cache = DynamicCache(config=model.config)
+    model(row[:, :start], past_key_values=cache)
+    found = []
+    for i in range(start, row.shape[1]):
+        where = torch.tensor([[place(i)]])
+        out = model(row[:, i : i + 1], position_ids=where, past_key_values=cache)
+        found.append(out.logits[0, 0].argmax())
+    return (torch.stack(found) == right).float().mean().item()
+
+
+same = {
+    "right": agreement(lambda i: i),
+    "one too far": agreement(lambda i: i + 1),
+    "always 0": agreement(lambda i: 0),
+}
+for name, share in same.items():
+    print(f"{name:12} {share:.0%} of next tokens")
+assert same["right"] == 1 > same["always 0"]
+
+# %% prefix
+system = "You are the assistant of a small hotel by the sea. Be brief. " * 4
+talks = [
+    [{"role": "system", "content": system}, {"role": "user", "content": question}]
+    for question in ("My name is Ada. When is breakfast?", "What is my name?")
+]
+requests = [
+    tokenizer.apply_chat_template(
+        talk, add_generation_prompt=True, return_tensors="pt"
+    )["input_ids"]
+    for talk in talks
+]
+prefix = 0  # tokens that both requests begin with
+while requests[0][0, prefix] == requests[1][0, prefix]:
+    prefix += 1
+shared = DynamicCache(config=model.config)
+model(requests[0][:, :prefix], past_key_values=shared, logits_to_keep=1)  # once
+
+replies = []
+for ids in requests:
+    cache = copy.deepcopy(shared)  # each request goes on with its own
+    written = model.generate(ids, past_key_values=cache, **options)
+    replies.append(said(written[0, ids.shape[1] :]))
+    assert written.equal(model.generate(ids, **options))  # as without sharing
+assert shared.get_seq_length() == prefix
+print(f"{prefix} of {[ids.shape[1] for ids in requests]} tokens are shared")
+for reply in replies:
+    print(repr(reply))
+
+# %% leak
+
+
+def reply_with(cache, ids):  # feeds what follows the prefix
+    fed, written = ids[:, prefix:], []
+    while len(written) < NEW and END not in written:
+        logits = model(fed, past_key_values=cache, logits_to_keep=1).logits
+        fed = logits[:, -1:].argmax(-1)
+        written.append(fed.item())
+    return said(written)
+
+
+one_for_all = copy.deepcopy(shared)
+for ids in (*requests, *requests):
+    reply = reply_with(one_for_all, ids)  # and no copy
+    print(f"{one_for_all.get_seq_length():4} tokens kept:", repr(reply))
+
+# %% leak_cure
+held = copy.deepcopy(shared)
+for ids in (*requests, *requests):
+    reply = reply_with(held, ids)
+    held.crop(prefix - held.get_seq_length())  # forget this request
+    assert held.get_seq_length() == prefix
+    assert reply == replies[ids.shape[1] == requests[1].shape[1]]
+
+# %% kinds
+ids, kept = requests[1], {}
+for kind in ("dynamic", "static"):
+    out = model.generate(
+        ids, cache_implementation=kind, return_dict_in_generate=True, **options
+    )
+    assert said(out.sequences[0, ids.shape[1] :]) == replies[1]
+    layers = out.past_key_values.layers
+    kept[kind] = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+    print(kind, type(layers[0]).__name__, list(layers[0].keys.shape))

@@ -1,0 +1,209 @@
+# %% setup
+import statistics
+
+import torch
+from torch import nn
+from transformers import DynamicCache
+from transformers.generation.utils import _speculative_sampling
+
+from llm_tutorial.data.documentation import documented_objects
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.plotting import use_style
+from llm_tutorial.results import results
+from llm_tutorial.tables import table
+from llm_tutorial.transformer import speculative as library
+from llm_tutorial.transformer.speculative import shared_copy
+
+use_style()
+torch.set_grad_enabled(False)
+model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
+END = model.generation_config.pad_token_id = tokenizer.eos_token_id
+
+
+def prompt_ids(prompt):
+    talk = [{"role": "user", "content": prompt}]
+    options = {"add_generation_prompt": True, "return_tensors": "pt"}
+    return tokenizer.apply_chat_template(talk, **options)["input_ids"]
+
+
+# %% accept
+def accept(guesses, q, p, chance):  # q: (guess, vocabulary), p: (guess + 1, vocabulary)
+    for i, x in enumerate(guesses):
+        u = torch.rand((), generator=chance).item()
+        if u * q[i, x] >= p[i, x]:  # refused, with probability 1 - p / q
+            rest = (p[i] - q[i]).clamp(min=0)  # multinomial divides by the sum
+            return [*guesses[:i], int(torch.multinomial(rest, 1, generator=chance))]
+    return [*guesses, int(torch.multinomial(p[-1], 1, generator=chance))]
+
+
+# %% distributions
+early = library.early_exit(model, 15)  # the first half of the blocks, as a draft
+ids = prompt_ids("Write a short story about a lighthouse keeper.")
+p, q = (net(ids).logits[0, -1].softmax(-1) for net in (model, early))
+likely = torch.cat([p.topk(8).indices, q.topk(8).indices]).unique()
+p, q = (each[likely] / each[likely].sum() for each in (p, q))  # (16,) or fewer
+print("kept:", f"{torch.minimum(p, q).sum():.2f}", "of the guesses, by the formula")
+
+
+# %% chi_square
+def from_p(guesses, q, p, chance):  # wrong: draws from p, not from the rest
+    if torch.rand((), generator=chance).item() * q[0, guesses[0]] < p[0, guesses[0]]:
+        return guesses
+    return [int(torch.multinomial(p[0], 1, generator=chance))]
+
+
+def upside_down(guesses, q, p, chance):  # wrong: min(1, q / p)
+    return accept(guesses, p[:1], torch.cat([q, p[1:]]), chance)
+
+
+rules = {
+    "min(1, p / q), rest": accept,
+    "min(1, p / q), then p": from_p,
+    "min(1, q / p)": upside_down,
+    "every guess": lambda guesses, q, p, chance: guesses,
+}
+DRAWS, rows = 4000, {}
+for name, rule in rules.items():
+    chance = torch.Generator().manual_seed(0)
+    drawn = torch.multinomial(q, DRAWS, replacement=True, generator=chance)
+    both = torch.stack([p, p])
+    first = [rule([x], q[None], both, chance)[0] for x in drawn.tolist()]
+    seen = torch.bincount(torch.tensor(first), minlength=len(p)).double()
+    common = DRAWS * p >= 5  # tokens too rare for the test are one class
+    expected, seen = (
+        torch.cat([each[common], each[~common].sum()[None]])
+        for each in (DRAWS * p.double(), seen)
+    )
+    statistic = ((seen - expected) ** 2 / expected).sum()
+    freedom = torch.tensor(len(expected) - 1.0)
+    chance_of_it = torch.special.gammaincc(freedom / 2, statistic / 2).item()
+    rows[name] = [statistic.item(), chance_of_it]
+    assert (chance_of_it > 0.01) == (rule is accept)
+table(rows, ["rule", "chi-square", "p-value"], [".0f", ".2g"]).show()
+print(f"degrees of freedom: {freedom:.0f}")
+
+# %% same_as_transformers
+guess = torch.multinomial(q, 1)
+for seed in range(200):
+    # the library's own function, on the same distributions and the same chance
+    torch.manual_seed(seed)
+    theirs, _ = _speculative_sampling(
+        guess[None], q.log()[None, None], 1, torch.stack([p, p]).log()[None]
+    )
+    torch.manual_seed(seed)
+    ours = accept(guess.tolist(), q[None], torch.stack([p, p]), None)
+    assert theirs[0].tolist() == ours
+
+
+# %% speculate
+def speculate(model, ids, draft, new_tokens, temperature=0.0, chance=None):
+    text = ids[0].tolist()
+    start, cache = len(text), DynamicCache(config=model.config)
+    model(ids[:, :-1], past_key_values=cache)  # all of the text but its last token
+    passes = 0
+    while len(text) - start < new_tokens and END not in text[start:]:
+        guesses, q = draft(text)
+        fed = torch.tensor([[text[-1], *guesses]])
+        logits = model(fed, past_key_values=cache).logits[0]  # (guess + 1, vocabulary)
+        kept = accept(guesses, q, library.probabilities(logits, temperature), chance)
+        cache.crop(len(kept) - len(guesses) - 1)  # forget the guesses that were refused
+        text += kept
+        passes += 1
+    return text[start : start + new_tokens], passes
+
+
+# %% lookup
+def prompt_lookup(text, count=7, longest=2):
+    for n in range(longest, 0, -1):  # last tokens, which stood somewhere before?
+        for start in range(len(text) - n):
+            if text[start : start + n] == text[-n:]:
+                guesses = text[start + n : start + n + count]
+                one_hot = nn.functional.one_hot(torch.tensor(guesses), 49152)
+                return guesses, one_hot.float()
+    return [], None
+
+
+passage = documented_objects("test")[2].body[:300]
+ids = prompt_ids(f"Repeat this text word for word:\n\n{passage}")
+greedy = model.generate(ids, max_new_tokens=32, do_sample=False)[0, ids.shape[1] :]
+guessed, passes = speculate(model, ids, prompt_lookup, 32)
+assert guessed == greedy.tolist()
+print(f"{len(guessed)} tokens in {passes} passes")
+
+options = {"max_new_tokens": 32, "do_sample": False}
+theirs = model.generate(ids, prompt_lookup_num_tokens=7, **options)
+assert theirs[0, ids.shape[1] :].tolist() == guessed
+
+
+# %% int8
+class Int8Linear(nn.Module):
+    def __init__(self, weight):  # (out, in)
+        super().__init__()
+        self.scale = weight.abs().amax(1) / 127  # one a row
+        self.weight = (weight / self.scale[:, None]).round().to(torch.int8)
+
+    def forward(self, x):  # (…, in)
+        scale = x.abs().amax(-1, keepdim=True) / 127  # one a token
+        whole = (x / scale).round().to(torch.int8).flatten(0, -2)
+        products = torch._int_mm(whole, self.weight.T)  # 8-bit in, 32-bit out
+        return products.unflatten(0, x.shape[:-1]) * scale * self.scale
+
+
+small = shared_copy(model)
+for parent in list(small.modules()):
+    for name, child in list(parent.named_children()):
+        if isinstance(child, nn.Linear):
+            setattr(parent, name, Int8Linear(child.weight))
+
+# %% model_draft
+ids = prompt_ids("Explain what a cache is and why programs use one.")
+draft = library.ModelDraft(small, count=3)
+guessed, passes = speculate(model, ids, draft, 24)
+greedy = model.generate(ids, max_new_tokens=24, do_sample=False)[0, ids.shape[1] :]
+assert guessed == greedy.tolist()
+written = library.speculate(model, ids, library.ModelDraft(small, 3), 24, end=END)
+assert written.tokens == guessed
+assert written.passes == passes
+
+small.generation_config.num_assistant_tokens = 3
+theirs = model.generate(ids, assistant_model=small, max_new_tokens=24, do_sample=False)
+assert theirs[0, ids.shape[1] :].tolist() == guessed
+print(f"{len(guessed)} tokens in {passes} passes")
+print(repr(tokenizer.decode(guessed)))
+
+# %% crop_forgotten
+ids = prompt_ids(f"Repeat this text word for word:\n\n{passage}")
+text, cache = ids[0].tolist(), DynamicCache(config=model.config)
+start = len(text)
+model(ids[:, :-1], past_key_values=cache)
+while len(text) - start < 32:
+    guesses, q = prompt_lookup(text)
+    fed = torch.tensor([[text[-1], *guesses]])
+    p = library.probabilities(model(fed, past_key_values=cache).logits[0], 0)
+    text += accept(guesses, q, p, None)  # and no crop
+print("without crop:", repr(tokenizer.decode(text[start:][:32])))
+print(f"cache {cache.get_seq_length()}, text {len(text)}")
+right, _ = speculate(model, ids, prompt_lookup, 32)
+assert text[start:][:32] != right
+print("with it:     ", repr(tokenizer.decode(right)))
+
+# %% measured
+runs = results("transformer", "cache")["metrics"]
+rows, found = {}, {}
+for name in runs["copy"]:
+    row = []
+    for task in ("copy", "free"):
+        lines = runs[task][name]
+        speeds = [line[0] for line in lines]
+        counts = [sum(column) for column in zip(*(x[1:] for x in lines), strict=True)]
+        tokens, passes, drafted, kept = counts or (0, 1, 1, 0)
+        found[name, task] = statistics.median(speeds), tokens / passes, kept / drafted
+        if counts:
+            row += [f"{100 * kept / drafted:.0f}", f"{tokens / passes:.1f}"]
+        else:
+            row += ["", ""]
+        middle = statistics.median(speeds)
+        row += [f"{middle:.2f} [{min(speeds):.2f}, {max(speeds):.2f}]"]
+    rows[name] = row
+columns = ["draft, guesses", *["kept, %", "tokens a pass", "speed"] * 2]
+table(rows, columns).show()
