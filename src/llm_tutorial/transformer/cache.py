@@ -147,7 +147,7 @@ def attend(attention: Attention, x: Tensor, layer: int, cache: Cache, mask: Tens
         project(x).unflatten(-1, (-1, attention.size)).transpose(1, 2)  # (batch, head, new token, size)
         for project in (attention.query, attention.key, attention.value)
     )
-    q, k = rotate(q, places, attention.base), rotate(k, places, attention.base)
+    q, k = (rotate(x, places, attention.base).to(v.dtype) for x in (q, k))  # angles are float32
     k, v = cache.update(layer, k, v)  # (batch, key-value head, token, size)
     read = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
     joined: Tensor = attention.output(read.transpose(1, 2).flatten(2))
