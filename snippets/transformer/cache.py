@@ -109,6 +109,19 @@ for ours, layer in zip(cache.values, theirs.layers, strict=True):
     assert torch.allclose(ours, layer.values, atol=1e-3)
 print("layer 0, keys:", *theirs.layers[0].keys.shape, "of", theirs.get_seq_length())
 
+# %% retired
+retired = {
+    "cache[0]": lambda: theirs[0],
+    "cache.key_cache": lambda: theirs.key_cache,
+    "cache.crop(4)": lambda: theirs.crop(4),
+    "DynamicCache.from_legacy_cache(…)": lambda: DynamicCache.from_legacy_cache([]),
+}
+for name, call in retired.items():
+    try:
+        call()
+    except (TypeError, AttributeError, ValueError) as error:
+        print(f"{name}\n   {type(error).__name__}: {str(error)[:66]}")
+
 # %% greedy
 prompt = tokenizer("The capital of France is", return_tensors="pt")
 cache, fed, written = Cache(layers=30), prompt.input_ids, []
@@ -214,3 +227,5 @@ for kind in ("text", "batch"):
 for k in (4, 16):
     long = ratios(f"{k} at once, long", "batch", "one")[0]
     print(f"gain_long_{k} = {k / long:.1f}")
+print(f"int8_step = {ratios('1 at once', 'int8', 'one')[0]:.2f}")
+print(f"prefix_saved = {ratios('prefix', 'whole', 'rest')[0]:.1f}")

@@ -8,7 +8,7 @@ from transformers.generation.utils import _speculative_sampling
 
 from llm_tutorial.data.documentation import documented_objects
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.plotting import use_style
+from llm_tutorial.plotting import GREY, legend, panels, use_style
 from llm_tutorial.results import results
 from llm_tutorial.tables import table
 from llm_tutorial.transformer import speculative as library
@@ -187,23 +187,88 @@ right, _ = speculate(model, ids, prompt_lookup, 32)
 assert text[start:][:32] != right
 print("with it:     ", repr(tokenizer.decode(right)))
 
-# %% measured
+# %% worth
 runs = results("transformer", "cache")["metrics"]
-rows, found = {}, {}
+COUNTS = {"lookup": (3, 7, 15), "int8": (1, 2, 3, 5), "15 blocks": (2,)}
+figure, axes = panels(2)
+for panel, task, title in zip(
+    axes, ("copy", "free"), ("copying", "free text"), strict=True
+):
+    for name, counts in COUNTS.items():
+        speeds = [[line[0] for line in runs[task][f"{name}, {n}"]] for n in counts]
+        middle = [statistics.median(each) for each in speeds]
+        (line,) = panel.plot(counts, middle, label=name)
+        bars = [
+            [m - min(each) for m, each in zip(middle, speeds, strict=True)],
+            [max(each) - m for m, each in zip(middle, speeds, strict=True)],
+        ]
+        panel.errorbar(counts, middle, bars, color=line.get_color(), lw=1, marker="")
+    panel.axhline(1, color=GREY, lw=1, ls="--", marker="")
+    panel.set(title=title, xlabel="guesses", ylabel="speed", ylim=(0, None))
+    panel.set_xticks((1, 3, 5, 7, 15))
+legend(figure, ncols=3)
+
+
+# %% measured
+def summary(task, name):  # kept share, tokens a pass, median speed, its range
+    speeds = [line[0] for line in runs[task][name]]
+    tokens = passes = guesses = kept = 0
+    for _, *counts in runs[task][name]:
+        if counts:
+            tokens, passes = tokens + counts[0], passes + counts[1]
+            guesses, kept = guesses + counts[2], kept + counts[3]
+    a_pass = tokens / passes if passes else 0
+    middle = statistics.median(speeds)
+    return kept / guesses if guesses else 0, a_pass, middle, min(speeds), max(speeds)
+
+
+rows = {}
 for name in runs["copy"]:
     row = []
     for task in ("copy", "free"):
-        lines = runs[task][name]
-        speeds = [line[0] for line in lines]
-        counts = [sum(column) for column in zip(*(x[1:] for x in lines), strict=True)]
-        tokens, passes, drafted, kept = counts or (0, 1, 1, 0)
-        found[name, task] = statistics.median(speeds), tokens / passes, kept / drafted
-        if counts:
-            row += [f"{100 * kept / drafted:.0f}", f"{tokens / passes:.1f}"]
-        else:
-            row += ["", ""]
-        middle = statistics.median(speeds)
-        row += [f"{middle:.2f} [{min(speeds):.2f}, {max(speeds):.2f}]"]
+        share, a_pass, middle, low, high = summary(task, name)
+        counted = [f"{100 * share:.0f}", f"{a_pass:.1f}"] if a_pass else ["", ""]
+        row += [*counted, f"{middle:.2f} [{low:.2f}, {high:.2f}]"]
     rows[name] = row
 columns = ["draft, guesses", *["kept, %", "tokens a pass", "speed"] * 2]
 table(rows, columns).show()
+
+
+# %% formula
+def at_once(kind, k):  # time of a pass over k tokens, in steps
+    run = runs[f"{k} at once"]
+    pairs = zip(run[kind], run["one"], strict=True)
+    return statistics.median(a / b for a, b in pairs)
+
+
+rows, draft = {}, at_once("int8", 1)
+for task in ("copy", "free"):
+    same = [row[1] for row in runs[f"agreement, {task}"]["int8"]]
+    a = sum(same) / len(same)  # share of guesses that are the model's first choice
+    for count in (1, 2, 3, 5):
+        tokens = sum(a**i for i in range(count + 1))
+        speed = tokens / (at_once("text", count + 1) + count * draft)
+        _, a_pass, measured, _, _ = summary(task, f"int8, {count}")
+        rows[f"{task}, {count}"] = [a, tokens, a_pass, speed, measured]
+columns = ["", "a", "tokens, formula", "measured", "speed, formula", "measured"]
+table(rows, columns, ".2f").show()
+
+# %% values values
+for name in runs["copy"]:
+    key = name.replace(", ", "_").replace(" ", "_")
+    for task in ("copy", "free"):
+        share, a_pass, middle, low, high = summary(task, name)
+        print(f"{key}_{task} = {middle:.2f}")
+        print(f"{key}_{task}_low = {low:.2f}")
+        print(f"{key}_{task}_high = {high:.2f}")
+        if a_pass:
+            print(f"{key}_{task}_kept = {100 * share:.0f}")
+            print(f"{key}_{task}_pass = {a_pass:.1f}")
+for task in ("copy", "free"):
+    for name, values in runs[f"agreement, {task}"].items():
+        key = name.replace(" ", "_")
+        overlap, same = (
+            sum(column) / len(values) for column in zip(*values, strict=True)
+        )
+        print(f"{key}_{task}_overlap = {overlap:.2f}")
+        print(f"{key}_{task}_same = {same:.2f}")
