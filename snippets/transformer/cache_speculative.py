@@ -37,8 +37,10 @@ def accept(guesses, q, p, chance):  # q: (guess, vocabulary), p: (guess + 1, voc
 
 
 # %% distributions
-early = library.early_exit(model, 15)  # the first half of the blocks, as a draft
+early = library.early_exit(model, 28)  # 28 of 30 blocks, as a draft
 ids = prompt_ids("Write a short story about a lighthouse keeper.")
+begun = tokenizer("The old keeper climbed the stairs and saw a", return_tensors="pt")
+ids = torch.cat([ids, begun.input_ids], 1)
 p, q = (net(ids).logits[0, -1].softmax(-1) for net in (model, early))
 likely = torch.cat([p.topk(8).indices, q.topk(8).indices]).unique()
 p, q = (each[likely] / each[likely].sum() for each in (p, q))  # (16,) or fewer
