@@ -22,7 +22,7 @@ model = own_copy(llama)  # the block of the page before, with SmolLM2's weights
 
 # %% picture
 BLUE, ORANGE = COLOURS[:2]
-diagram = Diagram(width=24, height=23)
+diagram = Diagram(width=24, height=20)
 stages = {  # rows (queries) that are computed, rows that are kept
     "without a cache": (range(7), range(0)),
     "prefill": (range(6), range(0)),
@@ -30,7 +30,7 @@ stages = {  # rows (queries) that are computed, rows that are kept
     "a check of guesses": (range(6, 10), range(6)),
 }
 for place, (name, (computed, kept)) in enumerate(stages.items()):
-    left, top = 0.6 + 12 * (place % 2), 20.4 - 11.6 * (place // 2)
+    left, top = 0.6 + 12 * (place % 2), 17.4 - 8.9 * (place // 2)
     diagram.text(left, top + 1.6, name, ha="left", weight="bold")
     for query in (*kept, *computed):
         for key in range(query + 1):
@@ -163,6 +163,8 @@ left.fill_between(
     LENGTHS, *zip(*(saved[n][1:] for n in LENGTHS), strict=True), alpha=0.2, lw=0
 )
 left.set(ylabel="recomputing / cache", yscale="log")
+left.set_yticks((2, 5, 10, 20, 50), (2, 5, 10, 20, 50))
+left.minorticks_off()
 right.plot(LENGTHS, [slower[n] / slower[16] for n in LENGTHS], color=COLOURS[1])
 right.set(ylabel="step / step after 16", ylim=(0, None))
 
