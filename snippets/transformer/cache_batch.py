@@ -62,6 +62,35 @@ options = {"max_new_tokens": NEW, "do_sample": False}
 theirs = model.generate(ids, attention_mask=mask, **options)[:, ids.shape[1] :]
 assert [said(row) for row in theirs] == together
 
+# %% prefix
+system = "You are the assistant of a small hotel by the sea. Be brief. " * 4
+talks = [
+    [{"role": "system", "content": system}, {"role": "user", "content": question}]
+    for question in ("My name is Ada. When is breakfast?", "What is my name?")
+]
+requests = [
+    tokenizer.apply_chat_template(
+        talk, add_generation_prompt=True, return_tensors="pt"
+    )["input_ids"]
+    for talk in talks
+]
+prefix = 0  # tokens that both requests begin with
+while requests[0][0, prefix] == requests[1][0, prefix]:
+    prefix += 1
+shared = DynamicCache(config=model.config)
+model(requests[0][:, :prefix], past_key_values=shared, logits_to_keep=1)  # once
+
+replies = []
+for ids in requests:
+    cache = copy.deepcopy(shared)  # each request goes on with its own
+    written = model.generate(ids, past_key_values=cache, **options)
+    replies.append(said(written[0, ids.shape[1] :]))
+    assert written.equal(model.generate(ids, **options))  # as without sharing
+assert shared.get_seq_length() == prefix
+print(f"{prefix} of {[ids.shape[1] for ids in requests]} tokens are shared")
+for reply in replies:
+    print(repr(reply))
+
 # %% right_padding
 wrong_ids, wrong_mask = padded(prompts, "right", model.device)
 wrong = [said(row) for row in greedy(wrong_ids, wrong_mask, NEW)]
@@ -95,35 +124,6 @@ same = {
 for name, share in same.items():
     print(f"{name:12} {share:.0%} of next tokens")
 assert same["right"] == 1 > same["always 0"]
-
-# %% prefix
-system = "You are the assistant of a small hotel by the sea. Be brief. " * 4
-talks = [
-    [{"role": "system", "content": system}, {"role": "user", "content": question}]
-    for question in ("My name is Ada. When is breakfast?", "What is my name?")
-]
-requests = [
-    tokenizer.apply_chat_template(
-        talk, add_generation_prompt=True, return_tensors="pt"
-    )["input_ids"]
-    for talk in talks
-]
-prefix = 0  # tokens that both requests begin with
-while requests[0][0, prefix] == requests[1][0, prefix]:
-    prefix += 1
-shared = DynamicCache(config=model.config)
-model(requests[0][:, :prefix], past_key_values=shared, logits_to_keep=1)  # once
-
-replies = []
-for ids in requests:
-    cache = copy.deepcopy(shared)  # each request goes on with its own
-    written = model.generate(ids, past_key_values=cache, **options)
-    replies.append(said(written[0, ids.shape[1] :]))
-    assert written.equal(model.generate(ids, **options))  # as without sharing
-assert shared.get_seq_length() == prefix
-print(f"{prefix} of {[ids.shape[1] for ids in requests]} tokens are shared")
-for reply in replies:
-    print(repr(reply))
 
 # %% leak
 

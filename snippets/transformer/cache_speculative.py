@@ -173,22 +173,6 @@ assert theirs[0, ids.shape[1] :].tolist() == guessed
 print(f"{len(guessed)} tokens in {passes} passes")
 print(repr(tokenizer.decode(guessed)))
 
-# %% crop_forgotten
-ids = prompt_ids(f"Repeat this text word for word:\n\n{passage}")
-text, cache = ids[0].tolist(), DynamicCache(config=model.config)
-start = len(text)
-model(ids[:, :-1], past_key_values=cache)
-while len(text) - start < 32:
-    guesses, q = prompt_lookup(text)
-    fed = torch.tensor([[text[-1], *guesses]])
-    p = library.probabilities(model(fed, past_key_values=cache).logits[0], 0)
-    text += accept(guesses, q, p, None)  # and no crop
-print("without crop:", repr(tokenizer.decode(text[start:][:32])))
-print(f"cache {cache.get_seq_length()}, text {len(text)}")
-right, _ = speculate(model, ids, prompt_lookup, 32)
-assert text[start:][:32] != right
-print("with it:     ", repr(tokenizer.decode(right)))
-
 # %% worth
 runs = results("transformer", "cache")["metrics"]
 COUNTS = {"lookup": (3, 7, 15), "int8": (1, 2, 3, 5), "15 blocks": (2,)}
@@ -274,3 +258,19 @@ for task in ("copy", "free"):
         )
         print(f"{key}_{task}_overlap = {overlap:.2f}")
         print(f"{key}_{task}_same = {same:.2f}")
+
+# %% crop_forgotten
+ids = prompt_ids(f"Repeat this text word for word:\n\n{passage}")
+text, cache = ids[0].tolist(), DynamicCache(config=model.config)
+start = len(text)
+model(ids[:, :-1], past_key_values=cache)
+while len(text) - start < 32:
+    guesses, q = prompt_lookup(text)
+    fed = torch.tensor([[text[-1], *guesses]])
+    p = library.probabilities(model(fed, past_key_values=cache).logits[0], 0)
+    text += accept(guesses, q, p, None)  # and no crop
+print("without crop:", repr(tokenizer.decode(text[start:][:32])))
+print(f"cache {cache.get_seq_length()}, text {len(text)}")
+right, _ = speculate(model, ids, prompt_lookup, 32)
+assert text[start:][:32] != right
+print("with it:     ", repr(tokenizer.decode(right)))
