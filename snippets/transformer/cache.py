@@ -79,7 +79,7 @@ def advance(model, ids, cache):  # ids: the new tokens, (batch, new token)
     return model.logits(model.last_norm(x))  # (batch, new token, vocabulary)
 
 
-# %% same_logits
+# %% same_logits differs="rounding"
 text = "A lighthouse keeper wrote down every ship that passed the rocks at night."
 ids = tokenizer(text, return_tensors="pt").input_ids
 whole = model.logits(model(ids))  # (1, token, vocabulary), no cache
@@ -122,7 +122,7 @@ for name, call in retired.items():
     except (TypeError, AttributeError, ValueError) as error:
         print(f"{name}\n   {type(error).__name__}: {str(error)[:66]}")
 
-# %% greedy
+# %% greedy differs="greedy text near a tie"
 prompt = tokenizer("The capital of France is", return_tensors="pt")
 cache, fed, written = Cache(layers=30), prompt.input_ids, []
 for _ in range(12):

@@ -23,7 +23,7 @@ def said(row):  # up to the end token
     return tokenizer.decode(row).partition(tokenizer.eos_token)[0]
 
 
-# %% together
+# %% together differs="greedy text near a tie"
 def greedy(ids, mask, new_tokens):  # ids, mask: (batch, token)
     cache, fed, written = DynamicCache(config=model.config), ids, []
     for _ in range(new_tokens):
@@ -62,7 +62,7 @@ options = {"max_new_tokens": NEW, "do_sample": False}
 theirs = model.generate(ids, attention_mask=mask, **options)[:, ids.shape[1] :]
 assert [said(row) for row in theirs] == together
 
-# %% prefix
+# %% prefix differs="greedy text near a tie"
 system = "You are the assistant of a small hotel by the sea. Be brief. " * 4
 talks = [
     [{"role": "system", "content": system}, {"role": "user", "content": question}]
@@ -91,14 +91,14 @@ print(f"{prefix} of {[ids.shape[1] for ids in requests]} tokens are shared")
 for reply in replies:
     print(repr(reply))
 
-# %% right_padding
+# %% right_padding differs="greedy text near a tie"
 wrong_ids, wrong_mask = padded(prompts, "right", model.device)
 wrong = [said(row) for row in greedy(wrong_ids, wrong_mask, NEW)]
 for length, text in zip(wrong_mask.sum(1).tolist(), wrong, strict=True):
     print(f"{length} of {wrong_ids.shape[1]} tokens:", repr(text))
 assert wrong != together
 
-# %% positions
+# %% positions differs="greedy text near a tie"
 text = alone[3] + tokenizer.eos_token
 row = torch.tensor([prompts[3] + tokenizer(text).input_ids])
 start = len(prompts[3])
@@ -125,7 +125,7 @@ for name, share in same.items():
     print(f"{name:12} {share:.0%} of next tokens")
 assert same["right"] == 1 > same["always 0"]
 
-# %% leak
+# %% leak differs="greedy text near a tie"
 
 
 def reply_with(cache, ids):  # feeds what follows the prefix
@@ -141,6 +141,8 @@ one_for_all = copy.deepcopy(shared)
 for ids in (*requests, *requests):
     reply = reply_with(one_for_all, ids)  # and no copy
     print(f"{one_for_all.get_seq_length():4} tokens kept:", repr(reply))
+assert one_for_all.get_seq_length() > prefix
+assert reply != replies[1]
 
 # %% leak_cure
 held = copy.deepcopy(shared)
