@@ -125,7 +125,8 @@ def advance(model: Transformer, ids: Tensor, cache: Cache, attention_mask: Tenso
     itself = torch.eye(new, past + new, dtype=torch.bool, device=ids.device).roll(past, 1)  # so that no row is empty
     mask = (readable & attention_mask.bool()[:, None] | itself)[:, None]  # (batch, 1, query, key)
     x: Tensor = model.tokens(ids)
-    for layer, block in enumerate(model.blocks):
+    blocks: list[Any] = list(model.blocks)
+    for layer, block in enumerate(blocks):
         x = x + attend(block.attention, block.attention_norm(x), layer, cache, mask, places)
         x = x + block.feed_forward(block.feed_forward_norm(x))
     states: Tensor = model.last_norm(x)

@@ -228,6 +228,9 @@ class Int8Linear(nn.Module):
         True
     """
 
+    scale: Tensor
+    weight: Tensor
+
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.register_buffer("scale", weight.detach().abs().amax(1) / 127)
