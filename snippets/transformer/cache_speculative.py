@@ -128,12 +128,12 @@ def prompt_lookup(text, count=7, longest=2):
 
 passage = documented_objects("test")[2].body[:300]
 ids = prompt_ids(f"Repeat this text word for word:\n\n{passage}")
-greedy = model.generate(ids, max_new_tokens=32, do_sample=False)[0, ids.shape[1] :]
-guessed, passes = speculate(model, ids, prompt_lookup, 32)
+greedy = model.generate(ids, max_new_tokens=24, do_sample=False)[0, ids.shape[1] :]
+guessed, passes = speculate(model, ids, prompt_lookup, 24)
 assert guessed == greedy.tolist()
 print(f"{len(guessed)} tokens in {passes} passes")
 
-options = {"max_new_tokens": 32, "do_sample": False}
+options = {"max_new_tokens": 24, "do_sample": False}
 theirs = model.generate(ids, prompt_lookup_num_tokens=7, **options)
 assert theirs[0, ids.shape[1] :].tolist() == guessed
 
@@ -161,15 +161,15 @@ for parent in list(small.modules()):
 # %% model_draft differs="greedy text near a tie"
 ids = prompt_ids("Explain what a cache is and why programs use one.")
 draft = library.ModelDraft(small, count=3)
-guessed, passes = speculate(model, ids, draft, 24)
-greedy = model.generate(ids, max_new_tokens=24, do_sample=False)[0, ids.shape[1] :]
+guessed, passes = speculate(model, ids, draft, 16)
+greedy = model.generate(ids, max_new_tokens=16, do_sample=False)[0, ids.shape[1] :]
 assert guessed == greedy.tolist()
-written = library.speculate(model, ids, library.ModelDraft(small, 3), 24, end=END)
+written = library.speculate(model, ids, library.ModelDraft(small, 3), 16, end=END)
 assert written.tokens == guessed
 assert written.passes == passes
 
 small.generation_config.num_assistant_tokens = 3
-theirs = model.generate(ids, assistant_model=small, max_new_tokens=24, do_sample=False)
+theirs = model.generate(ids, assistant_model=small, max_new_tokens=16, do_sample=False)
 assert theirs[0, ids.shape[1] :].tolist() == guessed
 print(f"{len(guessed)} tokens in {passes} passes")
 print(repr(tokenizer.decode(guessed)))
@@ -217,7 +217,9 @@ for name in runs["copy"]:
         counted = [f"{100 * share:.0f}", f"{a_pass:.1f}"] if a_pass else ["", ""]
         row += [*counted, f"{middle:.2f} [{low:.2f}, {high:.2f}]"]
     rows[name] = row
-columns = ["draft, guesses", *["kept, %", "tokens a pass", "speed"] * 2]
+columns = ["draft, guesses"]
+for task in ("copying", "free text"):
+    columns += [f"{task}: kept, %", "tokens a pass", "speed"]
 table(rows, columns).show()
 
 
@@ -238,7 +240,7 @@ for task in ("copy", "free"):
         _, a_pass, measured, _, _ = summary(task, f"int8, {count}")
         rows[f"{task}, {count}"] = [a, tokens, a_pass, speed, measured]
         assert abs(speed - measured) < 0.1
-columns = ["", "a", "tokens, formula", "measured", "speed, formula", "measured"]
+columns = ["guesses", "a", "tokens, formula", "measured", "speed, formula", "measured"]
 table(rows, columns, ".2f").show()
 
 # %% values values
@@ -266,13 +268,13 @@ ids = prompt_ids(f"Repeat this text word for word:\n\n{passage}")
 text, cache = ids[0].tolist(), DynamicCache(config=model.config)
 start = len(text)
 model(ids[:, :-1], past_key_values=cache)
-while len(text) - start < 32:
+while len(text) - start < 24:
     guesses, q = prompt_lookup(text)
     fed = torch.tensor([[text[-1], *guesses]])
     p = library.probabilities(model(fed, past_key_values=cache).logits[0], 0)
     text += accept(guesses, q, p, None)  # and no crop
-print("without crop:", repr(tokenizer.decode(text[start:][:32])))
+print("without crop:", repr(tokenizer.decode(text[start:][:24])))
 print(f"cache {cache.get_seq_length()}, text {len(text)}")
-right, _ = speculate(model, ids, prompt_lookup, 32)
-assert text[start:][:32] != right
+right, _ = speculate(model, ids, prompt_lookup, 24)
+assert text[start:][:24] != right
 print("with it:     ", repr(tokenizer.decode(right)))
