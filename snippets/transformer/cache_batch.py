@@ -11,7 +11,7 @@ from llm_tutorial.models import load_model, load_tokenizer
 torch.set_grad_enabled(False)
 model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
 END = model.generation_config.pad_token_id = tokenizer.eos_token_id
-NEW = 10
+NEW = 12
 
 
 def prompt_ids(question):

@@ -245,7 +245,7 @@ table(rows, columns, ".2f").show()
 
 # %% values values
 for name in runs["copy"]:
-    key = name.replace(", ", "_").replace(" ", "_")
+    key = name.replace("15 blocks", "half").replace(", ", "_").replace(" ", "_")
     for task in ("copy", "free"):
         share, a_pass, middle, low, high = summary(task, name)
         print(f"{key}_{task} = {middle:.2f}")
@@ -256,7 +256,7 @@ for name in runs["copy"]:
             print(f"{key}_{task}_pass = {a_pass:.1f}")
 for task in ("copy", "free"):
     for name, values in runs[f"agreement, {task}"].items():
-        key = name.replace(" ", "_")
+        key = name.replace("15 blocks", "half")
         overlap, same = (
             sum(column) / len(values) for column in zip(*values, strict=True)
         )
