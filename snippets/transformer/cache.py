@@ -158,6 +158,8 @@ for axes in (left, right):
     axes.set(xscale="log", xlabel="tokens before")
     axes.set_xticks(LENGTHS[::2], LENGTHS[::2])
     axes.minorticks_off()
+right.plot(LENGTHS, [slower[n] / slower[16] for n in LENGTHS], color=COLOURS[1])
+right.set(ylabel="step / step after 16", ylim=(0, None))
 left.plot(LENGTHS, [saved[n][0] for n in LENGTHS])
 left.fill_between(
     LENGTHS, *zip(*(saved[n][1:] for n in LENGTHS), strict=True), alpha=0.2, lw=0
@@ -165,8 +167,6 @@ left.fill_between(
 left.set(ylabel="recomputing / cache", yscale="log")
 left.set_yticks((2, 5, 10, 20, 50), (2, 5, 10, 20, 50))
 left.minorticks_off()
-right.plot(LENGTHS, [slower[n] / slower[16] for n in LENGTHS], color=COLOURS[1])
-right.set(ylabel="step / step after 16", ylim=(0, None))
 
 # %% speed_values values
 for n in LENGTHS:
