@@ -6,6 +6,7 @@ from matplotlib.patches import Rectangle
 from torch.nn import functional as F
 from transformers import DynamicCache
 
+from llm_tutorial import timing
 from llm_tutorial.diagrams import Diagram
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.plotting import COLOURS, GREY, label_lines, panels, use_style
@@ -19,6 +20,7 @@ use_style()
 torch.set_grad_enabled(False)
 llama, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
 model = own_copy(llama)  # the block of the page before, with SmolLM2's weights
+layers = llama.config.num_hidden_layers
 
 # %% picture
 BLUE, ORANGE = COLOURS[:2]
@@ -84,7 +86,7 @@ text = "A lighthouse keeper wrote down every ship that passed the rocks at night
 ids = tokenizer(text, return_tensors="pt").input_ids
 whole = model.logits(model(ids))  # (1, token, vocabulary), no cache
 
-cache = Cache(layers=30)
+cache = Cache(layers)
 parts = [advance(model, ids[:, :6], cache)]  # prefill
 for i in range(6, ids.shape[1]):  # one token a step
     parts.append(advance(model, ids[:, i : i + 1], cache))
@@ -120,11 +122,12 @@ for name, call in retired.items():
     try:
         call()
     except (TypeError, AttributeError, ValueError) as error:
-        print(f"{name}\n   {type(error).__name__}: {str(error)[:66]}")
+        message = str(error).replace(". ", ".\n   ")
+        print(f"{name}\n   {type(error).__name__}: {message}")
 
 # %% greedy differs="greedy text near a tie"
 prompt = tokenizer("The capital of France is", return_tensors="pt")
-cache, fed, written = Cache(layers=30), prompt.input_ids, []
+cache, fed, written = Cache(layers), prompt.input_ids, []
 for _ in range(12):
     fed = advance(model, fed, cache)[:, -1:].argmax(-1)  # (1, 1): the next token
     written.append(fed.item())
@@ -135,7 +138,7 @@ assert len(cache) == prompt.input_ids.shape[1] + 11  # the last token was never 
 print(repr(tokenizer.decode(written)))
 
 # %% same_as_library
-mine = library.Cache(layers=30)
+mine = library.Cache(layers)
 states = library.advance(model, ids[:, :6], mine)
 states = library.advance(model, ids[:, 6:], mine)
 assert torch.allclose(model.logits(states), whole[:, 6:], atol=1e-3)
@@ -177,7 +180,8 @@ print(f"step_1024 = {slower[1024] / slower[16]:.1f}")
 
 # %% memory
 config = llama.config
-formula = 2 * 30 * 3 * 64 * ids.shape[1] * 4  # float32 here
+size = config.hidden_size // config.num_attention_heads
+formula = 2 * layers * config.num_key_value_heads * size * ids.shape[1] * 4  # float32
 held = sum(layer.keys.nbytes + layer.values.nbytes for layer in theirs.layers)
 assert formula == held == mine.nbytes
 assert formula == library.cache_bytes(config, ids.shape[1], number_bytes=4)
@@ -192,11 +196,11 @@ shapes = {  # layers, query heads, key-value heads, head size
     "GPT-3 175B": (96, 96, 96, 128),
 }
 rows = {}
-for name, (layers, heads, kv_heads, size) in shapes.items():
-    token = 2 * layers * kv_heads * size * 2  # bytes; 16 bits a number
+for name, (depth, heads, kv_heads, size) in shapes.items():
+    token = 2 * depth * kv_heads * size * 2  # bytes; 16 bits a number
     shared, long = heads // kv_heads, 8192 * token / 2**30
-    rows[name] = [shared, token / 1024, long, int(40e9 // (8192 * token))]
-columns = ["", "h / g", "KiB a token", "GiB for 8,192", "texts of 8,192 in 40 GB"]
+    rows[name] = [shared, token / 1024, long, 40 * 2**30 // (8192 * token)]
+columns = ["", "h / g", "KiB a token", "GiB for 8,192", "texts of 8,192 in 40 GiB"]
 table(rows, columns, ["", ".1f", ".2f", ","]).show()
 
 # %% larger_values values
@@ -221,6 +225,14 @@ for axes, label in ((left, "time of a pass"), (right, "tokens a second, relative
     axes.set(xlabel="tokens in a pass", ylabel=label, ylim=(0, None))
     label_lines(axes)
 
+# %% one_product timed differs="time"
+rows = {k: torch.randn(k, config.hidden_size) for k in (1, 2, 3, 4, 8)}
+head = llama.lm_head.weight
+calls = {str(k): (lambda x=x: F.linear(x, head)) for k, x in rows.items()}
+shares = timing.ratios(calls["1"], calls, seconds=0)  # one row / k rows
+for k, share in shares.items():
+    print(f"{k} rows: {1 / share:.1f}")
+
 # %% at_once_values values
 for kind in ("text", "batch"):
     for k in COUNTS[1:]:
@@ -229,5 +241,12 @@ for kind in ("text", "batch"):
 for k in (4, 16):
     long = ratios(f"{k} at once, long", "batch", "one")[0]
     print(f"gain_long_{k} = {k / long:.1f}")
+weights, cached = llama.num_parameters(), 2 * layers * 3 * 64  # numbers; of a token
+for n in (128, 1024):  # by bytes alone
+    moved = (weights + 16 * n * cached) / (weights + n * cached)
+    print(f"gain_bytes_{n} = {16 / moved:.1f}")
+print(f"break_even = {weights / cached:.0f}")
+print(f"break_even_llama_3_8b = {8e9 / (2 * 32 * 8 * 128):.0f}")
+print(f"int8_alone = {1 / ratios('1 at once', 'int8', 'one')[0]:.1f}")
 print(f"int8_step = {ratios('1 at once', 'int8', 'one')[0]:.2f}")
 print(f"prefix_saved = {ratios('prefix', 'whole', 'rest')[0]:.1f}")

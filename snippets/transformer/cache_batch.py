@@ -75,19 +75,20 @@ requests = [
     for talk in talks
 ]
 prefix = 0  # tokens that both requests begin with
-while requests[0][0, prefix] == requests[1][0, prefix]:
+shortest = min(request.shape[1] for request in requests)
+while prefix < shortest - 1 and requests[0][0, prefix] == requests[1][0, prefix]:
     prefix += 1
 shared = DynamicCache(config=model.config)
 model(requests[0][:, :prefix], past_key_values=shared, logits_to_keep=1)  # once
 
 replies = []
-for ids in requests:
+for request in requests:
     cache = copy.deepcopy(shared)  # each request goes on with its own
-    written = model.generate(ids, past_key_values=cache, **options)
-    replies.append(said(written[0, ids.shape[1] :]))
-    assert written.equal(model.generate(ids, **options))  # as without sharing
+    written = model.generate(request, past_key_values=cache, **options)
+    replies.append(said(written[0, request.shape[1] :]))
+    assert written.equal(model.generate(request, **options))  # as without sharing
 assert shared.get_seq_length() == prefix
-print(f"{prefix} of {[ids.shape[1] for ids in requests]} tokens are shared")
+print(f"{prefix} of {[request.shape[1] for request in requests]} tokens are shared")
 for reply in replies:
     print(repr(reply))
 
@@ -98,38 +99,36 @@ for length, text in zip(wrong_mask.sum(1).tolist(), wrong, strict=True):
     print(f"{length} of {wrong_ids.shape[1]} tokens:", repr(text))
 assert wrong != together
 
+logits = model(wrong_ids, attention_mask=wrong_mask).logits
+last = wrong_mask.sum(1) - 1  # of each text, the last token that is no padding
+first = logits[torch.arange(len(last)), last].argmax(-1)
+assert first.equal(greedy(ids, mask, 1)[:, 0])  # read there, the token is right
+
+
 # %% positions differs="greedy text near a tie"
-text = alone[3] + tokenizer.eos_token
-row = torch.tensor([prompts[3] + tokenizer(text).input_ids])
-start = len(prompts[3])
-right = model(row).logits[0, start:].argmax(-1)
+def written_with(place):  # where each step gets this position
+    cache, fed, row = DynamicCache(config=model.config), prompts[3], []
+    for i in range(NEW):
+        where = torch.tensor([[place(len(prompts[3]) + i - 1)]]) if i else None
+        out = model(torch.tensor([fed]), position_ids=where, past_key_values=cache)
+        fed = [int(out.logits[0, -1].argmax())]
+        row += fed
+    return said(row)
 
 
-def agreement(place):  # of next tokens, where each step gets this position
-    cache = DynamicCache(config=model.config)
-    model(row[:, :start], past_key_values=cache)
-    found = []
-    for i in range(start, row.shape[1]):
-        where = torch.tensor([[place(i)]])
-        out = model(row[:, i : i + 1], position_ids=where, past_key_values=cache)
-        found.append(out.logits[0, 0].argmax())
-    return (torch.stack(found) == right).float().mean().item()
-
-
-same = {
-    "right": agreement(lambda i: i),
-    "one too far": agreement(lambda i: i + 1),
-    "always 0": agreement(lambda i: 0),
-}
-for name, share in same.items():
-    print(f"{name:12} {share:.0%} of next tokens")
-assert same["right"] == 1 > same["always 0"]
+for name, place in {
+    "right": lambda i: i,
+    "one too far": lambda i: i + 1,
+    "always 0": lambda i: 0,
+}.items():
+    print(f"{name:12}", repr(written_with(place)))
+assert written_with(lambda i: i) == alone[3] != written_with(lambda i: 0)
 
 # %% leak differs="greedy text near a tie"
 
 
-def reply_with(cache, ids):  # feeds what follows the prefix
-    fed, written = ids[:, prefix:], []
+def reply_with(cache, request):  # feeds what follows the prefix
+    fed, written = request[:, prefix:], []
     while len(written) < NEW and END not in written:
         logits = model(fed, past_key_values=cache, logits_to_keep=1).logits
         fed = logits[:, -1:].argmax(-1)
@@ -138,30 +137,30 @@ def reply_with(cache, ids):  # feeds what follows the prefix
 
 
 one_for_all = copy.deepcopy(shared)
-for ids in (*requests, *requests[:1]):
-    reply = reply_with(one_for_all, ids)  # and no copy
+for request in (*requests, *requests[:1]):
+    reply = reply_with(one_for_all, request)  # and no copy
     print(f"{one_for_all.get_seq_length():4} tokens kept:", repr(reply))
 assert one_for_all.get_seq_length() > prefix
 assert reply != replies[0]
 
 # %% leak_cure
 held = copy.deepcopy(shared)
-for ids in requests:
-    reply = reply_with(held, ids)
+for request in requests:
+    reply = reply_with(held, request)
     held.crop(prefix - held.get_seq_length())  # forget this request
     assert held.get_seq_length() == prefix
     assert reply in replies
 
 # %% kinds
-ids = requests[1]
+request = requests[1]
 for kind, reserved in (("dynamic", None), ("static", 256)):
     out = model.generate(
-        ids,
+        request,
         cache_implementation=kind,
         max_cache_len=reserved,
         return_dict_in_generate=True,
         **options,
     )
-    assert said(out.sequences[0, ids.shape[1] :]) == replies[1]
+    assert said(out.sequences[0, request.shape[1] :]) == replies[1]
     layer = out.past_key_values.layers[0]
     print(f"{kind:8} {type(layer).__name__:12} {list(layer.keys.shape)}")
