@@ -1,0 +1,247 @@
+import doctest
+import itertools
+import random
+
+import pytest
+import torch
+from transformers import BertConfig, BertForQuestionAnswering
+
+from llm_tutorial.models import load_tokenizer
+from llm_tutorial.transformer import question_answering, question_data
+from llm_tutorial.transformer.question_answering import (
+    Prediction,
+    batches,
+    best_span,
+    best_threshold,
+    by_kind,
+    collate,
+    exact,
+    f1,
+    lexical,
+    loss_of,
+    own_tokenizer,
+    predict,
+    scores,
+    span_loss,
+    threshold_curve,
+    windows,
+    words_of,
+)
+from llm_tutorial.transformer.question_data import (
+    WORDINGS,
+    QuestionExample,
+    lengthened,
+    question_examples,
+    written_examples,
+)
+
+
+def example(answer: str = "Monday", context: str = "The week begins on Monday.", question: str = "Which day?"):
+    start = context.index(answer) if answer else -1
+    return QuestionExample("week", question, context, answer, start, False, "")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer("minilm")
+
+
+@pytest.fixture(scope="module")
+def small():
+    torch.manual_seed(0)
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    return BertForQuestionAnswering(config).eval()
+
+
+@pytest.mark.parametrize("module", [question_answering, question_data])
+def test_examples_of_the_docstrings_hold(module):
+    assert doctest.testmod(module).failed == 0
+
+
+def test_no_module_territory_or_passage_is_in_two_splits():
+    parts = [question_examples(split, 13 * 20) for split in ("train", "validation", "test")]
+    for key in ("group", "context"):
+        found = [{getattr(each, key) for each in part} for part in parts]
+        assert sum(map(len, found)) == len(set.union(*found))
+
+
+def test_answers_stand_where_they_are_said_to():
+    found = [*question_examples("validation", 13 * 20), *written_examples()]
+    for each in [*found, *lengthened(found[:130])]:
+        assert each.context[each.start :].startswith(each.answer) if each.answer else each.start == -1
+
+
+def test_passage_that_does_not_answer_lacks_what_is_asked_about():
+    for each in question_examples("validation", 13 * 40):
+        names = each.question.split("`")[1::2]
+        if not each.answer and names:
+            assert not all(f"{name}" in each.context and f"\n{name} : " in each.context for name in names)
+
+
+def test_only_the_test_set_has_new_wordings():
+    assert not any(each.new_wording for each in question_examples("train", 130))
+    test = question_examples("test", 260)
+    assert sum(each.new_wording for each in test) == 130
+    assert {each.kind for each in test} == set(WORDINGS)
+
+
+def test_draw_depends_on_the_seed_alone():
+    assert question_examples("test", 26) == question_examples("test", 26) != question_examples("test", 26, seed=1)
+
+
+def test_unknown_split_is_named():
+    with pytest.raises(ValueError, match="unknown split 'dev'"):
+        question_examples("dev")
+
+
+def test_windows_cover_the_passage_and_overlap(tokenizer):
+    context = " ".join(f"word{number}" for number in range(200))
+    found = windows(tokenizer, [example("word150", context)], max_length=64, stride=16)
+    assert len(found) > 3
+    assert all(len(window.input_ids) <= 64 for window in found)
+    covered = [{place for span in window.offsets if span for place in range(*span)} for window in found]
+    assert set.union(*covered) == {place for place, letter in enumerate(context) if letter != " "}
+    assert all(one & other for one, other in itertools.pairwise(covered))
+    holding = next(window for window in found if window.start)
+    left, right = holding.offsets[holding.start][0], holding.offsets[holding.end][1]
+    assert context[left:right] == "word150"
+
+
+@pytest.mark.parametrize("place", range(0, 120, 7))
+def test_answer_no_longer_than_the_overlap_stands_whole_in_a_window(tokenizer, place):
+    words = ["a"] * 120
+    words[place : place + 17] = ["b"] * len(words[place : place + 17])
+    answer = " ".join(word for word in words if word == "b")  # up to 17 tokens: the overlap plus one
+    found = windows(tokenizer, [example(answer, " ".join(words))], max_length=64, stride=16)
+    assert any(window.start for window in found)
+
+
+def test_question_that_leaves_no_room_is_refused_in_both_languages(tokenizer):
+    with pytest.raises(ValueError, match=r"(?s)no room.*放不下"):
+        windows(tokenizer, [example(question="why " * 80)], max_length=64, stride=16)
+
+
+def test_padding_changes_nothing(tokenizer, small):
+    short, long = windows(tokenizer, [example(), example(context="The week begins on Monday. " * 3)])
+    with torch.inference_mode():
+        alone = small(**collate([short], 0)).start_logits[0]
+        padded = small(**collate([short, long], 0)).start_logits[0, : len(alone)]
+    assert torch.allclose(alone, padded, atol=1e-5)
+
+
+def test_loss_is_that_of_the_library(tokenizer, small):
+    cuts = windows(tokenizer, [example(), example("")])
+    starts, ends = torch.tensor([[cut.start, cut.end] for cut in cuts]).T
+    theirs = small(**collate(cuts, 0), start_positions=starts, end_positions=ends).loss
+    assert torch.allclose(loss_of(small, cuts, "cpu") / 2, theirs, atol=1e-6)
+    assert cuts[1].start == cuts[1].end == 0
+
+
+def test_span_loss_is_lowest_at_the_right_tokens():
+    start, end = torch.zeros(1, 5), torch.zeros(1, 5)
+    start[0, 1] = end[0, 3] = 9
+    right, wrong = (span_loss(start, end, torch.tensor([1]), torch.tensor([last])) for last in (3, 2))
+    assert right < 0.01 < wrong
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_best_span_is_that_of_a_loop(seed):
+    torch.manual_seed(seed)
+    start, end, allowed = torch.randn(12), torch.randn(12), torch.rand(12) > 0.3
+    allowed[int(torch.randint(12, ()))] = True
+    spans = [
+        (float(start[i] + end[j]), i, j)
+        for i in range(12)
+        for j in range(i, min(i + 4, 12))
+        if allowed[i] and allowed[j]
+    ]
+    first, last, score = best_span(start, end, allowed, max_answer=4)
+    assert (score, first, last) == max(spans)
+
+
+def test_no_allowed_token_is_said_in_both_languages():
+    with pytest.raises(ValueError, match=r"(?s)no token.*没有可以"):
+        best_span(torch.zeros(3), torch.zeros(3), torch.zeros(3, dtype=torch.bool))
+
+
+def test_predictions_do_not_depend_on_the_batch(tokenizer, small):
+    examples = question_examples("validation", 26)
+    one, many = (predict(small, tokenizer, examples, batch_size=size) for size in (1, 8))
+    assert [each.text for each in one] == [each.text for each in many]
+    assert all(each.text == e.context[each.start :][: len(each.text)] for each, e in zip(one, examples, strict=True))
+
+
+def test_predictions_do_not_look_at_the_answers(tokenizer, small):
+    examples = question_examples("validation", 13)
+    hidden = [each._replace(answer="", start=-1) for each in examples]
+    assert predict(small, tokenizer, examples) == predict(small, tokenizer, hidden)
+
+
+def test_nothing_asked_is_nothing_predicted(tokenizer, small):
+    assert predict(small, tokenizer, []) == []
+
+
+def test_empty_passage_has_no_answer(tokenizer, small):
+    (said,) = predict(small, tokenizer, [example("", "")])
+    assert said.text == ""
+    assert said.no_answer == float("inf")
+
+
+def test_same_step_has_the_same_batch_and_all_windows_are_used(tokenizer):
+    found = windows(tokenizer, question_examples("validation", 130))
+    draw, again = batches(found, 8, seed=3), batches(found, 8, seed=3)
+    assert draw(5) == again(5) != batches(found, 8, seed=4)(5)
+    seen = [window.example for step in range(len(found) // 8) for window in draw(step)]
+    assert len(set(seen)) == len(seen) == 128
+
+
+@pytest.mark.parametrize(
+    ("predicted", "gold", "same"),
+    [("`None`", "none", 1), ("the int", "int", 1), ("1", "-1", 0), ("0.5", "0.5", 1), ("=", '"="', 0), ("星期一", "星期一。", 1)],
+)  # fmt: skip
+def test_exact_match(predicted, gold, same):
+    assert exact(predicted, gold) == same
+
+
+def test_f1_counts_repeated_words_once_each():
+    assert f1("int int", "int") == pytest.approx(2 / 3)
+    assert f1("日元", "日本日元") == pytest.approx(2 / 3)
+    assert words_of("") == []
+
+
+def test_refusing_all_scores_the_unanswerable():
+    examples = [example(), example("")]
+    said = [Prediction("Monday", 19, 1.0, -3.0), Prediction("The", 0, 1.0, 2.0)]
+    assert scores(said, examples, -9)["f1"] == 50
+    assert scores(said, examples, -9)["refused"] == 100
+    assert scores(said, examples, 0)["em"] == 100
+    assert by_kind(said, examples, 9) == {"week": 50}
+
+
+def test_threshold_is_the_best_of_the_curve():
+    rng = random.Random(0)
+    examples = [example() if rng.random() < 0.5 else example("") for _ in range(40)]
+    said = [Prediction("Monday", 19, 0.0, rng.gauss(0 if each.answer else 1.5, 1)) for each in examples]
+    at = best_threshold(said, examples)
+    assert scores(said, examples, at)["f1"] == max(value for _, value in threshold_curve(said, examples))
+
+
+def test_lexical_baseline_returns_a_part_of_the_passage_that_shares_words():
+    context = "wrap(text)\nWrap a paragraph.\n\ndedent(text)\nRemove leading whitespace."
+    (said,) = lexical([example("", context, "How do I remove whitespace?")])
+    assert said.text == "Remove leading whitespace." == context[said.start :]
+
+
+def test_own_tokenizer_knows_both_languages_and_tells_question_from_passage():
+    tokenizer = own_tokenizer(["The default is None. 一周从星期一开始。"] * 3)
+    read = tokenizer("星期一", "The default")
+    assert read.sequence_ids(0) == [None, 0, 0, 0, None, 1, 1, None]
+    assert tokenizer.unk_token_id not in read.input_ids
+    assert tokenizer.convert_ids_to_tokens(read.input_ids)[1:4] == list("星期一")
+
+
+def test_own_tokenizer_is_the_same_in_every_order_of_texts():
+    texts = ["abab abc bc", "bc ab", "从星期一开始"]
+    one, other = (own_tokenizer(part, 20).get_vocab() for part in (texts, texts[::-1]))
+    assert one == other
+    assert len(one) == 22  # specials and all characters, however small the vocabulary is to be
