@@ -6,7 +6,7 @@ with two changes: a Chinese character is a word, and a number keeps its sign.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ class Window(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The best span of a passage, its score, and how much higher the score of “no answer” is."""
+    """The best span, where it starts in the passage, its score, and how much higher that of “no answer” is."""
 
     text: str
     start: int
@@ -203,7 +203,6 @@ def best_span(start: Tensor, end: Tensor, allowed: Tensor, max_answer: int = MAX
     return best // length, best % length, float(scores.flatten()[best])
 
 
-@torch.inference_mode()
 def predict(
     model: nn.Module,
     tokenizer: Any,
@@ -213,10 +212,7 @@ def predict(
     max_answer: int = MAX_ANSWER,
     batch_size: int = 16,
 ) -> list[Prediction]:
-    """The best span of each passage over all its windows.
-
-    “No answer” scores as much as ``[CLS]`` in the window where that is lowest; ``no_answer`` is this less the score of
-    the best span.
+    """The best span of each passage: that of the window in which “no answer” beats it least.
 
     Args:
         model: with a span head: ``start_logits`` and ``end_logits`` come out.
@@ -233,6 +229,37 @@ def predict(
     Raises:
         ValueError: a question that leaves no room for its passage.
     """
+    found = predict_windows(model, tokenizer, examples, max_length, stride, max_answer, batch_size)
+    return [min(each, key=lambda window: window.no_answer) for each in found]
+
+
+@torch.inference_mode()
+def predict_windows(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Sequence[QuestionExample],
+    max_length: int = MAX_LENGTH,
+    stride: int = STRIDE,
+    max_answer: int = MAX_ANSWER,
+    batch_size: int = 16,
+) -> list[list[Prediction]]:
+    """The best span of every window, with what “no answer” has more than it in the same window.
+
+    Args:
+        model: as of ``predict``.
+        tokenizer: as of ``predict``.
+        examples: as of ``predict``.
+        max_length: as of ``predict``.
+        stride: as of ``predict``.
+        max_answer: as of ``predict``.
+        batch_size: as of ``predict``.
+
+    Returns:
+        For each example the predictions of its windows, in their order.
+
+    Raises:
+        ValueError: a question that leaves no room for its passage.
+    """
     if not examples:
         return []
     asked = [example._replace(answer="", start=-1) for example in examples]
@@ -240,28 +267,27 @@ def predict(
     order = sorted(range(len(found)), key=lambda place: len(found[place].input_ids))
     training, device = model.training, next(model.parameters()).device
     model.eval()
-    spans: list[list[tuple[float, int, int, float]]] = [[] for _ in examples]
+    said = dict[int, Prediction]()
     for at in range(0, len(order), batch_size):
-        batch = [found[place] for place in order[at : at + batch_size]]
-        out = model(**collate(batch, _pad_of(model), device))
-        starts, ends = out.start_logits.float().cpu(), out.end_logits.float().cpu()
-        for window, start, end in zip(batch, starts, ends, strict=True):
-            length = len(window.offsets)  # without padding
-            allowed = torch.tensor([span is not None for span in window.offsets])
-            null = float(start[0] + end[0])
-            if not allowed.any():  # an empty passage
-                spans[window.example].append((-torch.inf, 0, 0, null))
-                continue
-            first, last, score = best_span(start[:length], end[:length], allowed, max_answer)
-            places = [span or (0, 0) for span in (window.offsets[first], window.offsets[last])]
-            spans[window.example].append((score, places[0][0], places[1][1], null))
+        places = order[at : at + batch_size]
+        out = model(**collate([found[place] for place in places], _pad_of(model), device))
+        for place, start, end in zip(places, out.start_logits.float().cpu(), out.end_logits.float().cpu(), strict=True):
+            said[place] = _best_of(found[place], start, end, examples[found[place].example].context, max_answer)
     model.train(training)
-    predictions = []
-    for example, each in zip(examples, spans, strict=True):
-        score, left, right, _ = max(each)
-        lowest = min(null for *_, null in each)
-        predictions.append(Prediction(example.context[left:right], left, score, lowest - score))
-    return predictions
+    by_example: list[list[Prediction]] = [[] for _ in examples]
+    for place, window in enumerate(found):
+        by_example[window.example].append(said[place])
+    return by_example
+
+
+def _best_of(window: Window, start: Tensor, end: Tensor, context: str, max_answer: int) -> Prediction:
+    length = len(window.offsets)  # without padding
+    allowed = torch.tensor([span is not None for span in window.offsets])
+    if not allowed.any():  # an empty passage
+        return Prediction("", 0, -torch.inf, torch.inf)
+    first, last, score = best_span(start[:length], end[:length], allowed, max_answer)
+    (left, _), (_, right) = window.offsets[first] or (0, 0), window.offsets[last] or (0, 0)
+    return Prediction(context[left:right], left, score, float(start[0] + end[0]) - score)
 
 
 def words_of(text: str) -> list[str]:
@@ -323,14 +349,54 @@ def scores(
     """
     if not examples:
         raise ValueError("no examples to score\n没有可评分的例子")
-    said = [prediction.text if prediction.no_answer <= threshold else "" for prediction in predictions]
-    pairs = [(text, example.answer) for text, example in zip(said, examples, strict=True)]
+    pairs = _answered(predictions, examples, threshold)
     return {
         "em": _percent([exact(*pair) for pair in pairs]),
         "f1": _percent([f1(*pair) for pair in pairs]),
         "answerable": _percent([f1(*pair) for pair in pairs if pair[1]]),
         "refused": _percent([f1(*pair) for pair in pairs if not pair[1]]),
     }
+
+
+def f1_each(predictions: Sequence[Prediction], examples: Sequence[QuestionExample], threshold: float) -> list[float]:
+    """F1 of each question, from 0 to 1, at a threshold: what ``interval`` compares."""
+    return [f1(*pair) for pair in _answered(predictions, examples, threshold)]
+
+
+def _answered(
+    predictions: Sequence[Prediction], examples: Sequence[QuestionExample], threshold: float
+) -> list[tuple[str, str]]:
+    """What is answered, empty where refused, and what is right."""
+    said = [prediction.text if prediction.no_answer <= threshold else "" for prediction in predictions]
+    return [(text, example.answer) for text, example in zip(said, examples, strict=True)]
+
+
+def interval(
+    values: Sequence[float], groups: Sequence[str], draws: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean of values and its 95 % bootstrap interval, drawn by whole groups: questions on one module are alike.
+
+    Args:
+        values: one a question, such as the difference of two methods' F1.
+        groups: the group of each question.
+        draws: resamples.
+        seed: of the draws.
+
+    Example:
+        >>> interval([0.0, 1.0] * 50, list("ab") * 50)  # two groups: nothing is known
+        (0.5, 0.0, 1.0)
+        >>> mean, low, high = interval([0.0, 1.0] * 50, [str(number) for number in range(100)])
+        >>> 0.39 < low < mean < high < 0.61
+        True
+    """
+    parts: dict[str, list[float]] = {}
+    for value, group in zip(values, groups, strict=True):
+        parts.setdefault(group, []).append(value)
+    counts = torch.tensor([len(part) for part in parts.values()], dtype=torch.double)
+    sums = torch.tensor([sum(part) for part in parts.values()], dtype=torch.double)
+    drawn = torch.randint(len(parts), (draws, len(parts)), generator=torch.Generator().manual_seed(seed))
+    low, high = (sums[drawn].sum(1) / counts[drawn].sum(1)).quantile(torch.tensor([0.025, 0.975]).double()).tolist()
+    return sum(values) / len(values), low, high
 
 
 def by_kind(
@@ -372,6 +438,68 @@ def best_threshold(predictions: Sequence[Prediction], examples: Sequence[Questio
     highest = max(value for _, value in curve)
     at = [place for place, value in curve if value == highest]
     return at[len(at) // 2]
+
+
+def f1_crossed(
+    predictions: Sequence[Prediction],
+    examples: Sequence[QuestionExample],
+    chosen_on: Sequence[Prediction] | None = None,
+) -> list[float]:
+    """F1 of each question, from 0 to 1, at the threshold that is best for the other half of them.
+
+    No question has a say in its own threshold, so settings can be compared on one set. Halves are those of even and of
+    odd places.
+
+    Args:
+        predictions: what is scored.
+        examples: with their answers.
+        chosen_on: predictions for the same questions by which the threshold is chosen; the same ones if not given.
+
+    Example:
+        >>> right, none = (QuestionExample("week", "?", "On Monday.", day, 3, False, "") for day in ("Monday", ""))
+        >>> said = [Prediction("Monday", 6, 3.0, -2.0)] * 2 + [Prediction("On", 0, 1.0, 4.0)] * 2
+        >>> f1_crossed(said, [right, right, none, none])
+        [1.0, 1.0, 1.0, 1.0]
+    """
+    chosen_on = predictions if chosen_on is None else chosen_on
+    found = [0.0] * len(examples)
+    for half, other in ((0, 1), (1, 0)):
+        at = best_threshold(chosen_on[other::2], examples[other::2])
+        found[half::2] = f1_each(predictions[half::2], examples[half::2], at)
+    return found
+
+
+def judge(
+    predictor: Callable[[Sequence[QuestionExample]], Sequence[Prediction]],
+    sets: Mapping[str, Sequence[QuestionExample]],
+) -> dict[str, Any]:
+    """A method on all sets of questions, at thresholds that validation asks for.
+
+    Args:
+        predictor: answers questions.
+        sets: ``validation`` and ``test``, whose passages fit into one window; ``longer``, for validation too, and
+            ``written``, which have longer ones.
+
+    Returns:
+        ``thresholds`` of both lengths, ``sets`` with the scores of each set and of both halves of ``test``, ``kinds``
+        of ``test``, and ``each`` with the F1 of every question.
+    """
+    said = {name: predictor(examples) for name, examples in sets.items()}
+    short, long = (best_threshold(said[name], sets[name]) for name in ("validation", "longer"))
+    at = {"validation": short, "test": short, "longer": long, "written": long}
+    found = {name: scores(said[name], sets[name], at[name]) for name in sets}
+    for name, new in (("seen wordings", False), ("new wordings", True)):
+        places = [place for place, example in enumerate(sets["test"]) if example.new_wording == new]
+        found[name] = scores([said["test"][p] for p in places], [sets["test"][p] for p in places], short)
+    return {
+        "thresholds": {"one window": short, "longer": long},
+        "sets": found,
+        "kinds": by_kind(said["test"], sets["test"], short),
+        "each": {
+            name: [round(value, 4) for value in f1_each(said[name], sets[name], at[name])]
+            for name in ("test", "written")
+        },
+    }
 
 
 def lexical(

@@ -8,6 +8,7 @@ they ask it is not: how people ask is in `documentation_questions`.
 import random
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from babel import Locale
@@ -124,8 +125,9 @@ class QuestionExample(NamedTuple):
 def question_examples(split: str = "train", count: int | None = None, seed: int = 0) -> list[QuestionExample]:
     """Questions of all kinds in turn, the same ones for the same arguments.
 
-    Modules and territories of one split are in no other, so no passage is. Questions of ``test`` have new wordings in
-    every other round.
+    Modules and territories of one split are in no other, so no passage is; and no line that answers a question of
+    ``validation`` or ``test`` stands in a passage of ``train``. Questions of ``test`` have new wordings in every other
+    round.
 
     Args:
         split: ``train``, ``validation`` or ``test``.
@@ -173,6 +175,16 @@ def written_examples(splits: tuple[str, ...] = ("test",)) -> list[QuestionExampl
     return found
 
 
+def answer_line(example: "QuestionExample | _Fact") -> str:
+    r"""The whole line of the passage in which the answer begins.
+
+    >>> answer_line(QuestionExample("default", "?", "f(x)\nx : int, default=1\nA number.", "1", 21, False, ""))
+    'x : int, default=1'
+    """
+    before = example.context.rfind("\n", 0, example.start) + 1
+    return example.context[before:].split("\n", 1)[0]
+
+
 class _Fact(NamedTuple):
     """What can be asked, the passage that answers it, and what stands in each passage that does."""
 
@@ -202,11 +214,27 @@ def _shuffled(rng: random.Random, facts: list[_Fact]) -> list[_Fact]:
 
 
 def _of_kind(kind: str, split: str) -> list[_Fact]:
+    """What is asked; other modules may describe a parameter word for word alike, as ``random_state``: left out."""
+    facts = list(_all_of_kind(kind, split))
+    return facts if split == "train" else [fact for fact in facts if answer_line(fact) not in _lines_of_training()]
+
+
+def _all_of_kind(kind: str, split: str) -> Iterator[_Fact]:
     if kind in FACTS:
-        return list(_territory_facts(kind, split))
-    if kind in ("type", "default", "meaning"):
-        return [fact for library in ("numpy", "scipy", "sklearn") for fact in _parameter_facts(kind, split, library)]
-    return [fact for library in ("python", "numpy", "sklearn") for fact in _object_facts(kind, split, library)]
+        yield from _territory_facts(kind, split)
+    elif kind in ("type", "default", "meaning"):
+        for library in ("numpy", "scipy", "sklearn"):
+            yield from _parameter_facts(kind, split, library)
+    else:
+        for library in ("python", "numpy", "sklearn"):
+            yield from _object_facts(kind, split, library)
+
+
+@cache
+def _lines_of_training() -> frozenset[str]:
+    facts = [fact for kind in WORDINGS for fact in _all_of_kind(kind, "train")]
+    texts = {text for fact in facts for text in (fact.context, *fact.others)}
+    return frozenset(line for text in texts for line in text.split("\n"))
 
 
 def _short(documented: DocumentedObject) -> str:
@@ -392,7 +420,7 @@ def _territory(code: str, language: str) -> tuple[str, tuple[str, str, str], tup
     return name, said, (currency, spoken, day)
 
 
-def lengthened(examples: Sequence[QuestionExample], passages: int = 4, seed: int = 0) -> list[QuestionExample]:
+def lengthened(examples: Sequence[QuestionExample], passages: int = 3, seed: int = 0) -> list[QuestionExample]:
     """The same questions about longer passages: each stands at a random place among those of other groups.
 
     Args:
