@@ -19,7 +19,7 @@ from transformers.utils import logging
 
 from llm_tutorial.diagrams import Diagram
 from llm_tutorial.models import load_encoder, load_tokenizer, model_folder
-from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style
+from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style, verbatim
 from llm_tutorial.results import weights
 
 torch.manual_seed(0)
@@ -64,12 +64,16 @@ for question in questions:
     found.append((start[inside].softmax(0), end[inside].softmax(0)))
 
 # %% idea
-figure, each = panels(1, rows=3, height=1.7)
-for axes, (start, end) in zip(each, found, strict=True):
+tokens = tokenizer.tokenize(passage)
+figure, each = panels(1, rows=3, height=2.6)
+for axes, question, (start, end) in zip(each, questions, found, strict=True):
     place = torch.arange(len(start))
     axes.bar(place - 0.2, start, 0.4, label="start", color=COLOURS[0])
     axes.bar(place + 0.2, end, 0.4, label="end", color=COLOURS[1])
-    axes.set(xlabel="token of the passage", ylabel="probability", ylim=(0, 1.05))
+    verbatim([axes.set_title(question.partition("`")[0] + "…", fontsize=8)])
+    axes.set(ylabel="probability", ylim=(0, 1.05))
+    axes.set_xticks(place, tokens, rotation=90, fontsize=6)
+    verbatim(axes.get_xticklabels())
 legend(figure)
 plt.show()
 
@@ -118,6 +122,29 @@ def span_loss(start, end, first, last):
     return (F.cross_entropy(start, first) + F.cross_entropy(end, last)) / 2
 
 
+# %% labels
+def answer_tokens(offsets, inside, at, answer):
+    # offsets: characters of each token; at: first character of the answer
+    stop = at + len(answer)
+    found = [
+        token
+        for token, (left, right) in enumerate(offsets)
+        if inside[token] and left < stop and right > at  # shares a character
+    ]
+    whole = found and offsets[found[0]][0] <= at and offsets[found[-1]][1] >= stop
+    return (found[0], found[-1]) if whole else (0, 0)  # 0: [CLS], no answer here
+
+
+read = tokenizer(
+    questions[0], passage, truncation="only_second", max_length=56, stride=8,
+    return_overflowing_tokens=True, return_offsets_mapping=True,
+)  # fmt: skip
+at = passage.index("int or float")
+for window, offsets in enumerate(read["offset_mapping"]):
+    inside = [part == 1 for part in read.sequence_ids(window)]
+    print("window", window, answer_tokens(offsets, inside, at, "int or float"))
+
+
 # %% decode
 def best_span(start, end, allowed, longest=40):
     # start, end: (token,) scores; allowed: (token,) True inside the passage
@@ -154,7 +181,10 @@ model.eval()
 
 texts = [passage, "It returns nothing."]
 inputs = tokenizer(questions[:2], texts, padding=True, return_tensors="pt")
-first, last = torch.tensor([33, 0]), torch.tensor([34, 0])  # 0: no answer
+read = tokenizer(questions[0], passage, return_offsets_mapping=True)
+inside = [part == 1 for part in read.sequence_ids(0)]
+right = answer_tokens(read["offset_mapping"], inside, at, "int or float")
+first, last = torch.tensor([[token, 0] for token in right])  # 0: no answer
 with torch.inference_mode():
     start, end = model(**inputs)
     theirs = library(**inputs, start_positions=first, end_positions=last)

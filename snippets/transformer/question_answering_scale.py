@@ -10,8 +10,8 @@ from transformers.utils import logging
 from llm_tutorial.models import load_tokenizer, model_folder
 from llm_tutorial.results import results, weights
 from llm_tutorial.tables import table
-from llm_tutorial.transformer.question_answering import predict
-from llm_tutorial.transformer.question_data import question_examples
+from llm_tutorial.transformer.question_answering import interval, predict
+from llm_tutorial.transformer.question_data import lengthened, question_examples
 
 logging.set_verbosity_error()
 tokenizer = load_tokenizer("minilm")
@@ -30,10 +30,17 @@ settings = {
     "max_answer 5": "answer 5",
     "max_answer 120": "answer 120",
 }
-columns = ["windows", "f1", "answerable", "refused", "threshold"]
-rows = {name: [runs[run][key] for key in columns] for name, run in settings.items()}
-head = ["", "windows", "F1", "F1 if answerable", "refused if not", "threshold τ"]
-table(rows, head, ["d", ".1f", ".1f", ".1f", ".1f"]).show()
+groups = [example.group for example in lengthened(question_examples("validation", 260))]
+default, rows, difference = runs["window 128"]["each"], {}, {}
+for name, key in settings.items():
+    run = runs[key]
+    less = [100 * (a - b) for a, b in zip(run["each"], default, strict=True)]
+    difference[key] = interval(less, groups)
+    rows[name] = [run[part] for part in ("windows", "f1", "answerable", "refused")]
+    rows[name].append("{:+.1f} [{:+.1f}, {:+.1f}]".format(*difference[key]))
+rows["128, 48, 40"][-1] = "–"
+head = ["", "windows", "F1", "F1 if answerable", "refused if not", "F1 less default"]
+table(rows, head, ["d", ".1f", ".1f", ".1f", ""]).show()
 
 # %% save
 with tempfile.TemporaryDirectory() as folder:
@@ -75,9 +82,11 @@ print(f"asked = {len(examples)}")
 pairs = zip(alone, rounded, strict=True)
 moved = max(abs(one.no_answer - other.no_answer) for one, other in pairs)
 print(f"delta_moves = {moved:.2f}")  # tolerance 90%
-print("sweep_questions = 52")
+print(f"sweep_questions = {len(groups)}")
 for run in settings.values():
     print(f"{run.replace(' ', '_')} = {runs[run]['f1']:.1f}")
+    for name, value in zip(("less", "low", "high"), difference[run], strict=True):
+        print(f"{run.replace(' ', '_')}_{name} = {value:.1f}")
 print(f"saved_megabytes = {saved['model.safetensors'] / 1e6:.0f}")
 size = (adapter / "adapter_model.safetensors").stat().st_size
 print(f"adapter_megabytes = {size / 1e6:.1f}")

@@ -8,8 +8,8 @@ from transformers.utils import logging
 
 from llm_tutorial.models import load_tokenizer, model_folder
 from llm_tutorial.results import weights
-from llm_tutorial.transformer.question_answering import best_span
-from llm_tutorial.transformer.question_data import question_examples
+from llm_tutorial.transformer.question_answering import best_span, predict
+from llm_tutorial.transformer.question_data import lengthened, question_examples
 
 logging.set_verbosity_error()
 torch.manual_seed(0)
@@ -54,32 +54,25 @@ assert len(mine) == math.ceil((tokens - 48) / (room - 48))
 # %% answer
 @torch.inference_mode()
 def answer(question, passage, **options):
-    """The best span over all windows, and how much “no answer” beats it by."""
-    best, lowest = (-math.inf, 0, 0), math.inf
+    """The best span of the window in which “no answer” beats it least; by how much."""
+    said = []
     for ids, first, offsets in cut(question, passage, **options):
         out = reader(torch.tensor([ids]))
         start, end = out.start_logits[0], out.end_logits[0]
         allowed = torch.zeros(len(ids), dtype=torch.bool)
         allowed[first : first + len(offsets)] = True
         left, right, score = best_span(start, end, allowed)
-        best = max(best, (score, offsets[left - first][0], offsets[right - first][1]))
-        lowest = min(lowest, float(start[0] + end[0]))  # [CLS] with [CLS]
-    return passage[best[1] : best[2]], lowest - best[0]
+        delta = float(start[0] + end[0]) - score  # of this window: [CLS] against span
+        said.append((delta, offsets[left - first][0], offsets[right - first][1]))
+    delta, left, right = min(said)
+    return passage[left:right], delta
 
 
-# %% one_window
-for example in examples[:13]:  # it fits: one window, and nothing else is computed
-    read = tokenizer(
-        example.question, example.context, return_tensors="pt",
-        return_offsets_mapping=True, return_token_type_ids=False,
-    )  # fmt: skip
-    offsets, part = read.pop("offset_mapping")[0], read.sequence_ids(0)
-    with torch.inference_mode():
-        out = reader(**read)
-    allowed = torch.tensor([which == 1 for which in part])
-    left, right, _ = best_span(out.start_logits[0], out.end_logits[0], allowed)
-    text = example.context[offsets[left][0] : offsets[right][1]]
-    assert answer(example.question, example.context)[0] == text
+# %% same_as_batches
+longer = lengthened(examples[:13], 4)
+for example, said in zip(longer, predict(reader, tokenizer, longer), strict=True):
+    text, delta = answer(example.question, example.context)
+    assert text == said.text and abs(delta - said.no_answer) < 1e-3
 
 # %% anywhere
 fact = """frobnicate(x)

@@ -329,7 +329,8 @@ def _object_facts(kind: str, split: str, library: str) -> Iterator[_Fact]:
                 slots, answer, place = found
                 start = context.index(text) + place
                 name = _short(each)
-                yield _Fact({"f": name, **slots}, context, answer, start, (name,), joined, each.module)
+                needs = (each.summary,) if kind == "name" else (name,)  # fit and partial_fit may do the same
+                yield _Fact({"f": name, **slots}, context, answer, start, needs, joined, each.module)
 
 
 def _object_text(documented: DocumentedObject, kind: str) -> str:
