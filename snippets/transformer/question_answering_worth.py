@@ -211,4 +211,4 @@ print(f"f1_at_threshold = {f1:.1f}")  # tolerance 5%
 f1_at_zero = scores(said, validation, 0.0)["f1"]
 print(f"f1_at_zero = {f1_at_zero:.1f}")  # tolerance 5%
 rates = sum(len(found) for found in tuned.values())
-print(f"all_steps = {(rates + 6) * comparison['steps'] + 3 * reader_run['steps']}")
+print(f"all_steps = {(rates + 6) * comparison['steps'] + reader_run['steps']}")

@@ -1,10 +1,13 @@
+import copy
 import doctest
 import itertools
 import random
-import re
+from types import SimpleNamespace
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
 from transformers import BertConfig, BertForQuestionAnswering
 
 from llm_tutorial.models import load_tokenizer
@@ -18,10 +21,15 @@ from llm_tutorial.transformer.question_answering import (
     collate,
     exact,
     f1,
+    f1_crossed,
+    f1_each,
+    interval,
+    judge,
     lexical,
     loss_of,
     own_tokenizer,
     predict,
+    predict_windows,
     scores,
     span_loss,
     threshold_curve,
@@ -31,6 +39,7 @@ from llm_tutorial.transformer.question_answering import (
 from llm_tutorial.transformer.question_data import (
     WORDINGS,
     QuestionExample,
+    answer_line,
     lengthened,
     question_examples,
     written_examples,
@@ -64,6 +73,14 @@ def test_no_module_territory_or_passage_is_in_two_splits():
     for key in ("group", "context"):
         found = [{getattr(each, key) for each in part} for part in parts]
         assert sum(map(len, found)) == len(set.union(*found))
+
+
+def test_no_line_that_answers_is_read_in_training():
+    known = {line for each in question_examples("train", 4800) for line in each.context.split("\n")}
+    for split in ("validation", "test"):
+        answered = [each for each in question_examples(split, 13 * 40) if each.answer]
+        assert len(answered) > 300
+        assert not [each for each in answered if answer_line(each) in known]
 
 
 def test_answers_stand_where_they_are_said_to():
@@ -199,6 +216,58 @@ def test_predictions_do_not_look_at_the_answers(tokenizer, small):
     assert predict(small, tokenizer, examples) == predict(small, tokenizer, hidden)
 
 
+class Stub(nn.Module):
+    """Knows the scores of three words; every score of a window with “alpha” is 100 higher."""
+
+    def __init__(self, tokenizer):
+        super().__init__()
+        self.config, self.anything = SimpleNamespace(pad_token_id=0), nn.Parameter(torch.zeros(1))
+        words = {"alpha": (-1.0, 0.0), "beta": (1.0, 1.0), "gamma": (-0.5, 0.0), "[CLS]": (0.0, 0.0)}
+        self.table = torch.full((len(tokenizer), 2), -9.0)
+        for word, both in words.items():
+            self.table[tokenizer.convert_tokens_to_ids(word)] = torch.tensor(both)
+        self.alpha = tokenizer.convert_tokens_to_ids("alpha")
+
+    def forward(self, input_ids, attention_mask):
+        found = self.table[input_ids] + 100.0 * (input_ids == self.alpha).any(1)[:, None, None]
+        return SimpleNamespace(start_logits=found[..., 0], end_logits=found[..., 1])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_window_with_the_smallest_difference_gives_the_answer(tokenizer, batch_size):
+    words = ["x"] * 120
+    words[5], words[60], words[115] = "alpha", "beta", "gamma"
+    asked = example("beta", " ".join(words))
+    options = {"max_length": 64, "stride": 8, "batch_size": batch_size}
+    (windows_of_it,) = predict_windows(Stub(tokenizer), tokenizer, [asked], **options)
+    assert [window.text for window in windows_of_it] == ["alpha", "beta", "gamma"]
+    assert [window.no_answer for window in windows_of_it] == [1.0, -2.0, 0.5]
+    assert max(windows_of_it, key=lambda window: window.score).text == "alpha"  # its score is of another level
+    assert predict(Stub(tokenizer), tokenizer, [asked], **options) == [windows_of_it[1]]
+    assert windows_of_it[1].start == asked.start
+
+
+def test_model_is_given_no_token_types(tokenizer, small):
+    cuts = windows(tokenizer, [example()])
+    assert set(collate(cuts, 0)) == {"input_ids", "attention_mask"}
+    read = tokenizer("Which day?", example().context, return_tensors="pt")
+    zeros = {"token_type_ids": torch.zeros_like(read["token_type_ids"])}
+    with torch.inference_mode():
+        untyped = small(**collate(cuts, 0)).start_logits
+        assert torch.allclose(small(**read | zeros).start_logits, untyped, atol=1e-6)
+        assert not torch.allclose(small(**read).start_logits, untyped, atol=1e-3)
+
+
+def test_wrapper_of_peft_drops_token_types(tokenizer, small):
+    adapted = get_peft_model(copy.deepcopy(small), LoraConfig("QUESTION_ANS", target_modules=["query"])).eval()
+    read = tokenizer("Which day?", example().context, return_tensors="pt")
+    with torch.inference_mode():
+        wrapped, inner = adapted(**read).start_logits, adapted.base_model.model(**read).start_logits
+        del read["token_type_ids"]
+        assert torch.equal(wrapped, adapted(**read).start_logits)
+    assert not torch.allclose(wrapped, inner, atol=1e-3)
+
+
 def test_nothing_asked_is_nothing_predicted(tokenizer, small):
     assert predict(small, tokenizer, []) == []
 
@@ -246,6 +315,43 @@ def test_threshold_is_the_best_of_the_curve():
     said = [Prediction("Monday", 19, 0.0, rng.gauss(0 if each.answer else 1.5, 1)) for each in examples]
     at = best_threshold(said, examples)
     assert scores(said, examples, at)["f1"] == max(value for _, value in threshold_curve(said, examples))
+
+
+def test_threshold_of_one_half_is_chosen_on_the_other():
+    examples = [example(), example("")] * 2  # even places can be answered, odd ones cannot
+    said = [Prediction("Monday", 19, 1.0, delta) for delta in (2.0, -3.0, 2.0, -3.0)]
+    assert f1_crossed(said, examples) == [0.0] * 4  # each half asks for what is wrong for the other
+    own = [best_threshold(said[half::2], examples[half::2]) for half in (0, 1)]
+    assert [f1_each(said[half::2], examples[half::2], own[half]) for half in (0, 1)] == [[1.0, 1.0]] * 2
+
+
+def test_interval_is_wider_where_groups_are_alike():
+    values = [float(number // 10 % 2) for number in range(200)]
+    alone, grouped = (interval(values, [str(n // size) for n in range(200)]) for size in (1, 10))
+    assert alone[0] == grouped[0] == 0.5
+    assert grouped[2] - grouped[1] > 2 * (alone[2] - alone[1])
+    assert interval([1.0] * 9, list("aaabbbccc")) == (1.0, 1.0, 1.0)
+
+
+def test_judge_takes_the_threshold_of_the_same_length():
+    def says_nothing_is_here(delta):
+        return lambda part: [Prediction(each.answer or "It", 0, 0.0, delta[len(each.context) > 30]) for each in part]
+
+    short, long = example(), example(context="The week begins on Monday. It ends on Sunday.")
+    sets = {"validation": [short], "test": [short, short._replace(new_wording=True)], "longer": [long]}
+    found = judge(says_nothing_is_here({False: -5.0, True: 5.0}), sets | {"written": [long]})
+    assert found["thresholds"]["one window"] < 0 < found["thresholds"]["longer"]
+    assert {name: part["f1"] for name, part in found["sets"].items()} == dict.fromkeys(
+        ("validation", "test", "longer", "written", "seen wordings", "new wordings"), 100
+    )
+    assert found["each"] == {"test": [1.0, 1.0], "written": [1.0]}
+
+
+def test_f1_of_each_is_what_scores_average():
+    examples = [example(), example("")]
+    said = [Prediction("on Monday", 16, 1.0, -3.0), Prediction("The", 0, 1.0, 2.0)]
+    assert f1_each(said, examples, 0.0) == [pytest.approx(2 / 3), 1.0]
+    assert scores(said, examples, 0.0)["f1"] == pytest.approx(100 * 5 / 6)
 
 
 def test_lexical_baseline_returns_a_part_of_the_passage_that_shares_words():
