@@ -34,12 +34,14 @@ reader = PeftModel.from_pretrained(base, adapter).merge_and_unload().eval()
 print(type(reader).__name__)
 
 # %% ask
-passage = """GradientBoostingClassifier(...)
-Gradient Boosting for classification.
-min_samples_leaf : int or float, default=1
-The minimum number of samples required to be at a leaf node."""
+passage = """LinearSVR(...)
+Linear Support Vector Regression.
+dual : "auto" or bool, default="auto"
+Select the algorithm to either solve the dual or primal optimization problem.
+verbose : int, default=0
+Enable verbose output."""
 
-asked = "`min_samples_leaf` of `GradientBoostingClassifier`"
+asked = "`dual` of `LinearSVR`"
 questions = [
     f"What type is {asked}?",
     f"What is the default value of {asked}?",
@@ -139,10 +141,11 @@ read = tokenizer(
     questions[0], passage, truncation="only_second", max_length=56, stride=8,
     return_overflowing_tokens=True, return_offsets_mapping=True,
 )  # fmt: skip
-at = passage.index("int or float")
+right = '"auto" or bool'
+at = passage.index(right)
 for window, offsets in enumerate(read["offset_mapping"]):
     inside = [part == 1 for part in read.sequence_ids(window)]
-    print("window", window, answer_tokens(offsets, inside, at, "int or float"))
+    print("window", window, answer_tokens(offsets, inside, at, right))
 
 
 # %% decode
@@ -183,8 +186,8 @@ texts = [passage, "It returns nothing."]
 inputs = tokenizer(questions[:2], texts, padding=True, return_tensors="pt")
 read = tokenizer(questions[0], passage, return_offsets_mapping=True)
 inside = [part == 1 for part in read.sequence_ids(0)]
-right = answer_tokens(read["offset_mapping"], inside, at, "int or float")
-first, last = torch.tensor([[token, 0] for token in right])  # 0: no answer
+both = answer_tokens(read["offset_mapping"], inside, at, right)
+first, last = torch.tensor([[token, 0] for token in both])  # 0: no answer
 with torch.inference_mode():
     start, end = model(**inputs)
     theirs = library(**inputs, start_positions=first, end_positions=last)

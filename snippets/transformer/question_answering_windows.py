@@ -69,7 +69,7 @@ def answer(question, passage, **options):
 
 
 # %% same_as_batches
-longer = lengthened(examples[:13], 4)
+longer = lengthened(examples[:8], 4)
 for example, said in zip(longer, predict(reader, tokenizer, longer), strict=True):
     text, delta = answer(example.question, example.context)
     assert text == said.text and abs(delta - said.no_answer) < 1e-3
@@ -81,11 +81,12 @@ Raises LookupError if there is nothing to frobnicate."""
 asked = "Which exception does `frobnicate` raise?"
 others = [example.context for example in examples if example.kind == "purpose"] * 2
 found = set()
-for place in range(len(others) + 1):
+places = range(0, len(others) + 1, 2)
+for place in places:
     text = "\n\n".join([*others[:place], fact, *others[place:]])
     found.add(answer(asked, text)[0])
 assert found == {"LookupError"}
 
 # %% anywhere_values values
 print(f"windows_of_long_text = {len(cut(asked, text))}")
-print(f"places = {len(others) + 1}")
+print(f"places = {len(places)}")

@@ -243,7 +243,7 @@ def predict_windows(
     max_answer: int = MAX_ANSWER,
     batch_size: int = 16,
 ) -> list[list[Prediction]]:
-    """The best span of every window, with what “no answer” has more than it in the same window.
+    """The best span of every window, and how much higher “no answer” scores in the same window.
 
     Args:
         model: as of ``predict``.
@@ -482,7 +482,7 @@ def judge(
 
     Returns:
         ``thresholds`` of both lengths, ``sets`` with the scores of each set and of both halves of ``test``, ``kinds``
-        of ``test``, and ``each`` with the F1 of every question.
+            of ``test``, and ``each`` with the F1 of every question.
     """
     said = {name: predictor(examples) for name, examples in sets.items()}
     short, long = (best_threshold(said[name], sets[name]) for name in ("validation", "longer"))
