@@ -10,6 +10,7 @@ from llm_tutorial.plotting import legend, panels, use_style
 from llm_tutorial.results import results, weights
 from llm_tutorial.transformer.question_answering import (
     best_threshold,
+    interval,
     predict,
     predict_windows,
     scores,
@@ -90,15 +91,16 @@ assert by_delta(raised).text == by_delta(each[0]).text  # Δ does not see it
 assert by_score(raised).text == each[0][0].text  # the other rule follows it
 
 # %% joined_lengths
-runs = results("transformer", "question_reader")["metrics"]
-joined = [runs[f"joined, {passages}"] for passages in range(1, 6)]
+runs = results("transformer", "question_windows")["metrics"]
+rules = {
+    "smallest Δ": "delta",
+    "smallest Δ, τ of one window": "short threshold",
+    "highest score": "score",
+}
 figure, (axes,) = panels(1)
-for key, label in (
-    ("own", "smallest Δ"),
-    ("short threshold", "smallest Δ, τ of one window"),
-    ("score", "highest score"),
-):
-    axes.plot(range(1, 6), [run[key] for run in joined], label=label)
+for label, key in rules.items():
+    each = [runs[f"joined, {passages}"][key] for passages in range(1, 6)]
+    axes.plot(range(1, 6), [100 * sum(f1) / len(f1) for f1 in each], label=label)
 axes.set(xlabel="passages in a text", ylabel="F1 in %", xticks=range(1, 6))
 legend(figure)
 plt.show()
@@ -149,9 +151,24 @@ unknown = sum(tokenizer.tokenize(letter) == ["[UNK]"] for letter in letters)
 print(f"unknown = {100 * unknown / len(letters):.0f}")
 print(f"lost = {lost}")
 print(f"answerable = {len(longer)}")
-for passages, run in enumerate(joined, start=1):
-    print(f"windows_of_{passages} = {run['windows']:.1f}")
-    for key in ("own", "score", "short threshold"):
-        print(f"{key.replace(' ', '_')}_{passages} = {run[key]:.1f}")
+groups = [example.group for example in question_examples("validation", 260)]
+
+
+def less(key, other, lengths):  # mean difference and its 95 % interval
+    parts = [(runs[f"joined, {n}"][key], runs[f"joined, {n}"][other]) for n in lengths]
+    pairs = [zip(ours, theirs, strict=True) for ours, theirs in parts]
+    gaps = zip(*([100 * (a - b) for a, b in pair] for pair in pairs), strict=True)
+    return interval([sum(gap) / len(gap) for gap in gaps], groups)
+
+
+for name, key, lengths in (
+    ("rule", "score", range(2, 6)),
+    ("rule_four", "score", [4]),
+    ("short", "short threshold", range(2, 6)),
+):
+    found = less("delta", key, lengths)
+    for part, value in zip(("mean", "low", "high"), found, strict=True):
+        print(f"{name}_{part} = {value:.1f}")
+print(f"five_windows = {runs['joined, 5']['windows']:.1f}")
 for size, gain in gains.items():
     print(f"gain_{size} = {gain:.1f}")  # tolerance 30%

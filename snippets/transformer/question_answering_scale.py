@@ -11,7 +11,7 @@ from llm_tutorial.models import load_tokenizer, model_folder
 from llm_tutorial.results import results, weights
 from llm_tutorial.tables import table
 from llm_tutorial.transformer.question_answering import interval, predict
-from llm_tutorial.transformer.question_data import lengthened, question_examples
+from llm_tutorial.transformer.question_data import question_examples
 
 logging.set_verbosity_error()
 tokenizer = load_tokenizer("minilm")
@@ -21,7 +21,7 @@ reader = PeftModel.from_pretrained(base, adapter).merge_and_unload().eval()
 examples = question_examples("test", 26)
 
 # %% sweep
-runs = results("transformer", "question_reader")["metrics"]
+runs = results("transformer", "question_windows")["metrics"]
 settings = {
     "128, 48, 40": "window 128",
     "max_length 64, stride 24": "window 64",
@@ -30,14 +30,20 @@ settings = {
     "max_answer 5": "answer 5",
     "max_answer 120": "answer 120",
 }
-groups = [example.group for example in lengthened(question_examples("validation", 260))]
-default, rows, difference = runs["window 128"]["each"], {}, {}
+asked = question_examples("validation", 260)
+groups, difference, rows = [each.group for each in asked], {}, {}
 for name, key in settings.items():
-    run = runs[key]
-    less = [100 * (a - b) for a, b in zip(run["each"], default, strict=True)]
-    difference[key] = interval(less, groups)
-    rows[name] = [run[part] for part in ("windows", "f1", "answerable", "refused")]
-    rows[name].append("{:+.1f} [{:+.1f}, {:+.1f}]".format(*difference[key]))
+    f1 = runs[key]["f1"]
+    parts = {True: [], False: []}
+    for value, example in zip(f1, asked, strict=True):
+        parts[bool(example.answer)].append(value)
+    less = zip(f1, runs["window 128"]["f1"], strict=True)
+    difference[key] = interval([100 * (a - b) for a, b in less], groups)
+    rows[name] = [
+        runs[key]["windows"],
+        *(100 * sum(part) / len(part) for part in (f1, parts[True], parts[False])),
+        "{:+.1f} [{:+.1f}, {:+.1f}]".format(*difference[key]),
+    ]
 rows["128, 48, 40"][-1] = "–"
 head = ["", "windows", "F1", "F1 if answerable", "refused if not", "F1 less default"]
 table(rows, head, ["d", ".1f", ".1f", ".1f", ""]).show()
@@ -78,13 +84,12 @@ rounded = predict(half, tokenizer, examples)
 # %% numbers values
 same = sum(one.text == other.text for one, other in zip(alone, rounded, strict=True))
 print(f"same_answers = {same}")  # tolerance 20%
-print(f"asked = {len(examples)}")
+print(f"read_in_bfloat16 = {len(examples)}")
 pairs = zip(alone, rounded, strict=True)
 moved = max(abs(one.no_answer - other.no_answer) for one, other in pairs)
 print(f"delta_moves = {moved:.2f}")  # tolerance 90%
 print(f"sweep_questions = {len(groups)}")
 for run in settings.values():
-    print(f"{run.replace(' ', '_')} = {runs[run]['f1']:.1f}")
     for name, value in zip(("less", "low", "high"), difference[run], strict=True):
         print(f"{run.replace(' ', '_')}_{name} = {value:.1f}")
 print(f"saved_megabytes = {saved['model.safetensors'] / 1e6:.0f}")
