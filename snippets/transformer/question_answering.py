@@ -70,10 +70,11 @@ tokens = tokenizer.tokenize(passage)
 figure, each = panels(1, rows=3, height=2.6)
 for axes, question, (start, end) in zip(each, questions, found, strict=True):
     place = torch.arange(len(start))
-    axes.bar(place - 0.2, start, 0.4, label="start", color=COLOURS[0])
-    axes.bar(place + 0.2, end, 0.4, label="end", color=COLOURS[1])
+    for side, part, name, colour in ((-0.2, start, "start", 0), (0.2, end, "end", 1)):
+        high = part > 0.005  # the others would not be seen
+        axes.bar(place[high] + side, part[high], 0.4, label=name, color=COLOURS[colour])
     verbatim([axes.set_title(question.partition("`")[0] + "…", fontsize=8)])
-    axes.set(ylabel="probability", ylim=(0, 1.05))
+    axes.set(ylabel="probability", ylim=(0, 1.05), xlim=(-1, len(tokens)))
     axes.set_xticks(place, tokens, rotation=90, fontsize=6)
     verbatim(axes.get_xticklabels())
 legend(figure)

@@ -86,7 +86,7 @@ groups = {
 }
 pairs = [
     ("the reader", "BM25"), ("the reader", "refuse all"),
-    ("MiniLM", "from scratch"), ("MiniLM", "refuse all"),
+    ("MiniLM", "from scratch"), ("MiniLM", "BM25"), ("MiniLM", "refuse all"),
     ("from scratch", "refuse all"), ("BM25", "refuse all"),
 ]  # fmt: skip
 differences = {
@@ -192,6 +192,8 @@ for (one, other, name), values in differences.items():
     key = f"{one} less {other} {name}".lower().replace(" ", "_")
     for part, value in zip(("mean", "low", "high"), values, strict=True):
         print(f"{key}_{part} = {value:.1f}")
+for part in ("seen wordings", "new wordings"):
+    print(f"reader_{part.replace(' ', '_')} = {recorded['sets'][part]['f1']:.0f}")
 tuned = {
     method: {
         run.rpartition(" ")[2]: found["validation_loss"]

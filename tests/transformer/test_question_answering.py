@@ -176,6 +176,20 @@ def test_loss_is_that_of_the_library(tokenizer, small):
     assert cuts[1].start == cuts[1].end == 0
 
 
+def test_loss_is_the_same_inside_the_wrapper_for_several_devices(tokenizer, small):
+    cuts = windows(tokenizer, [example(), example("")])
+
+    class Wrapper(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module = small
+
+        def forward(self, **inputs):
+            return self.module(**inputs)
+
+    assert torch.equal(loss_of(Wrapper(), cuts, "cpu"), loss_of(small, cuts, "cpu"))
+
+
 def test_span_loss_is_lowest_at_the_right_tokens():
     start, end = torch.zeros(1, 5), torch.zeros(1, 5)
     start[0, 1] = end[0, 3] = 9

@@ -545,7 +545,7 @@ def _percent(values: Sequence[float]) -> float:
 
 
 def _pad_of(model: nn.Module) -> int:
-    config: Any = model.config
+    config: Any = getattr(model, "module", model).config  # the wrapper for several devices has none
     return int(config.pad_token_id or 0)
 
 
