@@ -84,12 +84,6 @@ for example, (wrong, right) in zip(few, chosen, strict=True):
 print(example.question)
 print(f"by score: {wrong.text!r}; by Δ: {right.text!r}")
 
-# %% joined_cure
-raised = [window._replace(score=window.score + 100) for window in each[0][:1]]
-raised += each[0][1:]  # the same constant for all scores of a window
-assert by_delta(raised).text == by_delta(each[0]).text  # Δ does not see it
-assert by_score(raised).text == each[0][0].text  # the other rule follows it
-
 # %% joined_lengths
 runs = results("transformer", "question_windows")["metrics"]
 rules = {
@@ -99,11 +93,17 @@ rules = {
 }
 figure, (axes,) = panels(1)
 for label, key in rules.items():
-    each = [runs[f"joined, {passages}"][key] for passages in range(1, 6)]
-    axes.plot(range(1, 6), [100 * sum(f1) / len(f1) for f1 in each], label=label)
+    found = [runs[f"joined, {passages}"][key] for passages in range(1, 6)]
+    axes.plot(range(1, 6), [100 * sum(f1) / len(f1) for f1 in found], label=label)
 axes.set(xlabel="passages in a text", ylabel="F1 in %", xticks=range(1, 6))
 legend(figure)
 plt.show()
+
+# %% joined_cure
+raised = [window._replace(score=window.score + 100) for window in each[0][:1]]
+raised += each[0][1:]  # the same constant for all scores of a window
+assert by_delta(raised).text == by_delta(each[0]).text  # Δ does not see it
+assert by_score(raised).text == each[0][0].text  # the other rule follows it
 
 # %% dropped_types
 wrapped = PeftModel.from_pretrained(
