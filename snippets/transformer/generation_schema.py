@@ -1,0 +1,276 @@
+# %% setup
+import json
+
+import torch
+from jsonschema import validate
+from transformers import LogitsProcessor
+
+from llm_tutorial.diagrams import Diagram
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.plotting import COLOURS, panels, use_style
+from llm_tutorial.results import results
+from llm_tutorial.tables import table
+from llm_tutorial.transformer.records import (
+    RECORD_SCHEMA,
+    record_prompt,
+    record_tasks,
+)
+from llm_tutorial.transformer.schema import (
+    SchemaAutomaton,
+    SchemaProcessor,
+    generate_json,
+    token_bytes,
+)
+
+use_style()
+torch.set_grad_enabled(False)
+model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
+
+# %% drawing
+BLUE, ORANGE = COLOURS[:2]
+diagram = Diagram(width=25, height=9)
+mono = {"gid": "verbatim", "family": "monospace"}
+
+
+def chain(x, y, symbols, start):  # states from left to right, each after a byte
+    for symbol in symbols:
+        x += 2.2
+        state = diagram.box(x, y, "", 0.9, 0.9, BLUE)
+        diagram.arrow(start, state)
+        diagram.text(x - 1.1, y + 0.8, symbol, fontsize=9, **mono)
+        start = state
+    return start
+
+
+first = diagram.box(1.2, 4.5, "", 0.9, 0.9, BLUE)
+fork = chain(1.2, 4.5, '"', first)
+red = chain(4.4, 7, "red", fork)
+green = chain(4.4, 2, "green", fork)
+last = diagram.box(19.4, 4.5, "", 0.9, 0.9, BLUE)
+for state, corner in ((red, (19.4, 7)), (green, (19.4, 2))):
+    diagram.arrow(state, last, via=[corner])
+diagram.text(18.6, 5.7, '"', fontsize=9, **mono)
+diagram.text(18.6, 3.3, '"', fontsize=9, **mono)
+end = diagram.box(22.6, 4.5, "", 0.9, 0.9, BLUE)
+diagram.arrow(last, end)
+diagram.text(21, 5.3, "end", fontsize=9)
+for left, right, y, token in (
+    (1.2, 3.4, 3, '"'),
+    (3.6, 8.8, 8.4, "re"),
+    (8.8, 19.4, 8.4, 'd"'),
+    (3.6, 11, 0.6, "gre"),
+    (11, 15.4, 0.6, "en"),
+):
+    ends = {"color": ORANGE, "lw": 1.2, "marker": "|"}
+    diagram.axes.plot([left + 0.3, right - 0.3], [y, y], **ends)
+    place = ((left + right) / 2, y + (0.8 if y > 5 else -0.7 if y > 1 else 0.8))
+    diagram.text(*place, token, color=ORANGE, fontsize=9, **mono)
+
+# %% states
+END = 256  # a symbol beside the 256 bytes: the text ends here
+
+
+def literal(text, then):  # a state is a dictionary, byte -> state
+    for byte in reversed(text.encode()):
+        then = {byte: then}
+    return then
+
+
+def either(*options):
+    merged = {}
+    for option in options:
+        for byte, then in option.items():
+            known = merged.get(byte, then)
+            merged[byte] = then if known is then else either(known, then)
+    return merged
+
+
+def string(longest, then):  # of ASCII; the library has all of Unicode
+    state = close = literal('"', then)
+    plain = [byte for byte in range(32, 127) if chr(byte) not in '"\\']
+    for _ in range(longest):
+        state = dict.fromkeys(plain, state) | close
+    return {ord('"'): state}
+
+
+def build(schema, then):  # the state in which a value begins that `then` follows
+    if "enum" in schema:
+        return either(*(literal(json.dumps(value), then) for value in schema["enum"]))
+    match schema["type"]:
+        case "boolean":
+            return either(literal("true", then), literal("false", then))
+        case "integer":
+            numbers = range(schema["minimum"], schema["maximum"] + 1)
+            return either(*(literal(str(number), then) for number in numbers))
+        case "string":
+            return string(schema["maxLength"], then)
+        case "array":
+            state = close = literal("]", then)
+            for _ in range(schema["maxItems"] - 1):
+                state = either(close, literal(", ", build(schema["items"], state)))
+            return literal("[", either(close, build(schema["items"], state)))
+        case "object":
+            state = literal("}", then)
+            for place, name in reversed([*enumerate(schema["properties"])]):
+                key = ("{" if place == 0 else ", ") + json.dumps(name) + ": "
+                state = literal(key, build(schema["properties"][name], state))
+            return state
+
+
+# %% tokens
+texts = [tuple(text) for text in token_bytes(tokenizer)]  # of each token, its bytes
+texts[tokenizer.eos_token_id] = (END,)
+
+
+def after(state, symbols):  # None where a symbol leads nowhere
+    for symbol in symbols:
+        if symbol not in state:
+            return None
+        state = state[symbol]
+    return state
+
+
+def allowed(state):
+    return [
+        token
+        for token, symbols in enumerate(texts)
+        if symbols and after(state, symbols) is not None
+    ]
+
+
+schema = {
+    "type": "object",
+    "properties": {
+        "colour": {"enum": ["red", "green"]},
+        "sizes": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0, "maximum": 12},
+            "maxItems": 2,
+        },
+        "name": {"type": "string", "maxLength": 6},
+        "sold": {"type": "boolean"},
+    },
+    "required": ["colour", "sizes", "name", "sold"],
+}
+start = build(schema, {END: {}})
+for text in ('{"colour": ', '{"colour": "', '{"colour": "red", "sizes": [1'):
+    tokens = allowed(after(start, text.encode()))
+    print(text, "→", *(repr(tokenizer.decode(token)) for token in tokens[:12]))
+
+
+# %% constraint
+class Schema(LogitsProcessor):
+    def __init__(self, start, prompt_length):
+        self.start, self.prompt_length = start, prompt_length
+
+    def __call__(self, input_ids, scores):  # (row, token), (row, vocabulary)
+        masked = torch.full_like(scores, -torch.inf)
+        for row, written in enumerate(input_ids[:, self.prompt_length :].tolist()):
+            state = after(self.start, [byte for token in written for byte in texts[token]])
+            keep = allowed(state)
+            masked[row, keep] = scores[row, keep]
+        return masked
+
+
+prompt = tokenizer(["<|im_start|>A toy as JSON: "], return_tensors="pt")
+length = prompt.input_ids.shape[1]
+options = {"max_new_tokens": 40, "do_sample": False}
+ids = model.generate(**prompt, **options, logits_processor=[Schema(start, length)])
+said = tokenizer.decode(ids[0, length:], skip_special_tokens=True)
+validate(json.loads(said), schema)
+print(said)
+
+# %% equals_library
+automaton = SchemaAutomaton(schema, tokenizer)
+library = SchemaProcessor(automaton, length)
+assert model.generate(**prompt, **options, logits_processor=[library]).equal(ids)
+place, known = start, automaton.start
+ours = torch.tensor([max(text, default=0) < 128 and 92 not in text for text in texts])
+for token in ids[0, length:].tolist():  # the same tokens at every step, where plain
+    theirs = torch.from_numpy(automaton.allowed(known)) & ours
+    here = torch.tensor([t for t in allowed(place) if t != tokenizer.eos_token_id])
+    assert theirs.nonzero().flatten().equal(here) or token == tokenizer.eos_token_id
+    place, known = after(place, texts[token]), automaton.walk([token], known)
+
+# %% task
+task, shown = record_tasks("test")[5], record_tasks("train")[:3]
+print(record_prompt(tokenizer, task, shown[:1]))
+
+# %% live differs="greedy text near a tie"
+prompts = [record_prompt(tokenizer, task, shown[:count]) for count in (0, 3)]
+for prompt in prompts:
+    inputs = tokenizer([prompt], return_tensors="pt")
+    ids = model.generate(**inputs, max_new_tokens=70)[0, inputs.input_ids.shape[1] :]
+    print("free:  ", repr(tokenizer.decode(ids, skip_special_tokens=True)))
+    print("schema:", generate_json(model, tokenizer, [prompt], RECORD_SCHEMA, 100)[0])
+
+# %% agreement differs="greedy text near a tie"
+automaton = SchemaAutomaton(RECORD_SCHEMA, tokenizer)
+figure, axes = panels(2, height=2.6)
+for panel, prompt, count in zip(axes, prompts, (0, 3), strict=True):
+    inputs = tokenizer([prompt], return_tensors="pt")
+    written = model.generate(
+        **inputs,
+        max_new_tokens=100,
+        logits_processor=[SchemaProcessor(automaton, inputs.input_ids.shape[1], 100)],
+        output_logits=True,
+        output_scores=True,
+        return_dict_in_generate=True,
+    )
+    p = torch.cat(written.logits).softmax(-1)  # (written token, vocabulary)
+    mass = p.masked_fill(torch.cat(written.scores).isinf(), 0).sum(-1)
+    panel.bar(range(len(mass)), mass, color=(COLOURS[0], 0.7))
+    panel.set(ylim=(0, 1), xlabel="token written", ylabel="probability of what is allowed")
+    panel.set_title(f"{count} examples")
+
+# %% results
+runs = results("transformer", "generation")["metrics"]
+fields = {
+    "valid": "valid", "name": "name", "library": "library",
+    "parameters": "parameters", "count": "count", "all": "all",
+}  # fmt: skip
+rows, shares = {}, {}
+for count in (0, 1, 3):
+    found = runs[f"records, {count} examples"]
+    for side in ("free", "schema"):
+        shares[side, count] = {
+            key: 100 * sum(found[side][key]) / len(found[side][key]) for key in fields
+        }
+        rows[f"{side}, {count} examples"] = list(shares[side, count].values())
+tries = [found["free"], *(found[f"free, try {seed}"] for seed in range(4))]
+for key in fields:  # the first reply that is valid is taken
+    shares.setdefault(("tries", 3), {})[key] = (
+        100
+        * sum(
+            next((t[key][i] for t in tries if t["valid"][i]), 0)
+            for i in range(len(tries[0][key]))
+        )
+        / len(tries[0][key])
+    )
+rows["free, 3 examples, up to 5 tries"] = list(shares["tries", 3].values())
+table(rows, ["right, %", *fields], ".0f").show()
+
+# %% results_values values
+for (side, count), found in shares.items():
+    for key, share in found.items():
+        print(f"{side}_{count}_{key} = {share:.0f}")
+print(f"tasks = {len(tries[0]['valid'])}")
+print(f"fewest = {automaton.fewest}")
+print(f"states = {len(automaton.table)}")
+
+# %% limits differs="greedy text near a tie"
+for limit in (automaton.fewest, 40, 60, 100):
+    said = generate_json(model, tokenizer, prompts[1:], automaton, limit)[0]
+    validate(json.loads(said), RECORD_SCHEMA)
+    print(f"{limit:>3}: {said}")
+try:
+    generate_json(model, tokenizer, prompts, automaton, automaton.fewest - 1)
+except ValueError as error:
+    print(str(error).splitlines()[0])
+
+# %% refused
+for wrong in ({"type": "string", "pattern": "[a-z]+"}, {"type": "number"}):
+    try:
+        SchemaAutomaton(wrong, tokenizer)
+    except ValueError as error:
+        print(wrong, "→", str(error).splitlines()[0])
