@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.plotting import COLOURS, GREY, panels, use_style, verbatim
+from llm_tutorial.plotting import COLOURS, panels, use_style, verbatim
 from llm_tutorial.tables import table
 from llm_tutorial.transformer.sampling import PerRow
 

@@ -166,7 +166,9 @@ class Schema(LogitsProcessor):
     def __call__(self, input_ids, scores):  # (row, token), (row, vocabulary)
         masked = torch.full_like(scores, -torch.inf)
         for row, written in enumerate(input_ids[:, self.prompt_length :].tolist()):
-            state = after(self.start, [byte for token in written for byte in texts[token]])
+            state = after(
+                self.start, [byte for token in written for byte in texts[token]]
+            )
             keep = allowed(state)
             masked[row, keep] = scores[row, keep]
         return masked
@@ -220,7 +222,9 @@ for panel, prompt, count in zip(axes, prompts, (0, 3), strict=True):
     p = torch.cat(written.logits).softmax(-1)  # (written token, vocabulary)
     mass = p.masked_fill(torch.cat(written.scores).isinf(), 0).sum(-1)
     panel.bar(range(len(mass)), mass, color=(COLOURS[0], 0.7))
-    panel.set(ylim=(0, 1), xlabel="token written", ylabel="probability of what is allowed")
+    panel.set(
+        ylim=(0, 1), xlabel="token written", ylabel="probability of what is allowed"
+    )
     panel.set_title(f"{count} examples")
 
 # %% results

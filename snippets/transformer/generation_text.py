@@ -1,8 +1,16 @@
 # %% setup
 import math
-import random
 
-from llm_tutorial.plotting import COLOURS, GREY, label_lines, panels, use_style
+from llm_tutorial.plotting import (
+    COLOURS,
+    GREY,
+    label_lines,
+    legend,
+    panels,
+    spread,
+    use_style,
+    verbatim,
+)
 from llm_tutorial.results import results
 from llm_tutorial.tables import over_seeds, table
 
@@ -23,7 +31,14 @@ def mean(values):
 
 
 # %% people_and_machine
-names = ["people", "greedy", "temperature 0.7", "top-p 0.9", "min-p 0.1", "temperature 1"]
+names = [
+    "people",
+    "greedy",
+    "temperature 0.7",
+    "top-p 0.9",
+    "min-p 0.1",
+    "temperature 1",
+]
 rows = {}
 for name in names:
     found = of("texts", name)
@@ -57,7 +72,9 @@ for name in names:
     print(f"log_p_{key} = {mean([mean(one['log_likelihood']) for one in found]):.2f}")
     p = math.exp(mean([mean(one["log_likelihood"]) for one in found]))
     print(f"p_{key} = {p:.2f}")
-    print(f"repeated_{key} = {100 * mean([mean(one['repeated']) for one in found]):.0f}")
+    print(
+        f"repeated_{key} = {100 * mean([mean(one['repeated']) for one in found]):.0f}"
+    )
 likelier = [
     a > b
     for a, b in zip(
@@ -73,34 +90,83 @@ print(f"texts = {len(likelier)}")
 print(of("texts", "greedy")[0]["texts"][0])
 
 # %% cures
-cures = [
-    "greedy",
-    *(f"penalty {penalty}" for penalty in (1.05, 1.1, 1.2, 1.3, 1.5)),
-    "penalty 1.2, prompt left out",
-    *(f"no repeated {n}-gram" for n in (4, 3, 2)),
-    *names[2:],
-]
+PENALTIES = (1.05, 1.1, 1.2, 1.3, 1.5)
+groups = {
+    "repetition penalty": [f"penalty {penalty}" for penalty in PENALTIES],
+    "no repeated n-gram": [f"no repeated {n}-gram" for n in (4, 3, 2)],
+    "sampling": ["temperature 0.7", "top-p 0.9", "min-p 0.1", "temperature 1"],
+}
+alone = ["people", "greedy", "penalty 1.2, prompt left out"]
 rows, points = {}, {}
-for name in cures:
-    repeats = [100 * mean(one["repeated"]) for one in of("texts", name)]
-    exact = [100 * mean(one["exact"]) for one in of("copies", name)]
-    likelihood = [mean(one["log_likelihood"]) for one in of("texts", name)]
-    points[name] = mean(repeats), mean(exact)
-    rows[name] = [
-        over_seeds(repeats, ".0f"),
-        over_seeds(likelihood, ".2f"),
-        over_seeds(exact, ".0f"),
-    ]
+for name in [*alone, *(name for members in groups.values() for name in members)]:
+    written = of("texts", name)
+    repeats = [100 * mean(one["repeated"]) for one in written]
+    likelihood = [mean(one["log_likelihood"]) for one in written]
+    rows[name] = [over_seeds(repeats, ".0f"), over_seeds(likelihood, ".2f"), ""]
+    if name != "people":
+        exact = [100 * mean(one["exact"]) for one in of("copies", name)]
+        points[name] = mean(repeats), mean(exact)
+        rows[name][-1] = over_seeds(exact, ".0f")
 headings = ["repeated 4-grams, %", "log p of a token", "exact copies, %"]
 table(rows, ["", *headings]).show()
 
+# %% cures_values values
+for name, (repeats, exact) in points.items():
+    key = "".join(c if c.isalnum() else "_" for c in name)
+    print(f"repeats_{key} = {repeats:.0f}")
+    print(f"copies_{key} = {exact:.0f}")
+print(f"signatures = {len(of('copies', 'greedy')[0]['exact'])}")
+
 # %% cost
-figure, (axes,) = panels(height=3.4)
-groups = {
-    "repetition penalty": [name for name in cures if name.startswith("penalty 1") and "," not in name],
-    "no repeated n-gram": [name for name in cures if name.startswith("no repeated")],
-    "sampling": names[2:],
-}
-axes.plot(*points["greedy"], "*", color=GREY, markersize=10, label="greedy")
+figure, (axes,) = panels(height=3.6)
+axes.plot(*points["greedy"], "*", color=GREY, markersize=11, label="greedy")
 for label, members in groups.items():
-    axes.plot(*zip(*(points[name] for name in members), strict=True), "o-", label=label, lw=0.8)
+    places = [points[name] for name in members]
+    style = {"lw": 0} if label == "sampling" else {"lw": 0.9}
+    axes.plot(*zip(*places, strict=True), label=label, **style)
+for penalty in PENALTIES:
+    x, y = points[f"penalty {penalty}"]
+    verbatim([axes.text(x + 0.8, y + 1.5, f"{penalty}", fontsize=8, color=COLOURS[0])])
+for n in (4, 3, 2):
+    x, y = points[f"no repeated {n}-gram"]
+    verbatim([axes.text(x + 0.8, y - 4.5, f"{n}", fontsize=8, color=COLOURS[1])])
+axes.set(xlabel="repeated 4-grams, %", ylabel="exact copies, %", ylim=(-5, 105))
+legend(axes, ncols=2)
+
+# %% copies_shown
+for name in ("greedy", "penalty 1.1", "penalty 1.3", "no repeated 2-gram"):
+    print(f"{name}:")
+    for line in of("copies", name)[0]["texts"][:2]:
+        print("   ", line)
+
+# %% heat
+HEATS = (0.5, 1.0, 1.5, 2.0)
+CUTS = {"no cut": "", "top-p 0.9": ", top-p 0.9", "min-p 0.1": ", min-p 0.1"}
+greedy = 100 * mean(runs["answers, greedy"]["greedy"]["right"])
+figure, (axes,) = panels(height=3)
+right = {}
+for label, cut in CUTS.items():
+    right[label] = [
+        [
+            100
+            * mean(
+                runs[f"answers, sampled, seed {seed}"][f"temperature {heat}{cut}"][
+                    "right"
+                ]
+            )
+            for heat in HEATS
+        ]
+        for seed in SEEDS
+    ]
+    spread(axes, HEATS, right[label], label)
+axes.axhline(greedy, color=GREY, lw=1, ls="--", marker="", label="greedy")
+axes.set(xlabel="temperature", ylabel="right answers, %", ylim=(0, None))
+label_lines(axes)
+
+# %% heat_values values
+print(f"questions = {len(runs['answers, greedy']['greedy']['right'])}")
+print(f"right_greedy = {greedy:.0f}")
+for label, found in right.items():
+    for place, heat in enumerate(HEATS):
+        key = f"{label} {heat}".replace(" ", "_").replace("-", "_").replace(".", "_")
+        print(f"right_{key} = {mean([seed[place] for seed in found]):.0f}")

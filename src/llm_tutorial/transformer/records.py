@@ -54,7 +54,7 @@ class Task(NamedTuple):
 
 
 def record_tasks(split: str = "test") -> list[Task]:
-    """Functions and their records, in a fixed random order.
+    r"""Functions and their records, in a fixed random order.
 
     Args:
         split: Of ``documented_objects``.
@@ -64,7 +64,7 @@ def record_tasks(split: str = "test") -> list[Task]:
         221
         >>> task = record_tasks("test")[0]
         >>> task.text
-        'sklearn.base.is_regressor(estimator)\\nReturn True if the given estimator is (probably) a regressor.'
+        'sklearn.base.is_regressor(estimator)\nReturn True if the given estimator is (probably) a regressor.'
         >>> task.record["parameters"], task.record["count"]
         ([{'name': 'estimator', 'optional': False}], 1)
     """

@@ -87,7 +87,7 @@ def either(*options: State) -> State:
 
 
 def character(then: State) -> State:
-    """One character inside a JSON string, in UTF-8; control characters only as ``\\n`` and the like.
+    r"""One character inside a JSON string, in UTF-8; control characters only as ``\n`` and the like.
 
     Args:
         then: The state after it.
@@ -102,9 +102,8 @@ def character(then: State) -> State:
 
     one = span(0x80, 0xBF, then)  # one more byte
     two = span(0x80, 0xBF, one)
-    state = span(0x20, 0x7F, then)
-    state |= {ord('"'): None} | {ord("\\"): dict.fromkeys(b'"\\/bfnrt', then)}
-    del state[ord('"')]
+    state = {byte: then for byte in range(0x20, 0x80) if chr(byte) not in '"\\'}
+    state[ord("\\")] = dict.fromkeys(b'"\\/bfnrt', then)
     state |= span(0xC2, 0xDF, one) | span(0xE1, 0xEF, two) | span(0xF1, 0xF3, span(0x80, 0xBF, two))
     # neither overlong forms, nor surrogates, nor numbers above U+10FFFF
     state |= {0xE0: span(0xA0, 0xBF, one), 0xED: span(0x80, 0x9F, one)}
@@ -266,7 +265,11 @@ def _typed(kind: str, schema: Schema, then: State) -> State:
 
 def _bounds(low: Any, high: Any, low_name: str, high_name: str) -> tuple[int, int]:
     for value, name in ((low, low_name), (high, high_name)):
-        if isinstance(value, bool) or not isinstance(value, int) or (value < 0 and name != "minimum" and name != "maximum"):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or (value < 0 and name != "minimum" and name != "maximum")
+        ):
             raise SchemaError(f"{name} must be a whole number, not {value!r}\n{name} 应为整数，不能是 {value!r}")
     if low > high:
         raise SchemaError(f"{low_name} {low} is above {high_name} {high}\n{low_name} {low} 大于 {high_name} {high}")
@@ -281,11 +284,15 @@ def _some(options: Any, keyword: str) -> Any:
 
 def _is(value: Any, kind: str) -> bool:
     kinds = {"string": str, "boolean": bool, "null": type(None), "array": list, "object": dict}
-    return isinstance(value, int) and not isinstance(value, bool) if kind == "integer" else isinstance(value, kinds[kind])
+    return (
+        isinstance(value, int) and not isinstance(value, bool) if kind == "integer" else isinstance(value, kinds[kind])
+    )
 
 
 def _refused(what: str, chinese: str) -> SchemaError:
-    return SchemaError(f"this automaton cannot enforce {what}; it would be ignored in silence\n无法保证{chinese}，若不报错就会被悄悄忽略")
+    return SchemaError(
+        f"this automaton cannot enforce {what}; it would be ignored in silence\n无法保证{chinese}，若不报错就会被悄悄忽略"
+    )
 
 
 def resolved(schema: Schema) -> Schema:
@@ -308,19 +315,25 @@ def resolved(schema: Schema) -> Schema:
         if not isinstance(part, Mapping):
             return part
         if not isinstance(reference := part.get("$ref"), str):
-            return {key: each if key in ("enum", "const") else walk(each, inside) for key, each in part.items() if key != "$defs"}
+            return {
+                key: each if key in ("enum", "const") else walk(each, inside)
+                for key, each in part.items()
+                if key != "$defs"
+            }
         name = reference.removeprefix("#/$defs/")
         if name not in schema.get("$defs", {}):
             raise SchemaError(f"nothing stands at {reference!r}\n{reference!r} 处没有内容")
         if name in inside:
-            raise SchemaError(f"{reference!r} holds itself, so its texts have no bound\n{reference!r} 包含自身，文本长度没有上界")
+            raise SchemaError(
+                f"{reference!r} holds itself, so its texts have no bound\n{reference!r} 包含自身，文本长度没有上界"
+            )
         return walk({**schema["$defs"][name], **{k: v for k, v in part.items() if k != "$ref"}}, (*inside, name))
 
     return walk(schema, ())
 
 
 def token_bytes(tokenizer: Any) -> list[bytes]:
-    """The bytes that each token writes, by its number; empty for special tokens and gaps.
+    r"""The bytes that each token writes, by its number; empty for special tokens and gaps.
 
     Args:
         tokenizer: A byte-level one (GPT-2, Llama 3, Qwen, SmolLM …).
@@ -332,7 +345,7 @@ def token_bytes(tokenizer: Any) -> list[bytes]:
         >>> from llm_tutorial.models import load_tokenizer
         >>> tokenizer = load_tokenizer()
         >>> token_bytes(tokenizer)[tokenizer.encode(" für")[-1]]
-        b' f\\xc3\\xbcr'
+        b' f\xc3\xbcr'
     """
     vocabulary = tokenizer.get_vocab()
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -516,7 +529,12 @@ class SchemaProcessor(LogitsProcessor):
 
 @torch.no_grad()
 def generate_json(
-    model: Any, tokenizer: Any, prompts: Sequence[str], schema: Schema | SchemaAutomaton, max_new_tokens: int, **kwargs: Any
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    schema: Schema | SchemaAutomaton,
+    max_new_tokens: int,
+    **kwargs: Any,
 ) -> list[str]:
     """Texts that are valid, one for each prompt, in one batch.
 
