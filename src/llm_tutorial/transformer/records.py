@@ -128,8 +128,7 @@ def judged(replies: Sequence[str], tasks: Sequence[Task]) -> dict[str, list[int]
         tasks: What was asked.
 
     Returns:
-        Whether it ``parses`` and is ``valid``, whether ``name``, ``library``, ``parameters`` and ``count`` are right, and
-        whether ``all`` are.
+        Whether it ``parses`` and is ``valid``, which of its four parts are right, and whether ``all`` are.
 
     Example:
         >>> task = Task("f(x)", {"name": "f", "library": "numpy", "parameters": [], "count": 1})

@@ -389,9 +389,9 @@ class SchemaAutomaton:
     """
 
     def __init__(self, schema: Schema, tokenizer: Any) -> None:
+        texts: list[Sequence[int]] = list(token_bytes(tokenizer))
         if tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no end token\n这个分词器没有结束词元")
-        texts: list[Sequence[int]] = list(token_bytes(tokenizer))
         texts[tokenizer.eos_token_id] = (END,)
         self.end_token, self.texts = tokenizer.eos_token_id, texts
         lengths = np.array([len(text) for text in texts])
