@@ -49,10 +49,10 @@ for given in ({}, {"top_k": 0}):
 print(model.generation_config.to_diff_dict())  # what this model's file asks for
 
 # %% copying differs="greedy text near a tie"
-line = "cumulative_simpson(y, *, x=None, dx=1.0, axis=-1, initial=None)"
-shot = "Text: solve(a, b, lower=False, check_finite=True)\nCopy: "
-shot += "solve(a, b, lower=False, check_finite=True)\n\n"
-text = f"{tokenizer.bos_token}{shot}Text: {line}\nCopy:"
+line = "relfreq(a, numbins=10, defaultreallimits=None, weights=None)"
+shots = ("solve(a, b, lower=False, check_finite=True)", "ptp(a, axis=None, out=None)")
+text = "".join(f"Text: {shot}\nCopy: {shot}\n\n" for shot in shots)
+text = f"{tokenizer.bos_token}{text}Text: {line}\nCopy:"
 inputs = tokenizer([text], return_tensors="pt")
 for penalty in (1.0, 1.1, 1.3):
     said = reply(inputs, 32, repetition_penalty=penalty, stop_strings=["\n"],

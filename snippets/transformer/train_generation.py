@@ -41,7 +41,7 @@ from llm_tutorial.transformer.schema import SchemaAutomaton, SchemaProcessor
 from llm_tutorial.transformer.templates import says
 
 PROMPT, WRITTEN, COPY, ANSWER, RECORD = 32, 96, 34, 20, 100  # tokens
-SEEDS, EXAMPLES, RETRIES = range(3), (0, 1, 3), 4
+SEEDS, EXAMPLES, RETRIES = range(3), (0, 1, 3), 3
 GREEDY = {
     "greedy": lambda skip: [],
     **{
@@ -92,7 +92,7 @@ texts = [
     for library in LIBRARIES
     for found in documented_objects("test", library, 150)
 ]
-texts = evenly([text for text in texts if len(text) >= PROMPT + WRITTEN], 20)
+texts = evenly([text for text in texts if len(text) >= PROMPT + WRITTEN], 16)
 texts = [text[: PROMPT + WRITTEN] for text in texts]
 
 signatures = [
@@ -103,7 +103,7 @@ signatures = [
 ]
 random.Random(0).shuffle(signatures)
 shots = "".join(f"Text: {line}\nCopy: {line}\n\n" for line in signatures[:3])
-signatures = signatures[3:35]
+signatures = signatures[3:27]
 
 passages = {
     passage.id: passage.text for passage in [*reference_passages(), *object_passages()]
@@ -115,7 +115,8 @@ questions = [
     if 0 < len(q.answer.split()) <= 3
 ]
 questions = [(text, answer) for text, answer in questions if len(ids_of(text)) <= 230]
-shown, tasks = record_tasks("train")[: max(EXAMPLES)], record_tasks("test")[:32]
+questions = evenly(questions, 32)
+shown, tasks = record_tasks("train")[: max(EXAMPLES)], record_tasks("test")[:24]
 long_run.data = {
     "texts": data_digest(texts),
     "signatures": data_digest(signatures),
