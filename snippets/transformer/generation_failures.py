@@ -49,8 +49,11 @@ for given in ({}, {"top_k": 0}):
 print(model.generation_config.to_diff_dict())  # what this model's file asks for
 
 # %% copying differs="greedy text near a tie"
-line = "relfreq(a, numbins=10, defaultreallimits=None, weights=None)"
-shots = ("solve(a, b, lower=False, check_finite=True)", "ptp(a, axis=None, out=None)")
+line = "logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False)"
+shots = (
+    "ks_2samp(data1, data2, alternative='two-sided', method='auto')",
+    "get_chunk_n_rows(row_bytes, *, max_n_rows=None, working_memory=None)",
+)
 text = "".join(f"Text: {shot}\nCopy: {shot}\n\n" for shot in shots)
 text = f"{tokenizer.bos_token}{text}Text: {line}\nCopy:"
 inputs = tokenizer([text], return_tensors="pt")
