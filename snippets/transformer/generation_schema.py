@@ -194,6 +194,25 @@ for token in ids[0, length:].tolist():  # at every step, but for Unicode and bac
     assert [t for t in theirs if plain[t]] == [t for t in allowed(place) if plain[t]]
     place, known = after(place, texts[token]), automaton.walk([token], known)
 
+# %% refused
+for wrong in ({"type": "string", "pattern": "[a-z]+"}, {"type": "number"}):
+    try:
+        SchemaAutomaton(wrong, tokenizer)
+    except ValueError as error:
+        print(wrong, "→", str(error).splitlines()[0])
+
+# %% limits differs="greedy text near a tie"
+for limit in (automaton.fewest, 18, 20, 40):
+    said = generate_json(
+        model, tokenizer, ["<|im_start|>A toy as JSON: "], automaton, limit
+    )
+    validate(json.loads(said[0]), schema)
+    print(f"{limit}: {said[0]}")
+try:
+    generate_json(model, tokenizer, ["A toy"], automaton, automaton.fewest - 1)
+except ValueError as error:
+    print(str(error).splitlines()[0])
+
 # %% task
 task, shown = record_tasks("test")[5], record_tasks("train")[:3]
 print(record_prompt(tokenizer, task, shown[:1]))
@@ -205,27 +224,6 @@ for prompt in prompts:
     ids = model.generate(**inputs, max_new_tokens=70)[0, inputs.input_ids.shape[1] :]
     print("free:  ", repr(tokenizer.decode(ids, skip_special_tokens=True)))
     print("schema:", generate_json(model, tokenizer, [prompt], RECORD_SCHEMA, 100)[0])
-
-# %% agreement differs="greedy text near a tie"
-automaton = SchemaAutomaton(RECORD_SCHEMA, tokenizer)
-figure, axes = panels(2, height=2.6)
-for panel, prompt, count in zip(axes, prompts, (0, 3), strict=True):
-    inputs = tokenizer([prompt], return_tensors="pt")
-    written = model.generate(
-        **inputs,
-        max_new_tokens=100,
-        logits_processor=[SchemaProcessor(automaton, inputs.input_ids.shape[1], 100)],
-        output_logits=True,
-        output_scores=True,
-        return_dict_in_generate=True,
-    )
-    p = torch.cat(written.logits).softmax(-1)  # (written token, vocabulary)
-    mass = p.masked_fill(torch.cat(written.scores).isinf(), 0).sum(-1)
-    panel.bar(range(len(mass)), mass, color=(COLOURS[0], 0.7))
-    panel.set(
-        ylim=(0, 1), xlabel="token written", ylabel="probability of what is allowed"
-    )
-    panel.set_title(f"{count} examples")
 
 # %% results
 runs = results("transformer", "generation")["metrics"]
@@ -259,22 +257,23 @@ for (side, count), found in shares.items():
     for key, share in found.items():
         print(f"{side}_{count}_{key} = {share:.0f}")
 print(f"tasks = {len(tries[0]['valid'])}")
-print(f"fewest = {automaton.fewest}")
-print(f"states = {len(automaton.table)}")
+print(f"states = {len(SchemaAutomaton(RECORD_SCHEMA, tokenizer).table)}")
 
-# %% limits differs="greedy text near a tie"
-for limit in (automaton.fewest, 40, 60, 100):
-    said = generate_json(model, tokenizer, prompts[1:], automaton, limit)[0]
-    validate(json.loads(said), RECORD_SCHEMA)
-    print(f"{limit:>3}: {said}")
-try:
-    generate_json(model, tokenizer, prompts, automaton, automaton.fewest - 1)
-except ValueError as error:
-    print(str(error).splitlines()[0])
-
-# %% refused
-for wrong in ({"type": "string", "pattern": "[a-z]+"}, {"type": "number"}):
-    try:
-        SchemaAutomaton(wrong, tokenizer)
-    except ValueError as error:
-        print(wrong, "→", str(error).splitlines()[0])
+# %% agreement differs="greedy text near a tie"
+records = SchemaAutomaton(RECORD_SCHEMA, tokenizer)
+figure, axes = panels(2, height=2.6)
+for panel, prompt, count in zip(axes, prompts, (0, 3), strict=True):
+    inputs = tokenizer([prompt], return_tensors="pt")
+    written = model.generate(
+        **inputs,
+        max_new_tokens=100,
+        logits_processor=[SchemaProcessor(records, inputs.input_ids.shape[1], 100)],
+        output_logits=True,
+        output_scores=True,
+        return_dict_in_generate=True,
+    )
+    p = torch.cat(written.logits).softmax(-1)  # (written token, vocabulary)
+    mass = p.masked_fill(torch.cat(written.scores).isinf(), 0).sum(-1)
+    panel.bar(range(len(mass)), mass, color=(COLOURS[0], 0.7))
+    panel.set(ylim=(0, 1), xlabel="token written", ylabel="probability allowed")
+    panel.set_title(f"{count} examples")

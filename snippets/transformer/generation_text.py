@@ -9,7 +9,6 @@ from llm_tutorial.plotting import (
     panels,
     spread,
     use_style,
-    verbatim,
 )
 from llm_tutorial.results import results
 from llm_tutorial.tables import over_seeds, table
@@ -29,6 +28,24 @@ def of(part, name):  # one result, or one for each seed
 def mean(values):
     return sum(values) / len(values)
 
+
+# %% likelihood
+figure, (axes,) = panels(height=3.2)
+for name in ("greedy", "people", "temperature 1"):
+    by_place = [one["by_place"] for one in of("texts", name)]
+    smooth = [mean(place) for place in zip(*by_place, strict=True)]
+    places = range(4, len(smooth) - 4)
+    axes.plot(
+        places,
+        [math.exp(mean(smooth[place - 4 : place + 5])) for place in places],
+        label=name,
+        marker="",
+    )
+axes.set(xlabel="token of the continuation", ylabel="probability", ylim=(0, 1))
+label_lines(axes)
+
+# %% greedy_text
+print(of("texts", "greedy")[0]["texts"][0])
 
 # %% people_and_machine
 names = [
@@ -50,21 +67,6 @@ for name in names:
 headings = ["repeated 4-grams, %", "distinct 2-grams", "log p of a token"]
 table(rows, ["", *headings]).show()
 
-# %% likelihood
-figure, (axes,) = panels(height=3.2)
-for name in ("greedy", "people", "temperature 1"):
-    by_place = [one["by_place"] for one in of("texts", name)]
-    smooth = [mean(place) for place in zip(*by_place, strict=True)]
-    places = range(4, len(smooth) - 4)
-    axes.plot(
-        places,
-        [math.exp(mean(smooth[place - 4 : place + 5])) for place in places],
-        label=name,
-        marker="",
-    )
-axes.set(xlabel="token of the continuation", ylabel="probability", ylim=(0, 1))
-label_lines(axes)
-
 # %% likelihood_values values
 for name in names:
     key = name.replace(" ", "_").replace("-", "_").replace(".", "_")
@@ -85,9 +87,6 @@ likelier = [
 ]
 print(f"greedy_likelier = {sum(likelier)}")
 print(f"texts = {len(likelier)}")
-
-# %% greedy_text
-print(of("texts", "greedy")[0]["texts"][0])
 
 # %% cures
 PENALTIES = (1.05, 1.1, 1.2, 1.3, 1.5)
@@ -119,30 +118,36 @@ print(f"signatures = {len(of('copies', 'greedy')[0]['exact'])}")
 
 # %% cost
 figure, (axes,) = panels(height=3.6)
-axes.plot(*points["greedy"], "*", color=GREY, markersize=11, label="greedy")
-for label, members in groups.items():
+shown = {
+    "repetition penalty": ["greedy", *groups["repetition penalty"]],
+    "no repeated n-gram": groups["no repeated n-gram"],
+    "sampling": groups["sampling"],
+}
+for (label, members), style in zip(shown.items(), ("o-", "s", "^"), strict=True):
     places = [points[name] for name in members]
-    style = {"lw": 0} if label == "sampling" else {"lw": 0.9}
-    axes.plot(*zip(*places, strict=True), label=label, **style)
-for penalty in PENALTIES:
-    x, y = points[f"penalty {penalty}"]
-    verbatim([axes.text(x + 0.8, y + 1.5, f"{penalty}", fontsize=8, color=COLOURS[0])])
-for n in (4, 3, 2):
-    x, y = points[f"no repeated {n}-gram"]
-    verbatim([axes.text(x + 0.8, y - 4.5, f"{n}", fontsize=8, color=COLOURS[1])])
-axes.set(xlabel="repeated 4-grams, %", ylabel="exact copies, %", ylim=(-5, 105))
+    axes.plot(*zip(*places, strict=True), style, label=label, lw=0.9)
+    for name, (x, y) in zip(members, places, strict=True):
+        if label == "sampling" or name == "greedy":
+            under = name == "temperature 0.7"
+            place = (x, y - 11) if under else (x + 0.9, y)
+            axes.text(*place, name, fontsize=8.5, va="center_baseline")
+        elif name in ("penalty 1.05", "penalty 1.1", "penalty 1.2"):
+            number = axes.text(x - 0.5, y + 2.5, name.split()[1], fontsize=8.5)
+            number.set(color=COLOURS[0], ha="right", gid="verbatim")
+axes.set(xlabel="repeated 4-grams, %", ylabel="exact copies, %")
+axes.set(xlim=(-3, 33), ylim=(-8, 100))
 legend(axes, ncols=2)
 
 # %% copies_shown
-for name in ("greedy", "penalty 1.1", "penalty 1.3", "no repeated 2-gram"):
-    print(f"{name}:")
-    for line in of("copies", name)[0]["texts"][:2]:
-        print("   ", line)
+greedy = of("copies", "greedy")[0]
+place = greedy["exact"].index(1)  # one that greedy decoding copies
+for name in ("greedy", "penalty 1.1", "penalty 1.2", "no repeated 4-gram"):
+    print(f"{name}: {of('copies', name)[0]['texts'][place]}")
 
 # %% heat
 HEATS = (0.5, 1.0, 1.5, 2.0)
 CUTS = {"no cut": "", "top-p 0.9": ", top-p 0.9", "min-p 0.1": ", min-p 0.1"}
-greedy = 100 * mean(runs["answers, greedy"]["greedy"]["right"])
+likeliest = 100 * mean(runs["answers, greedy"]["greedy"]["right"])
 figure, (axes,) = panels(height=3)
 right = {}
 for label, cut in CUTS.items():
@@ -159,13 +164,14 @@ for label, cut in CUTS.items():
         for seed in SEEDS
     ]
     spread(axes, HEATS, right[label], label)
-axes.axhline(greedy, color=GREY, lw=1, ls="--", marker="", label="greedy")
-axes.set(xlabel="temperature", ylabel="right answers, %", ylim=(0, None))
+axes.axhline(likeliest, color=GREY, lw=1, ls="--", marker="", label="greedy")
+axes.set(xlabel="temperature", ylabel="right answers, %", ylim=(-4, 65))
+axes.set_xticks(HEATS)
 label_lines(axes)
 
 # %% heat_values values
 print(f"questions = {len(runs['answers, greedy']['greedy']['right'])}")
-print(f"right_greedy = {greedy:.0f}")
+print(f"right_greedy = {likeliest:.0f}")
 for label, found in right.items():
     for place, heat in enumerate(HEATS):
         key = f"{label} {heat}".replace(" ", "_").replace("-", "_").replace(".", "_")
