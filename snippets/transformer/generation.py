@@ -19,11 +19,70 @@ from transformers import (
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.plotting import COLOURS, panels, use_style, verbatim
 from llm_tutorial.tables import table
-from llm_tutorial.transformer.sampling import PerRow
+from llm_tutorial.transformer import sampling
 
 use_style()
 torch.set_grad_enabled(False)
 model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
+
+# %% logits
+prompts = ["The capital of France is", "She opened the door and saw a"]
+begin = tokenizer.bos_token
+inputs = tokenizer(
+    [begin + text for text in prompts], return_tensors="pt", padding=True,
+    padding_side="left",
+)  # fmt: skip
+logits = model(**inputs).logits[:, -1]  # (2, 49152)
+
+# %% kept
+rules = {
+    "top-k 5": sampling.TopK(5),
+    "top-p 0.9": sampling.TopP(0.9),
+    "min-p 0.1": sampling.MinP(0.1),
+}
+figure, axes = panels(2, height=3.2)
+figure.get_layout_engine().set(wspace=0.12)
+for panel, text, z in zip(axes, prompts, logits, strict=True):
+    p, tokens = z.softmax(-1).topk(10)
+    panel.barh(range(10), p, 0.7, facecolor=(COLOURS[0], 0.7), edgecolor=COLOURS[0])
+    panel.set_yticks(range(10), [tokenizer.decode(token) for token in tokens])
+    verbatim(panel.get_yticklabels())
+    verbatim([panel.set_title(f"{text} …", fontsize=9, loc="right")])
+    panel.set(ylim=(9.6, -0.6), xlabel="probability")
+    panel.tick_params(axis="y", length=0)
+    panel.grid(visible=False, axis="y")
+    for column, (name, rule) in enumerate(rules.items()):
+        stays = rule(None, z[None])[0, tokens].isfinite()
+        place = {"transform": panel.get_yaxis_transform(), "clip_on": False}
+        x = 1.06 + 0.13 * column
+        panel.plot(
+            [x] * 10, range(10), "s", color=COLOURS[column], fillstyle="none", **place
+        )
+        panel.plot(
+            [x] * int(stays.sum()), stays.nonzero(), "s", color=COLOURS[column], **place
+        )
+        panel.text(
+            x, 9.9, name.split()[0], rotation=40, ha="right", va="top", fontsize=8,
+            color=COLOURS[column], transform=panel.get_yaxis_transform(),
+        )  # fmt: skip
+
+# %% counts
+rows = {}
+for heat in (1.0, 0.5, 2.0):
+    for name, rule in rules.items():
+        left = rule(None, sampling.Temperature(heat)(None, logits)).isfinite().sum(-1)
+        rows[f"{name}, temperature {heat:g}"] = left.tolist()
+table(rows, ["tokens left", *(f"{text} …" for text in prompts)], ",").show()
+
+# %% counts_values values
+for heat in (1.0, 0.5, 2.0):
+    for name, rule in rules.items():
+        left = rule(None, sampling.Temperature(heat)(None, logits)).isfinite().sum(-1)
+        key = f"{name.split()[0].replace('-', '_')}_{heat:g}".replace(".", "_")
+        print(f"certain_{key} = {left[0]}")  # tolerance 10%
+        print(f"open_{key} = {left[1]}")  # tolerance 10%
+print(f"paris = {logits[0].softmax(-1).max():.2f}")
+print(f"likeliest_open = {logits[1].softmax(-1).max():.2f}")
 
 
 # %% processors
@@ -75,13 +134,6 @@ class RepetitionPenalty(LogitsProcessor):
 
 
 # %% equal
-prompts = ["The capital of France is", "She opened the door and saw a"]
-begin = tokenizer.bos_token
-inputs = tokenizer(
-    [begin + text for text in prompts], return_tensors="pt", padding=True,
-    padding_side="left",
-)  # fmt: skip
-logits = model(**inputs).logits[:, -1]  # (2, 49152)
 pairs = (
     (Temperature(0.7), TemperatureLogitsWarper(0.7)),
     (TopK(50), TopKLogitsWarper(50)),
@@ -94,96 +146,6 @@ for dtype in (torch.float32, torch.float16, torch.bfloat16):
         scores = logits.to(dtype)
         left = ours(inputs.input_ids, scores)
         assert left.dtype is dtype and left.equal(theirs(inputs.input_ids, scores))
-
-# %% kept
-rules = {"top-k 5": TopK(5), "top-p 0.9": TopP(0.9), "min-p 0.1": MinP(0.1)}
-figure, axes = panels(2, height=3.2)
-figure.get_layout_engine().set(wspace=0.12)
-for panel, text, z in zip(axes, prompts, logits, strict=True):
-    p, tokens = z.softmax(-1).topk(10)
-    panel.barh(range(10), p, 0.7, facecolor=(COLOURS[0], 0.7), edgecolor=COLOURS[0])
-    panel.set_yticks(range(10), [tokenizer.decode(token) for token in tokens])
-    verbatim(panel.get_yticklabels())
-    verbatim([panel.set_title(f"{text} …", fontsize=9, loc="right")])
-    panel.set(ylim=(9.6, -0.6), xlabel="probability")
-    panel.tick_params(axis="y", length=0)
-    panel.grid(visible=False, axis="y")
-    for column, (name, rule) in enumerate(rules.items()):
-        stays = rule(None, z[None])[0, tokens].isfinite()
-        place = {"transform": panel.get_yaxis_transform(), "clip_on": False}
-        x = 1.06 + 0.13 * column
-        panel.plot(
-            [x] * 10, range(10), "s", color=COLOURS[column], fillstyle="none", **place
-        )
-        panel.plot(
-            [x] * int(stays.sum()), stays.nonzero(), "s", color=COLOURS[column], **place
-        )
-        panel.text(
-            x, 9.9, name.split()[0], rotation=40, ha="right", va="top", fontsize=8,
-            color=COLOURS[column], transform=panel.get_yaxis_transform(),
-        )  # fmt: skip
-
-# %% counts
-rows = {}
-for heat in (1.0, 0.5, 2.0):
-    for name, rule in rules.items():
-        left = rule(None, Temperature(heat)(None, logits)).isfinite().sum(-1)
-        rows[f"{name}, temperature {heat:g}"] = left.tolist()
-table(rows, ["tokens left", *(f"{text} …" for text in prompts)], ",").show()
-
-# %% counts_values values
-for heat in (1.0, 0.5, 2.0):
-    for name, rule in rules.items():
-        left = rule(None, Temperature(heat)(None, logits)).isfinite().sum(-1)
-        key = f"{name.split()[0].replace('-', '_')}_{heat:g}".replace(".", "_")
-        print(f"certain_{key} = {left[0]}")  # tolerance 10%
-        print(f"open_{key} = {left[1]}")  # tolerance 10%
-print(f"paris = {logits[0].softmax(-1).max():.2f}")
-print(f"likeliest_open = {logits[1].softmax(-1).max():.2f}")
-
-# %% entropy
-z = logits[1].double()  # (vocabulary,)
-
-
-def entropy(temperature):
-    p = (z / temperature).softmax(-1)
-    return -(p * p.log()).sum()
-
-
-for heat in (0.5, 1.0, 2.0):
-    p = (z / heat).softmax(-1)
-    variance = (p * z.square()).sum() - (p * z).sum() ** 2
-    slope = (entropy(heat + 1e-5) - entropy(heat - 1e-5)) / 2e-5
-    assert slope.isclose(variance / heat**3, rtol=1e-5) and slope > 0
-
-# %% thresholds
-heated = Temperature(2.0)(None, logits.double())
-by_score = heated >= heated.amax(-1, True) + math.log(0.1)  # no softmax needed
-assert by_score.equal(MinP(0.1)(None, heated).isfinite())
-
-# %% order
-chains = {
-    "temperature, then the rule": lambda heat, rule: [Temperature(heat), rule],
-    "the rule, then temperature": lambda heat, rule: [rule, Temperature(heat)],
-}
-rows = {}
-for name, chain in chains.items():
-    rows[name] = [
-        LogitsProcessorList(chain(heat, rule))(None, logits)[1].isfinite().sum().item()
-        for heat in (0.5, 2.0)
-        for rule in rules.values()
-    ]
-headings = [f"{rule}, {heat:g}" for heat in (0.5, 2.0) for rule in rules]
-table(rows, ["tokens left", *headings], ",").show()
-
-# %% shift
-penalty, ids = RepetitionPenalty(1.2), inputs.input_ids
-for shift in (-10, 0, 10):
-    moved = logits + shift  # the same probabilities
-    assert moved.softmax(-1).allclose(logits.softmax(-1), atol=1e-5)
-    told = penalty(ids, moved).softmax(-1)[0, ids[0, -1]].item()  # " is", once more
-    before = logits.softmax(-1)[0, ids[0, -1]].item()
-    print(f"logits {shift:+}: the repeated token keeps {told / before:.4f} of its p")
 
 
 # %% loop
@@ -232,24 +194,49 @@ for name, setting in settings.items():
     ids = model.generate(**prompt, max_new_tokens=24, **setting)[0]
     print(f"{name}:\n   ", repr(tokenizer.decode(ids[1:])))
 
-# %% seeds
-options = {"max_new_tokens": 8, "do_sample": True, "top_k": 0}
-torch.manual_seed(0)
-alone = model.generate(**prompt, **options)
-torch.manual_seed(0)
-assert model.generate(**prompt, **options).equal(alone)  # the seed decides
-torch.manual_seed(0)
-pair = model.generate(
-    **{key: value.repeat(2, 1) for key, value in prompt.items()}, **options
-)
-assert not pair[0].equal(pair[1])  # one stream of random numbers for all rows
+# %% entropy
+z = logits[1].double()  # (vocabulary,)
 
-# %% per_row
-two = PerRow([[Temperature(0.7), TopP(0.9)], [TopK(1)]])
-rows = model.generate(
-    **inputs, max_new_tokens=8, do_sample=True, top_k=0, logits_processor=[two]
-)
-assert rows[1].equal(model.generate(**inputs, max_new_tokens=8)[1])  # greedy
+
+def entropy(temperature):
+    p = (z / temperature).softmax(-1)
+    return -(p * p.log()).sum()
+
+
+for heat in (0.5, 1.0, 2.0):
+    p = (z / heat).softmax(-1)
+    variance = (p * z.square()).sum() - (p * z).sum() ** 2
+    slope = (entropy(heat + 1e-5) - entropy(heat - 1e-5)) / 2e-5
+    assert slope.isclose(variance / heat**3, rtol=1e-5) and slope > 0
+
+# %% thresholds
+heated = Temperature(2.0)(None, logits.double())
+by_score = heated >= heated.amax(-1, True) + math.log(0.1)  # no softmax needed
+assert by_score.equal(MinP(0.1)(None, heated).isfinite())
+
+# %% order
+chains = {
+    "temperature, then the rule": lambda heat, rule: [Temperature(heat), rule],
+    "the rule, then temperature": lambda heat, rule: [rule, Temperature(heat)],
+}
+rows = {}
+for name, chain in chains.items():
+    rows[name] = [
+        LogitsProcessorList(chain(heat, rule))(None, logits)[1].isfinite().sum().item()
+        for heat in (0.5, 2.0)
+        for rule in rules.values()
+    ]
+headings = [f"{rule}, {heat:g}" for heat in (0.5, 2.0) for rule in rules]
+table(rows, ["tokens left", *headings], ",").show()
+
+# %% shift
+penalty, ids = RepetitionPenalty(1.2), inputs.input_ids
+for shift in (-10, 0, 10):
+    moved = logits + shift  # the same probabilities
+    assert moved.softmax(-1).allclose(logits.softmax(-1), atol=1e-5)
+    told = penalty(ids, moved).softmax(-1)[0, ids[0, -1]].item()  # " is", once more
+    before = logits.softmax(-1)[0, ids[0, -1]].item()
+    print(f"logits {shift:+}: the repeated token keeps {told / before:.4f} of its p")
 
 # %% defaults
 with tempfile.TemporaryDirectory() as folder:
@@ -265,6 +252,25 @@ output = model.generate(
 )
 print(int(output.scores[0].isfinite().sum()), "tokens were left by the file's min_p")
 model.generation_config = model_own
+
+# %% seeds
+options = {"max_new_tokens": 8, "do_sample": True, "top_k": 0}
+torch.manual_seed(0)
+alone = model.generate(**prompt, **options)
+torch.manual_seed(0)
+assert model.generate(**prompt, **options).equal(alone)  # the seed decides
+torch.manual_seed(0)
+pair = model.generate(
+    **{key: value.repeat(2, 1) for key, value in prompt.items()}, **options
+)
+assert not pair[0].equal(pair[1])  # one stream of random numbers for all rows
+
+# %% per_row
+two = sampling.PerRow([[Temperature(0.7), TopP(0.9)], [TopK(1)]])
+rows = model.generate(
+    **inputs, max_new_tokens=8, do_sample=True, top_k=0, logits_processor=[two]
+)
+assert rows[1].equal(model.generate(**inputs, max_new_tokens=8)[1])  # greedy
 
 # %% streaming
 streamer = TextIteratorStreamer(tokenizer, skip_prompt=True)
