@@ -1,0 +1,358 @@
+# %% setup
+import logging
+import tempfile
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import helper, numpy_helper
+from onnxruntime.quantization import quantize_dynamic
+from torch import nn
+from torch.export import Dim
+from torch.nn import functional as F
+
+from llm_tutorial.data.documentation import documentation_questions
+from llm_tutorial.diagrams import Diagram
+from llm_tutorial.models import load_encoder, load_tokenizer
+from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style
+from llm_tutorial.results import results
+from llm_tutorial.tables import table
+from llm_tutorial.transformer import deploy as library
+
+use_style()
+warnings.filterwarnings("ignore", message=".*LeafSpec|# The axis name")  # torch's own
+logging.disable(logging.WARNING)
+torch.set_grad_enabled(False)
+torch.set_num_threads(1)
+folder = Path(tempfile.mkdtemp())
+
+# %% ways
+BLUE, ORANGE, GREEN = COLOURS[:3]
+diagram = Diagram(width=26, height=19)
+model = diagram.box(5, 16.8, ["PyTorch", "model.py, weights"], 8.6, colour=BLUE)
+exported = diagram.box(5, 11.4, ["ONNX file", "graph and weights"], 8.6, colour=ORANGE)
+eight = diagram.box(5, 6, ["ONNX file", "8-bit weights"], 8.6, colour=ORANGE)
+merged = diagram.box(
+    18.5, 11.4, ["safetensors", "config, tokenizer"], 8.6, colour=GREEN
+)
+runtime = diagram.box(5, 1.6, "ONNX Runtime", 8.6)
+servers = diagram.box(18.5, 1.6, "vLLM, llama.cpp", 8.6)
+diagram.arrow(model, exported, "export")
+diagram.arrow(exported, eight, "quantize")
+diagram.arrow(eight, runtime)
+diagram.arrow(model, merged, via=[(18.5, 16.8)])
+diagram.text(18.5, 17.8, "merge, save", fontsize=9)
+diagram.arrow(merged, servers)
+diagram.text(12, 6, "token ids in,", fontsize=9)
+diagram.text(12, 4.8, "embedding out", fontsize=9)
+diagram.text(21.6, 6, "text in,", fontsize=9)
+diagram.text(21.6, 4.8, "text out", fontsize=9)
+
+
+# %% encoder
+class SentenceEncoder(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids, attention_mask):  # (batch, length) each
+        states = self.model(input_ids, attention_mask).last_hidden_state
+        real = attention_mask[..., None].to(states.dtype)  # (batch, length, 1)
+        mean = (states * real).sum(1) / real.sum(1)  # over tokens, not padding
+        return F.normalize(mean, dim=-1)  # (batch, 384)
+
+
+tokenizer, minilm = load_tokenizer("minilm"), load_encoder("minilm")
+encoder = SentenceEncoder(minilm).eval()
+
+# %% export
+ids = torch.ones(2, 8, dtype=torch.long)  # a sample; its numbers do not matter
+sizes = {0: Dim("batch", min=1, max=4096), 1: Dim("length", min=2, max=512)}
+program = torch.onnx.export(
+    encoder,
+    (ids, torch.ones_like(ids)),
+    input_names=["input_ids", "attention_mask"],
+    output_names=["sentence_embedding"],
+    dynamic_shapes=(sizes, sizes),  # of both inputs
+    opset_version=23,  # attention is one operator
+    dynamo=True,
+    verbose=False,
+)
+program.save(folder / "float.onnx", external_data=False)
+
+# %% inside
+graph = onnx.load(folder / "float.onnx").graph
+for value in (*graph.input, *graph.output):
+    dims = value.type.tensor_type.shape.dim
+    print(value.name, [dim.dim_param or dim.dim_value for dim in dims])
+operators = Counter(node.op_type for node in graph.node)
+print(dict(operators.most_common(8)))
+assert operators["Attention"] == minilm.config.num_hidden_layers
+
+# %% agree
+session = onnxruntime.InferenceSession(folder / "float.onnx")
+questions = [question.question for question in documentation_questions("test")]
+for texts in (questions[:1], questions[:7], [" ".join(questions[:25])]):
+    batch = tokenizer(texts, padding=True, return_tensors="np")
+    feed = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    (theirs,) = session.run(None, feed)
+    ours = encoder(*map(torch.from_numpy, feed.values())).numpy()
+    assert np.abs(theirs - ours).max() < 1e-5
+    print(
+        *batch["input_ids"].shape,
+        f"largest difference {np.abs(theirs - ours).max():.0e}",
+    )
+
+
+# %% eight_bits
+def round_weight(weight, per_channel=True):  # (in, out), once
+    largest = np.abs(weight).max(axis=0 if per_channel else None, keepdims=True)
+    scale = largest / 127
+    return np.round(weight / scale).astype(np.int8), scale
+
+
+def round_input(x):  # (token, in), at each call
+    low, high = min(x.min(), 0), max(x.max(), 0)
+    scale = (high - low) / 255
+    zero = np.round(-low / scale)  # the integer that stands for 0
+    return np.clip(np.round(x / scale) + zero, 0, 255).astype(np.uint8), scale, zero
+
+
+def linear_in_8_bits(x, weight, per_channel=True):
+    q_x, s_x, zero = round_input(x)
+    q_w, s_w = round_weight(weight, per_channel)
+    integers = (q_x.astype(np.int32) - np.int32(zero)) @ q_w.astype(np.int32)
+    return s_x * s_w * integers  # back to floating point: (token, out)
+
+
+# %% real_layers
+inputs, linears = {}, {}
+for name, module in minilm.named_modules():
+    if isinstance(module, nn.Linear) and "layer." in name:
+        linears[name.removeprefix("encoder.")] = module
+        module.register_forward_hook(
+            lambda _, args, __, name=name: inputs.update(
+                {name.removeprefix("encoder."): args[0].flatten(0, 1).numpy()}
+            )
+        )
+minilm(**tokenizer(questions[5], return_tensors="pt"))  # one text: no padding
+
+
+# %% library_agrees
+def by_library(x, weight, per_channel):  # a file with one MatMul, then quantised
+    n, out = weight.shape
+    values = [
+        helper.make_tensor_value_info(*v)
+        for v in (("x", 1, [None, n]), ("y", 1, [None, out]))
+    ]
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    initial = numpy_helper.from_array(weight, "w")
+    one = helper.make_graph([node], "one", values[:1], values[1:], [initial])
+    opsets = [helper.make_opsetid("", 23)]
+    onnx.save(helper.make_model(one, opset_imports=opsets), folder / "one.onnx")
+    quantize_dynamic(folder / "one.onnx", folder / "one8.onnx", per_channel=per_channel)
+    return onnxruntime.InferenceSession(folder / "one8.onnx").run(None, {"x": x})[0]
+
+
+name = "layer.0.output.dense"
+x, weight = inputs[name], linears[name].weight.numpy().T.copy()
+exact = x @ weight
+for per_channel in (True, False):
+    ours = linear_in_8_bits(x, weight, per_channel)
+    theirs = by_library(x, weight, per_channel)
+    assert np.abs(ours - theirs).max() < 1e-5 * np.abs(exact).max()
+    error = np.linalg.norm(ours - exact, axis=0) / np.linalg.norm(exact, axis=0)
+    kind = "per channel" if per_channel else "per tensor"
+    print(f"{kind}: relative error of an output, median {np.median(error):.3f}")
+
+# %% weight_errors
+found = {"per tensor": [], "per channel": []}
+crests = []
+for module in linears.values():
+    weight = module.weight.numpy().T
+    crests.append(np.abs(weight).max() / np.sqrt((weight**2).mean()))
+    for kind, errors in found.items():
+        q, scale = round_weight(weight, kind == "per channel")
+        errors.append(np.linalg.norm(q * scale - weight) / np.linalg.norm(weight))
+predicted = np.array(crests) / (127 * np.sqrt(12))
+ratio = np.array(found["per tensor"]) / predicted
+assert ratio.min() > 0.75 and ratio.max() < 1.05
+worst = list(linears)[int(np.argmax(crests))]
+share = np.mean(round_weight(linears[worst].weight.numpy().T, False)[0] == 0)
+
+# %% weight_errors_values values
+print(f"worst_crest = {max(crests):.0f}")
+print(f"worst_tensor = {100 * max(found['per tensor']):.0f}")
+print(f"worst_channel = {100 * found['per channel'][int(np.argmax(crests))]:.1f}")
+print(f"median_tensor = {100 * np.median(found['per tensor']):.1f}")
+print(f"median_channel = {100 * np.median(found['per channel']):.1f}")
+print(f"worst_zeros = {100 * share:.0f}")
+print(f"ratio_low = {ratio.min():.2f}")
+print(f"ratio_high = {ratio.max():.2f}")
+
+# %% weight_errors_figure
+figure, (axes,) = panels()
+line = np.array([4, 300])
+axes.plot(line, line / (127 * np.sqrt(12)), color=GREY, marker="", label="_")
+for (kind, errors), marker in zip(found.items(), "os", strict=True):
+    axes.plot(crests, errors, marker, label=kind, alpha=0.8)
+axes.set(
+    xscale="log",
+    yscale="log",
+    xlabel="largest weight / root mean square",
+    ylabel="relative error of the weights",
+)
+axes.text(60, 0.19, "predicted", ha="right", fontsize=10)
+axes.text(
+    crests[5] * 0.9,
+    found["per tensor"][5],
+    worst,
+    ha="right",
+    va="bottom",
+    fontsize=9,
+    gid="verbatim",
+)
+legend(axes)
+
+# %% quantize
+library.quantize_onnx(folder / "float.onnx", folder / "int8.onnx")
+library.quantize_onnx(folder / "float.onnx", folder / "tensor.onnx", per_channel=False)
+by_name = {
+    "float32": library.OnnxEncoder(folder / "float.onnx", tokenizer),
+    "int8, per channel": library.OnnxEncoder(folder / "int8.onnx", tokenizer),
+    "int8, per tensor": library.OnnxEncoder(folder / "tensor.onnx", tokenizer),
+}
+right = library.embed_all(library.torch_run(encoder), tokenizer, questions)
+rows = {}
+for name, path in zip(by_name, ("float", "int8", "tensor"), strict=True):
+    cosine = (by_name[name](questions) * right).sum(-1)
+    size = (folder / f"{path}.onnx").stat().st_size / 1e6
+    rows[name] = [size, np.median(cosine), cosine.min()]
+table(
+    rows, ["", "MB", "cosine, median", "cosine, lowest"], [".1f", ".4f", ".4f"]
+).show()
+assert rows["float32"][2] > 0.9999 > rows["int8, per channel"][1]
+
+# %% quantize_values values
+print(f"megabytes_float = {rows['float32'][0]:.1f}")
+print(f"megabytes_int8 = {rows['int8, per channel'][0]:.1f}")
+print(f"smaller = {rows['float32'][0] / rows['int8, per channel'][0]:.1f}")
+print(f"cosine_channel = {rows['int8, per channel'][1]:.3f}")
+print(f"cosine_tensor = {rows['int8, per tensor'][1]:.3f}")
+
+# %% quality
+runs = results("transformer", "deploy_quality")["metrics"]
+tasks = {"questions": "questions", "summaries": "summaries of objects"}
+
+
+def against(name, base="PyTorch"):  # per task: MRR@10 and the difference, paired
+    row = []
+    for task in tasks:
+        ours, theirs = (
+            library.reciprocal(runs[each][task]["ranks"]) for each in (name, base)
+        )
+        low, high = library.interval(100 * (ours - theirs))
+        row += [
+            100 * ours.mean(),
+            f"{100 * (ours - theirs).mean():+.1f} [{low:+.1f}, {high:+.1f}]",
+        ]
+    return [*row, runs[name]["questions"]["cosine"][2]]
+
+
+variants = [
+    "PyTorch",
+    "ONNX, float32",
+    "int8 per channel",
+    "int8 per tensor",
+    "int8, linear layers only",
+    "int8, embeddings only",
+    "bfloat16",
+]
+columns = [
+    "",
+    *(f"{name}: {what}" for name in tasks.values() for what in ("MRR@10", "change")),
+    "cosine",
+]
+table(
+    {name: against(name) for name in variants}, columns, [".1f", "", ".1f", "", ".4f"]
+).show()
+
+# %% quality_values values
+counts = {task: len(runs["PyTorch"][task]["ranks"]) for task in tasks}
+print(f"questions = {counts['questions']}")
+print(f"summaries = {counts['summaries']}")
+for name, key in (
+    ("PyTorch", "float"),
+    ("int8 per channel", "channel"),
+    ("int8 per tensor", "tensor"),
+    ("int8, linear layers only", "linear"),
+    ("first token", "first"),
+    ("mean with padding", "padding"),
+    ("no mask", "no_mask"),
+    ("padded on the left", "left"),
+):
+    for task in tasks:
+        ours, theirs = (
+            100 * library.reciprocal(runs[each][task]["ranks"])
+            for each in (name, "PyTorch")
+        )
+        low, high = library.interval(ours - theirs)
+        print(f"{key}_{task} = {ours.mean():.1f}")
+        print(f"{key}_{task}_lost = {(theirs - ours).mean():.1f}")
+        print(f"{key}_{task}_least = {-high:.1f}")
+        print(f"{key}_{task}_most = {-low:.1f}")
+
+# %% speed
+races = results("transformer", "deploy_speed")["metrics"]
+named = {
+    "torch.compile": ["torch.compile", "torch.compile, this shape"],
+    "AOTInductor": ["torch.export, AOTInductor"],
+    "torchao int8": ["torchao int8, compiled"],
+    "ONNX Runtime": ["ONNX opset 23", "ONNX opset 20", "ONNX plain"],
+    "ONNX Runtime int8": [
+        "ONNX opset 23 int8",
+        "ONNX opset 20 int8",
+        "ONNX plain int8",
+    ],
+}
+
+
+def best(race, names):  # quartiles of the fastest of a kind's settings
+    return max(
+        (race[name] for name in names if name in race), key=lambda q: q[1], default=None
+    )
+
+
+# %% speed_figure
+figure, axes = panels(2, height=3)
+shapes = list(races["threads 1"])
+for panel, threads in zip(axes, (1, 2), strict=True):
+    race = races[f"threads {threads}"]
+    for row, (name, settings) in enumerate(named.items()):
+        found = [(i, best(race[shape], settings)) for i, shape in enumerate(shapes)]
+        found = [(i, quartiles) for i, quartiles in found if quartiles]
+        x = [i + 0.13 * (row - 2) for i, _ in found]
+        low, middle, high = zip(*(quartiles for _, quartiles in found), strict=True)
+        errors = np.abs(np.array([low, high]) - middle)
+        panel.errorbar(x, middle, errors, label=name, linestyle="", lw=1.2)
+    panel.axhline(1, color=GREY, lw=1)
+    panel.set_xticks(range(len(shapes)), shapes)
+    panel.set(
+        ylim=(0, None), xlabel="texts × tokens", ylabel="speed over eager PyTorch"
+    )
+    panel.set_title("one thread" if threads == 1 else "two threads")
+legend(figure)
+
+# %% speed_values values
+for threads in (1, 2):
+    for shape in shapes:
+        key = shape.replace(" × ", "_")
+        for name, settings in named.items():
+            quartiles = best(races[f"threads {threads}"][shape], settings)
+            if quartiles:
+                word = name.replace(" ", "_").replace(".", "_").lower()
+                print(f"{word}_{threads}_{key} = {quartiles[1]:.2f}")
