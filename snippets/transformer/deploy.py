@@ -297,12 +297,8 @@ named = {
     "torch.compile": ["torch.compile", "torch.compile, this shape"],
     "AOTInductor": ["torch.export, AOTInductor"],
     "torchao int8": ["torchao int8, compiled"],
-    "ONNX Runtime": ["ONNX opset 23", "ONNX opset 20", "ONNX plain"],
-    "ONNX Runtime int8": [
-        "ONNX opset 23 int8",
-        "ONNX opset 20 int8",
-        "ONNX plain int8",
-    ],
+    "ONNX Runtime": ["ONNX opset 23", "ONNX opset 20"],
+    "ONNX Runtime int8": ["ONNX opset 23 int8", "ONNX opset 20 int8"],
 }
 
 

@@ -19,13 +19,13 @@ from llm_tutorial.models import load_encoder, load_tokenizer
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.transformer.deploy import (
     OnnxEncoder,
-    SentenceEncoder,
     embed_all,
     export_onnx,
     quantize_onnx,
     ranks,
     torch_run,
 )
+from llm_tutorial.transformer.sentence import SentenceEncoder
 
 long_run = LongRun("deploy_quality", Path(__file__), probed_steps=1)
 tokenizer = load_tokenizer("minilm")
