@@ -15,12 +15,12 @@ from llm_tutorial.data.documentation import documentation_questions
 from llm_tutorial.models import load_encoder, load_tokenizer
 from llm_tutorial.transformer.deploy import (
     INPUTS,
-    SentenceEncoder,
     embed_all,
     export_onnx,
     session,
     torch_run,
 )
+from llm_tutorial.transformer.sentence import SentenceEncoder
 
 warnings.filterwarnings("ignore", message=".*LeafSpec|# The axis name")  # torch's own
 logging.disable(logging.WARNING)

@@ -18,15 +18,15 @@ from llm_tutorial.models import load_encoder
 from llm_tutorial.runs import LongRun
 from llm_tutorial.transformer.deploy import (
     INPUTS,
-    SentenceEncoder,
     export_onnx,
     quantize_onnx,
     session,
 )
+from llm_tutorial.transformer.sentence import SentenceEncoder
 
 SHAPES = {"1 × 16": (1, 16), "1 × 256": (1, 256), "16 × 16": (16, 16)}
 SHAPES["16 × 128"] = (16, 128)  # texts × tokens
-ROUNDS = 15
+ROUNDS = 11
 FROZEN = {"freezing": True}  # weights are constants: packed once
 long_run = LongRun("deploy_speed", Path(__file__), probed_steps=1)
 folder = Path(tempfile.mkdtemp())
@@ -35,15 +35,12 @@ folder = Path(tempfile.mkdtemp())
 # %% contestants
 def make():  # files, once
     eager = SentenceEncoder(load_encoder("minilm")).eval()
-    plain = SentenceEncoder(load_encoder("minilm", attn_implementation="eager")).eval()
     for name, model, opset in (
         ("opset 23", eager, 23),
         ("opset 20", eager, 20),
-        ("plain", plain, 20),
     ):
         path = export_onnx(model, folder / f"{name}.onnx", opset=opset)
         quantize_onnx(path, folder / f"{name} int8.onnx")
-        quantize_onnx(path, folder / f"{name} linear.onnx", operators=["MatMul"])
     return {path.name: path.stat().st_size for path in folder.iterdir()}
 
 
@@ -67,10 +64,8 @@ def contestants(threads):
     eager = SentenceEncoder(load_encoder("minilm")).eval()
     eight = SentenceEncoder(load_encoder("minilm")).eval()
     ao.quantize_(eight, ao.Int8DynamicActivationInt8WeightConfig())
-    half = SentenceEncoder(load_encoder("minilm", dtype=torch.bfloat16)).eval()
     found = {
         "eager": eager,
-        "bfloat16": half,
         "torch.compile": torch.compile(
             lambda ids, mask: eager(ids, mask), dynamic=True, options=FROZEN
         ),  # a function each: what was compiled is kept with the code

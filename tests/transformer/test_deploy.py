@@ -10,7 +10,6 @@ from llm_tutorial.models import load_encoder, load_tokenizer
 from llm_tutorial.transformer.deploy import (
     INPUTS,
     OnnxEncoder,
-    SentenceEncoder,
     embed_all,
     export_onnx,
     interval,
@@ -21,6 +20,7 @@ from llm_tutorial.transformer.deploy import (
     torch_run,
 )
 from llm_tutorial.transformer.saving import SaveError
+from llm_tutorial.transformer.sentence import SentenceEncoder
 
 TEXTS = ["How do I open a file?", "A longer text, with a second clause that makes it longer still.", "No."]
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import quantize_dynamic
 from torch import Tensor, nn
 from torch.export import Dim
-from torch.nn import functional as F
 
 from llm_tutorial.transformer.saving import save_whole
 
@@ -28,37 +27,11 @@ OPSET = 23  # the first that has attention as one operator
 Floats = NDArray[np.float32]
 
 
-class SentenceEncoder(nn.Module):
-    """An encoder with its pooling: the mean of the states of real tokens, normalised to length one.
-
-    Args:
-        model: An encoder of Transformers, such as MiniLM (Reimers and Gurevych, 2019, arXiv:1908.10084).
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Embeddings of texts.
-
-        Args:
-            input_ids: Token ids, (batch, length).
-            attention_mask: 1 for tokens of the text, 0 for padding, (batch, length).
-
-        Returns:
-            Embeddings of length one, (batch, width).
-        """
-        states = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        real = attention_mask[..., None].to(states.dtype)  # (batch, length, 1)
-        return F.normalize((states * real).sum(1) / real.sum(1), dim=-1)
-
-
 def export_onnx(model: nn.Module, path: str | Path, longest: int = 512, opset: int = OPSET) -> Path:
     """Exports a sentence encoder for any number of texts of any length; the file is whole or absent.
 
     Args:
-        model: Takes ``input_ids`` and ``attention_mask``, such as a ``SentenceEncoder``.
+        model: Takes ``input_ids`` and ``attention_mask``, such as ``llm_tutorial.transformer.sentence.SentenceEncoder``.
         path: The file to be written, weights included.
         longest: Most tokens of a text.
         opset: Version of ONNX's set of operators; below 23, attention is many operators.
