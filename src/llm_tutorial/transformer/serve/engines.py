@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_tutorial.models import load_encoder, load_model, load_tokenizer
-from llm_tutorial.transformer.deploy import SentenceEncoder
+from llm_tutorial.transformer.sentence import SentenceEncoder
 
 
 class Embedder:
