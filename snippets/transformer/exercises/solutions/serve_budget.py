@@ -5,6 +5,4 @@ def take(lengths: list[int], budget: int) -> int:
         if (count + 1) * longest > budget:
             break
         count += 1
-    return max(
-        count, 1
-    )  # a text beyond the budget goes alone: it may not wait for ever
+    return max(count, 1)  # what is beyond the budget goes alone
