@@ -1,19 +1,15 @@
 # %% setup
 import asyncio
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import httpx2
-import numpy as np
 from fastapi import FastAPI
 
 from llm_tutorial.models import load_tokenizer
-from llm_tutorial.transformer.serve.app import Settings, create_app, serving
+from llm_tutorial.transformer.serve.app import serving
+from llm_tutorial.transformer.serve.batching import Batcher, BusyError
 from llm_tutorial.transformer.serve.engines import Pieces
-from llm_tutorial.transformer.serve.load import open_loop
-
-stack = ExitStack()
 
 
 def in_a_loop(coroutine):  # in a notebook, a loop is running already
@@ -22,8 +18,11 @@ def in_a_loop(coroutine):  # in a notebook, a loop is running already
 
 
 # %% blocked
-def compute():  # stands for a model of 0.3 s
-    time.sleep(0.3)
+done = threading.Event()
+
+
+def compute():  # stands for a model: busy until it is told to end
+    done.wait(10)
     return {"done": True}
 
 
@@ -45,55 +44,47 @@ async def health():
     return {"status": "ok"}
 
 
-url = stack.enter_context(serving(app))
-
-
-async def while_computing(path):
-    async with httpx2.AsyncClient(base_url=url) as client:
+async def health_meanwhile(url, path):
+    async with httpx2.AsyncClient(base_url=url, timeout=10) as client:
         await client.get("/health")
+        done.clear()
         work = asyncio.create_task(client.get(path))
-        await asyncio.sleep(0.05)
-        begun = time.perf_counter()
-        await client.get("/health")
-        waited = time.perf_counter() - begun
+        await asyncio.sleep(0.2)  # now the model computes
+        try:
+            answer = await client.get("/health", timeout=2)
+        except httpx2.TimeoutException as error:
+            answer = error
+        done.set()
         await work
-    return waited
+    return answer
 
 
-slow, quick = (in_a_loop(while_computing(path)) for path in ("/blocking", "/threaded"))
-print("health waits for the model:", slow > 0.15, "| with a thread:", quick > 0.15)
-assert slow > 0.15 > quick
+with serving(app) as url:
+    blocked, free = (
+        in_a_loop(health_meanwhile(url, path)) for path in ("/blocking", "/threaded")
+    )
+print("/health while /blocking computes:", type(blocked).__name__)
+print("/health while /threaded computes:", free.json())
+assert isinstance(blocked, httpx2.ReadTimeout) and free.status_code == 200
 
 
 # %% no_limit
-class Slow:  # an embedder of 10 ms, one text at a time: 100 a second
-    longest = 256
-
-    def count(self, text):
-        return 3
-
-    def __call__(self, texts):
-        time.sleep(0.01 * len(texts))
-        return [[float(text)] for text in texts]
-
-
-def overloaded(max_queue):  # for two seconds, 200 requests a second
-    settings = Settings(max_batch=1, max_queue=max_queue)
-    with serving(create_app(settings, Slow, None)) as url:
-        texts = [str(number) for number in range(400)]
-        return in_a_loop(open_loop(url, texts, np.arange(400) / 200))
+async def burst(max_queue, count=100):  # all at once; a text is one model call
+    calls = []
+    batcher = Batcher(lambda texts: [calls.append(t) or len(calls) for t in texts], 1)
+    batcher.max_queue = max_queue
+    asked = [batcher.submit([number]) for number in range(count)]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    await batcher.close()
+    waits = [answer[0] for answer in found if not isinstance(answer, BusyError)]
+    return waits, count - len(waits)
 
 
 for name, max_queue in (("no limit", 10_000), ("at most 20", 20)):
-    answers = overloaded(max_queue)
-    good = [answer for answer in answers if answer.status == 200]
-    first, last = (
-        np.median([a.seconds for a in part]) for part in (good[:20], good[-20:])
-    )
-    print(
-        f"{name}: answered {len(good) / len(answers):.0%}, "
-        f"the last wait {last / first:.0f} times as long as the first"
-    )
+    waits, refused = in_a_loop(burst(max_queue))
+    print(f"{name}: {len(waits)} answered, the last after {max(waits)} model calls,")
+    print(f"  {refused} refused at once")
+    assert len(waits) == max(waits) == min(max_queue, 100)
 
 # %% half_characters
 tokenizer = load_tokenizer()
@@ -104,4 +95,3 @@ held = [pieces.add(token) for token in ids]
 print("each token alone:", naive)
 print("held back:       ", held)
 assert "".join(held) + pieces.rest() == "北京 🙂" != "".join(naive)
-stack.close()
