@@ -19,7 +19,7 @@ def seeds(mode, load, measure):  # one value for each seed
 
 
 def share(status):
-    return lambda run, _: 100 * run["statuses"].get(status, 0) / 400
+    return lambda run, _: 100 * run["statuses"].get(status, 0) / 300
 
 
 def percentile(place):  # over the latency of a request alone
@@ -29,7 +29,7 @@ def percentile(place):  # over the latency of a request alone
 COLUMNS = {
     "answered, %": share("200"),
     "refused, %": share("429"),
-    "lost": lambda run, _: 400 - sum(run["statuses"].values()),
+    "lost": lambda run, _: 300 - sum(run["statuses"].values()),
     "wrong": lambda run, _: run["wrong"],
     "median": percentile(0),
     "99th": percentile(2),
@@ -46,7 +46,7 @@ for run in runs.values():
     for load in LOADS:
         assert run[load]["wrong"] == 0
         assert set(run[load]["statuses"]) <= {"200", "429"}
-        assert sum(run[load]["statuses"].values()) == 400
+        assert sum(run[load]["statuses"].values()) == 300
 
 # %% load_figure
 figure, (axes,) = panels()

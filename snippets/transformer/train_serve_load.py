@@ -28,7 +28,7 @@ long_run = LongRun("serve_load", Path(__file__), probed_steps=1)
 summaries = [each.summary for each in documented_objects("train")]
 long_run.data = {"summaries": data_digest(summaries)}
 LOADS = (0.5, 1, 2)
-REQUESTS = 400
+REQUESTS = 300
 SERVER = """
 import sys, torch
 torch.set_num_threads(1)
