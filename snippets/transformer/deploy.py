@@ -45,11 +45,11 @@ diagram.arrow(exported, eight, "quantize")
 diagram.arrow(eight, runtime)
 diagram.arrow(model, merged, via=[(18.5, 16.8)])
 diagram.text(18.5, 17.8, "merge, save", fontsize=9)
-diagram.arrow(merged, servers)
 diagram.text(12, 6, "token ids in,", fontsize=9)
 diagram.text(12, 4.8, "embedding out", fontsize=9)
 diagram.text(21.6, 6, "text in,", fontsize=9)
 diagram.text(21.6, 4.8, "text out", fontsize=9)
+diagram.arrow(merged, servers)
 
 
 # %% encoder
@@ -101,10 +101,7 @@ for texts in (questions[:1], questions[:7], [" ".join(questions[:25])]):
     (theirs,) = session.run(None, feed)
     ours = encoder(*map(torch.from_numpy, feed.values())).numpy()
     assert np.abs(theirs - ours).max() < 1e-5
-    print(
-        *batch["input_ids"].shape,
-        f"largest difference {np.abs(theirs - ours).max():.0e}",
-    )
+    print("texts, tokens:", *batch["input_ids"].shape)
 
 
 # %% eight_bits
@@ -138,7 +135,7 @@ for name, module in minilm.named_modules():
                 {name.removeprefix("encoder."): args[0].flatten(0, 1).numpy()}
             )
         )
-minilm(**tokenizer(questions[5], return_tensors="pt"))  # one text: no padding
+_ = minilm(**tokenizer(questions[5], return_tensors="pt"))  # one text: no padding
 
 
 # %% library_agrees
@@ -166,7 +163,45 @@ for per_channel in (True, False):
     assert np.abs(ours - theirs).max() < 1e-5 * np.abs(exact).max()
     error = np.linalg.norm(ours - exact, axis=0) / np.linalg.norm(exact, axis=0)
     kind = "per channel" if per_channel else "per tensor"
-    print(f"{kind}: relative error of an output, median {np.median(error):.3f}")
+    print(f"{kind}: relative error of an output, median {np.median(error):.2f}")
+
+
+# %% which_rounding
+def rounded(x):  # to 8 bits and back
+    integers, scale, zero = round_input(x)
+    return scale * (integers - zero)
+
+
+q_w, s_w = round_weight(weight)
+attempts = {
+    "weights": x @ (q_w * s_w),
+    "inputs": rounded(x) @ weight,
+    "inputs, a scale for each token": np.vstack([rounded(row) for row in x]) @ weight,
+}
+errors = {
+    kind: np.median(
+        np.linalg.norm(found - exact, axis=0) / np.linalg.norm(exact, axis=0)
+    )
+    for kind, found in attempts.items()
+}
+for kind, error in errors.items():
+    print(f"{kind:32}{error:.2f}")
+tokens = tokenizer(questions[5]).tokens()
+largest = np.abs(x).max(axis=1)
+print(
+    {
+        token: round(float(value), 1)
+        for token, value in zip(tokens, largest, strict=True)
+    }
+)
+assert tokens[largest.argmax()] == "[CLS]"
+
+# %% which_rounding_values values
+print(f"error_weights = {errors['weights']:.2f}")
+print(f"error_inputs = {errors['inputs']:.2f}")
+print(f"error_per_token = {errors['inputs, a scale for each token']:.2f}")
+print(f"largest_cls = {largest.max():.0f}")
+print(f"largest_other = {np.sort(largest)[-2]:.1f}")
 
 # %% weight_errors
 found = {"per tensor": [], "per channel": []}
