@@ -11,13 +11,14 @@ import onnxruntime
 import torch
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import quantize_dynamic
+from tokenizers import Tokenizer
 from torch import nn
 from torch.export import Dim
 from torch.nn import functional as F
 
 from llm_tutorial.data.documentation import documentation_questions
 from llm_tutorial.diagrams import Diagram
-from llm_tutorial.models import load_encoder, load_tokenizer
+from llm_tutorial.models import load_encoder, load_tokenizer, model_folder
 from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style
 from llm_tutorial.tables import table
 from llm_tutorial.transformer import deploy as library
@@ -102,6 +103,19 @@ for texts in (questions[:1], questions[:7], [" ".join(questions[:25])]):
     ours = encoder(*map(torch.from_numpy, feed.values())).numpy()
     assert np.abs(theirs - ours).max() < 1e-5
     print("texts, tokens:", *batch["input_ids"].shape)
+
+# %% elsewhere
+plain = Tokenizer.from_file(str(model_folder("minilm") / "tokenizer.json"))
+plain.enable_truncation(256)
+plain.enable_padding()  # with id 0, on the right
+encoded = plain.encode_batch(questions[:7])
+feed = {
+    "input_ids": np.array([each.ids for each in encoded]),
+    "attention_mask": np.array([each.attention_mask for each in encoded]),
+}
+(embeddings,) = session.run(None, feed)  # no PyTorch, no Transformers
+again = tokenizer(questions[:7], padding=True, return_tensors="np")
+assert np.array_equal(feed["input_ids"], again["input_ids"])
 
 
 # %% eight_bits
