@@ -11,15 +11,15 @@ import onnxruntime
 import torch
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import quantize_dynamic
+from tokenizers import Tokenizer
 from torch import nn
 from torch.export import Dim
 from torch.nn import functional as F
 
 from llm_tutorial.data.documentation import documentation_questions
 from llm_tutorial.diagrams import Diagram
-from llm_tutorial.models import load_encoder, load_tokenizer
+from llm_tutorial.models import load_encoder, load_tokenizer, model_folder
 from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style
-from llm_tutorial.results import results
 from llm_tutorial.tables import table
 from llm_tutorial.transformer import deploy as library
 
@@ -46,11 +46,11 @@ diagram.arrow(exported, eight, "quantize")
 diagram.arrow(eight, runtime)
 diagram.arrow(model, merged, via=[(18.5, 16.8)])
 diagram.text(18.5, 17.8, "merge, save", fontsize=9)
-diagram.arrow(merged, servers)
 diagram.text(12, 6, "token ids in,", fontsize=9)
 diagram.text(12, 4.8, "embedding out", fontsize=9)
 diagram.text(21.6, 6, "text in,", fontsize=9)
 diagram.text(21.6, 4.8, "text out", fontsize=9)
+diagram.arrow(merged, servers)
 
 
 # %% encoder
@@ -102,10 +102,20 @@ for texts in (questions[:1], questions[:7], [" ".join(questions[:25])]):
     (theirs,) = session.run(None, feed)
     ours = encoder(*map(torch.from_numpy, feed.values())).numpy()
     assert np.abs(theirs - ours).max() < 1e-5
-    print(
-        *batch["input_ids"].shape,
-        f"largest difference {np.abs(theirs - ours).max():.0e}",
-    )
+    print("texts, tokens:", *batch["input_ids"].shape)
+
+# %% elsewhere
+plain = Tokenizer.from_file(str(model_folder("minilm") / "tokenizer.json"))
+plain.enable_truncation(256)
+plain.enable_padding()  # with id 0, on the right
+encoded = plain.encode_batch(questions[:7])
+feed = {
+    "input_ids": np.array([each.ids for each in encoded]),
+    "attention_mask": np.array([each.attention_mask for each in encoded]),
+}
+(embeddings,) = session.run(None, feed)  # no PyTorch, no Transformers
+again = tokenizer(questions[:7], padding=True, return_tensors="np")
+assert np.array_equal(feed["input_ids"], again["input_ids"])
 
 
 # %% eight_bits
@@ -139,7 +149,7 @@ for name, module in minilm.named_modules():
                 {name.removeprefix("encoder."): args[0].flatten(0, 1).numpy()}
             )
         )
-minilm(**tokenizer(questions[5], return_tensors="pt"))  # one text: no padding
+_ = minilm(**tokenizer(questions[5], return_tensors="pt"))  # one text: no padding
 
 
 # %% library_agrees
@@ -167,7 +177,45 @@ for per_channel in (True, False):
     assert np.abs(ours - theirs).max() < 1e-5 * np.abs(exact).max()
     error = np.linalg.norm(ours - exact, axis=0) / np.linalg.norm(exact, axis=0)
     kind = "per channel" if per_channel else "per tensor"
-    print(f"{kind}: relative error of an output, median {np.median(error):.3f}")
+    print(f"{kind}: relative error of an output, median {np.median(error):.2f}")
+
+
+# %% which_rounding
+def rounded(x):  # to 8 bits and back
+    integers, scale, zero = round_input(x)
+    return scale * (integers - zero)
+
+
+q_w, s_w = round_weight(weight)
+attempts = {
+    "weights": x @ (q_w * s_w),
+    "inputs": rounded(x) @ weight,
+    "inputs, a scale for each token": np.vstack([rounded(row) for row in x]) @ weight,
+}
+errors = {
+    kind: np.median(
+        np.linalg.norm(found - exact, axis=0) / np.linalg.norm(exact, axis=0)
+    )
+    for kind, found in attempts.items()
+}
+for kind, error in errors.items():
+    print(f"{kind:32}{error:.2f}")
+tokens = tokenizer(questions[5]).tokens()
+largest = np.abs(x).max(axis=1)
+print(
+    {
+        token: round(float(value), 1)
+        for token, value in zip(tokens, largest, strict=True)
+    }
+)
+assert tokens[largest.argmax()] == "[CLS]"
+
+# %% which_rounding_values values
+print(f"error_weights = {errors['weights']:.2f}")
+print(f"error_inputs = {errors['inputs']:.2f}")
+print(f"error_per_token = {errors['inputs, a scale for each token']:.2f}")
+print(f"largest_cls = {largest.max():.0f}")
+print(f"largest_other = {np.sort(largest)[-2]:.1f}")
 
 # %% weight_errors
 found = {"per tensor": [], "per channel": []}
@@ -243,97 +291,3 @@ print(f"megabytes_int8 = {rows['int8, per channel'][0]:.1f}")
 print(f"smaller = {rows['float32'][0] / rows['int8, per channel'][0]:.1f}")
 print(f"cosine_channel = {rows['int8, per channel'][1]:.3f}")
 print(f"cosine_tensor = {rows['int8, per tensor'][1]:.3f}")
-
-# %% quality
-runs = results("transformer", "deploy_quality")["metrics"]
-
-
-def lost(name, task):  # MRR@10 in points, and what is lost query by query
-    right, found = (
-        100 * library.reciprocal(runs[each][task]["ranks"])
-        for each in ("PyTorch", name)
-    )
-    low, high = library.interval(right - found)
-    return found.mean(), (right - found).mean(), low, high
-
-
-rows = {}
-for name, run in runs.items():
-    rows[name] = []
-    for task in ("questions", "summaries"):
-        if task in run:
-            found, mean, low, high = lost(name, task)
-            rows[name] += [f"{found:.1f}", f"{mean:.1f} [{low:.1f}, {high:.1f}]"]
-        else:
-            rows[name] += ["", ""]
-    rows[name].append(f"{run['questions']['cosine'][2]:.4f}")
-columns = ["", "questions", "lost", "summaries", "lost", "cosine"]
-table(rows, columns).show()
-
-# %% quality_values values
-print(f"questions = {len(runs['PyTorch']['questions']['ranks'])}")
-print(f"summaries = {len(runs['PyTorch']['summaries']['ranks'])}")
-for name, key in {
-    "ONNX, float32": "onnx",
-    "int8 per channel": "channel",
-    "int8 per tensor": "tensor",
-    "int8, linear layers only": "linear",
-    "first token": "first",
-    "mean with padding": "padding",
-    "padded on the left": "left",
-}.items():
-    for task in runs[name]:
-        found, mean, low, high = lost(name, task)
-        print(f"{key}_{task} = {found:.1f}")
-        print(f"{key}_{task}_lost = {mean:.1f}")
-        print(f"{key}_{task}_low = {low:.1f}")
-        print(f"{key}_{task}_high = {high:.1f}")
-print(f"float_questions = {lost('PyTorch', 'questions')[0]:.1f}")
-print(f"float_summaries = {lost('PyTorch', 'summaries')[0]:.1f}")
-
-# %% speed
-races = results("transformer", "deploy_speed")["metrics"]
-named = {
-    "torch.compile": ["torch.compile", "torch.compile, this shape"],
-    "AOTInductor": ["torch.export, AOTInductor"],
-    "torchao int8": ["torchao int8, compiled"],
-    "ONNX Runtime": ["ONNX opset 23", "ONNX opset 20"],
-    "ONNX Runtime int8": ["ONNX opset 23 int8", "ONNX opset 20 int8"],
-}
-
-
-def best(race, names):  # quartiles of the fastest of a kind's settings
-    return max(
-        (race[name] for name in names if name in race), key=lambda q: q[1], default=None
-    )
-
-
-# %% speed_figure
-figure, axes = panels(2, height=3)
-shapes = list(races["threads 1"])
-for panel, threads in zip(axes, (1, 2), strict=True):
-    race = races[f"threads {threads}"]
-    for row, (name, settings) in enumerate(named.items()):
-        found = [(i, best(race[shape], settings)) for i, shape in enumerate(shapes)]
-        found = [(i, quartiles) for i, quartiles in found if quartiles]
-        x = [i + 0.13 * (row - 2) for i, _ in found]
-        low, middle, high = zip(*(quartiles for _, quartiles in found), strict=True)
-        errors = np.abs(np.array([low, high]) - middle)
-        panel.errorbar(x, middle, errors, label=name, linestyle="", lw=1.2)
-    panel.axhline(1, color=GREY, lw=1)
-    panel.set_xticks(range(len(shapes)), shapes)
-    panel.set(
-        ylim=(0, None), xlabel="texts × tokens", ylabel="speed over eager PyTorch"
-    )
-    panel.set_title("one thread" if threads == 1 else "two threads")
-legend(figure)
-
-# %% speed_values values
-for threads in (1, 2):
-    for shape in shapes:
-        key = shape.replace(" × ", "_")
-        for name, settings in named.items():
-            quartiles = best(races[f"threads {threads}"][shape], settings)
-            if quartiles:
-                word = name.replace(" ", "_").replace(".", "_").lower()
-                print(f"{word}_{threads}_{key} = {quartiles[1]:.2f}")

@@ -3,6 +3,7 @@ import logging
 import re
 import tempfile
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,21 @@ for dynamic in (False, None, True):
     found[dynamic] = len(compiled)
     print(f"dynamic={dynamic}: {len(compiled)} for {len(lengths)} lengths")
 assert found == {False: len(lengths), None: 2, True: 1}
+
+# %% retired
+model = encoder.model
+RETIRED = {
+    "import transformers.onnx": lambda: import_module("transformers.onnx"),
+    "model.to_bettertransformer()": lambda: model.to_bettertransformer(),
+    "from_pretrained(…, torchscript=True)": lambda: load_encoder(
+        "minilm", torchscript=True
+    ),
+    "torch.onnx.dynamo_export(…)": lambda: torch.onnx.dynamo_export(small, *sample),
+}
+for call, run in RETIRED.items():
+    try:
+        run()
+    except (ImportError, AttributeError, TypeError) as error:
+        print(f"{call:38}{type(error).__name__}: {error}")
+    else:
+        raise AssertionError(f"{call} still works")

@@ -136,12 +136,13 @@ weight = load_file(folder / "flipped.safetensors")["weight"]  # no error
 print("one bit flipped: largest weight", weight.max().item())
 assert sha256(folder / "flipped.safetensors") != sha256(folder / "m.safetensors")
 
-# %% merge differs="greedy text of a language model near a tie"
+# %% merge differs="bfloat16 may round otherwise on another processor"
 base, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
 adapted = PeftModel.from_pretrained(base, weights("lora", "low_rank") / "rank-8")
 prompt = tokenizer("September →", return_tensors="pt")
 before = adapted(**prompt).logits
 merged = adapted.merge_and_unload()  # W + (alpha / r) B A, no adapter left
+assert (merged(**prompt).logits - before).abs().max() < 1e-3
 
 
 def build(folder):

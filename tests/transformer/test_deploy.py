@@ -142,3 +142,13 @@ def test_an_interval_covers_the_mean_and_shrinks_with_the_sample():
     assert few[0] < values[:100].mean() < few[1]
     assert many[1] - many[0] < 0.3 * (few[1] - few[0])
     assert interval([0.5] * 10) == (0.5, 0.5)
+
+
+def test_what_the_page_says_of_calls_that_only_warn_or_change(encoder, tmp_path):
+    encoder.model.save_pretrained(tmp_path, safe_serialization=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    linear = torch.nn.Linear(2, 2)
+    with pytest.warns(DeprecationWarning, match="torch.export"):
+        torch.jit.trace(linear, torch.ones(1, 2))
+    with pytest.warns(DeprecationWarning, match="torch.ao.quantization is deprecated"):
+        torch.ao.quantization.quantize_dynamic(linear, {torch.nn.Linear})
