@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from llm_tutorial.models import load_encoder, load_model, load_tokenizer
 from llm_tutorial.transformer.sentence import SentenceEncoder
@@ -20,11 +20,12 @@ class Embedder:
 
     def __init__(self, name: str = "minilm", longest: int = 256) -> None:
         self.model = SentenceEncoder(load_encoder(name)).eval()
-        self.tokenizer, self.longest = load_tokenizer(name), longest
+        self.tokenizer: Any = load_tokenizer(name)
+        self.longest = longest
 
     def count(self, text: str) -> int:
         """Tokens of a text, special ones included."""
-        return len(self.tokenizer(text, truncation=False, verbose=False).input_ids)
+        return len(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> list[list[float]]:
@@ -46,7 +47,8 @@ class Writer:
     """
 
     def __init__(self, name: str = "smollm2-135m") -> None:
-        self.model, self.tokenizer = load_model(name), load_tokenizer(name)
+        self.model = load_model(name)
+        self.tokenizer: Any = load_tokenizer(name)
         self.longest: int = self.model.config.max_position_embeddings
 
     def encode(self, prompt: str) -> list[int]:
@@ -86,15 +88,11 @@ def greedy(model: nn.Module, ids: Sequence[int], max_new_tokens: int, end: int) 
     for _ in range(max_new_tokens):
         with torch.inference_mode():  # not around the yield: a generator runs on several threads
             answer = model(new, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cache, token = answer.past_key_values, int(_last(answer.logits).argmax())
+            cache, token = answer.past_key_values, int(answer.logits[0, -1].argmax())
         if token == end:
             return
         yield token
         new = torch.tensor([[token]])
-
-
-def _last(logits: Tensor) -> Tensor:
-    return logits[0, -1]
 
 
 class Pieces:
