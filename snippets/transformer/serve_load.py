@@ -27,10 +27,7 @@ def percentile(place):  # over the latency of a request alone
 
 
 COLUMNS = {
-    "answered, %": share("200"),
     "refused, %": share("429"),
-    "lost": lambda run, _: 300 - sum(run["statuses"].values()),
-    "wrong": lambda run, _: run["wrong"],
     "median": percentile(0),
     "99th": percentile(2),
 }
@@ -74,8 +71,6 @@ for mode, key in (("one at a time", "off"), ("batches of 16", "on")):
         print(f"median_{name} = {np.mean(seeds(mode, load, percentile(0))):.1f}")
         print(f"slow_{name} = {np.mean(seeds(mode, load, percentile(2))):.1f}")
         print(f"refused_{name} = {np.mean(seeds(mode, load, share('429'))):.0f}")
-little = [run[load]["little"] for run in runs.values() for load in LOADS]
-print(f"little_worst = {100 * max(abs(a / b - 1) for a, b in little):.1f}")
 batches = [
     run["batch_size_sum"] / run["batch_size_count"]
     for name, run in runs.items()
