@@ -291,3 +291,20 @@ print(f"megabytes_int8 = {rows['int8, per channel'][0]:.1f}")
 print(f"smaller = {rows['float32'][0] / rows['int8, per channel'][0]:.1f}")
 print(f"cosine_channel = {rows['int8, per channel'][1]:.3f}")
 print(f"cosine_tensor = {rows['int8, per tensor'][1]:.3f}")
+
+# %% scores
+pairs = np.triu_indices(len(questions), 1)  # all pairs of two questions
+exact = (right @ right.T)[pairs]
+moved = {}
+for name, encode in by_name.items():
+    found = encode(questions)
+    length = np.linalg.norm(found - right, axis=1).mean()
+    moved[name] = [length, ((found @ found.T)[pairs] - exact).std(), exact.std()]
+columns = ["", "error of a vector", "of a score", "scores differ by"]
+table(moved, columns, ".3f").show()
+
+# %% scores_values values
+for name, key in (("int8, per channel", "channel"), ("int8, per tensor", "tensor")):
+    print(f"vector_{key} = {moved[name][0]:.2f}")
+    print(f"score_{key} = {moved[name][1]:.3f}")
+print(f"scores_differ = {exact.std():.2f}")

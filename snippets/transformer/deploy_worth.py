@@ -57,7 +57,7 @@ print(f"float_summaries = {lost('PyTorch', 'summaries')[0]:.1f}")
 # %% speed
 races = results("transformer", "deploy_speed")["metrics"]
 named = {
-    "torch.compile": ["torch.compile", "torch.compile, this shape"],
+    "torch.compile": ["torch.compile"],
     "AOTInductor": ["torch.export, AOTInductor"],
     "torchao int8": ["torchao int8, compiled"],
     "ONNX Runtime": ["ONNX opset 23", "ONNX opset 20"],

@@ -24,8 +24,11 @@ from llm_tutorial.transformer.deploy import (
 )
 from llm_tutorial.transformer.sentence import SentenceEncoder
 
-SHAPES = {"1 × 16": (1, 16), "1 × 256": (1, 256), "16 × 16": (16, 16)}
-SHAPES["16 × 128"] = (16, 128)  # texts × tokens
+SHAPES = {
+    "1 × 16": (1, 16),
+    "1 × 256": (1, 256),
+    "16 × 128": (16, 128),
+}  # texts × tokens
 ROUNDS = 11
 FROZEN = {"freezing": True}  # weights are constants: packed once
 long_run = LongRun("deploy_speed", Path(__file__), probed_steps=1)
@@ -69,9 +72,6 @@ def contestants(threads):
         "torch.compile": torch.compile(
             lambda ids, mask: eager(ids, mask), dynamic=True, options=FROZEN
         ),  # a function each: what was compiled is kept with the code
-        "torch.compile, this shape": torch.compile(
-            lambda ids, mask: eager(ids, mask), dynamic=False, options=FROZEN
-        ),
         "torch.export, AOTInductor": compiled_ahead(eager, threads),
         "torchao int8, compiled": torch.compile(
             lambda ids, mask: eight(ids, mask), dynamic=True, options=FROZEN
