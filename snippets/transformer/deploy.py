@@ -180,43 +180,6 @@ for per_channel in (True, False):
     print(f"{kind}: relative error of an output, median {np.median(error):.2f}")
 
 
-# %% which_rounding
-def rounded(x):  # to 8 bits and back
-    integers, scale, zero = round_input(x)
-    return scale * (integers - zero)
-
-
-q_w, s_w = round_weight(weight)
-attempts = {
-    "weights": x @ (q_w * s_w),
-    "inputs": rounded(x) @ weight,
-    "inputs, a scale for each token": np.vstack([rounded(row) for row in x]) @ weight,
-}
-errors = {
-    kind: np.median(
-        np.linalg.norm(found - exact, axis=0) / np.linalg.norm(exact, axis=0)
-    )
-    for kind, found in attempts.items()
-}
-for kind, error in errors.items():
-    print(f"{kind:32}{error:.2f}")
-tokens = tokenizer(questions[5]).tokens()
-largest = np.abs(x).max(axis=1)
-print(
-    {
-        token: round(float(value), 1)
-        for token, value in zip(tokens, largest, strict=True)
-    }
-)
-assert tokens[largest.argmax()] == "[CLS]"
-
-# %% which_rounding_values values
-print(f"error_weights = {errors['weights']:.2f}")
-print(f"error_inputs = {errors['inputs']:.2f}")
-print(f"error_per_token = {errors['inputs, a scale for each token']:.2f}")
-print(f"largest_cls = {largest.max():.0f}")
-print(f"largest_other = {np.sort(largest)[-2]:.1f}")
-
 # %% weight_errors
 found = {"per tensor": [], "per channel": []}
 crests = []
@@ -265,6 +228,46 @@ axes.text(
     gid="verbatim",
 )
 legend(axes)
+
+
+# %% which_rounding
+def rounded(x):  # to 8 bits and back
+    integers, scale, zero = round_input(x)
+    return scale * (integers - zero)
+
+
+name = "layer.0.output.dense"
+x, weight = inputs[name], linears[name].weight.numpy().T
+exact, (q_w, s_w) = x @ weight, round_weight(weight)
+attempts = {
+    "weights": x @ (q_w * s_w),
+    "inputs": rounded(x) @ weight,
+    "inputs, a scale for each token": np.vstack([rounded(row) for row in x]) @ weight,
+}
+errors = {
+    kind: np.median(
+        np.linalg.norm(found - exact, axis=0) / np.linalg.norm(exact, axis=0)
+    )
+    for kind, found in attempts.items()
+}
+for kind, error in errors.items():
+    print(f"{kind:32}{error:.2f}")
+tokens = tokenizer(questions[5]).tokens()
+largest = np.abs(x).max(axis=1)
+print(
+    {
+        token: round(float(value), 1)
+        for token, value in zip(tokens, largest, strict=True)
+    }
+)
+assert tokens[largest.argmax()] == "[CLS]"
+
+# %% which_rounding_values values
+print(f"error_weights = {errors['weights']:.2f}")
+print(f"error_inputs = {errors['inputs']:.2f}")
+print(f"error_per_token = {errors['inputs, a scale for each token']:.2f}")
+print(f"largest_cls = {largest.max():.0f}")
+print(f"largest_other = {np.sort(largest)[-2]:.1f}")
 
 # %% quantize
 library.quantize_onnx(folder / "float.onnx", folder / "int8.onnx")
