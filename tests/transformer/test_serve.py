@@ -515,6 +515,12 @@ def test_the_container_file_is_clean_and_the_linter_sees_faults():
         assert any(fault in each for each in complaints(lines)), fault
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_shows_the_container_file(language):
+    page = (ROOT / f"docs/{language}/transformer/serve.md").read_text(encoding="utf-8")
+    assert f"```dockerfile\n{CONTAINER.read_text(encoding='utf-8').rstrip()}\n```" in page
+
+
 def test_what_the_container_file_copies_and_pins_is_there():
     for word, rest in instructions():
         if word == "COPY":
