@@ -32,6 +32,8 @@ for name, run in runs.items():
     rows[name].append(f"{run['questions']['cosine'][2]:.4f}")
 columns = ["", "questions", "lost", "summaries", "lost", "cosine"]
 table(rows, columns).show()
+ranks = {name: run["questions"]["ranks"] for name, run in runs.items()}
+assert ranks["ONNX, float32"] == ranks["PyTorch"]
 
 # %% quality_values values
 print(f"questions = {len(runs['PyTorch']['questions']['ranks'])}")

@@ -15,7 +15,7 @@ import torch
 from torch.export import Dim
 
 from llm_tutorial.models import load_encoder
-from llm_tutorial.runs import LongRun
+from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.transformer.deploy import (
     INPUTS,
     export_onnx,
@@ -32,6 +32,7 @@ SHAPES = {
 ROUNDS = 11
 FROZEN = {"freezing": True}  # weights are constants: packed once
 long_run = LongRun("deploy_speed", Path(__file__), probed_steps=1)
+long_run.data = {"shapes": data_digest(list(SHAPES.items()))}
 folder = Path(tempfile.mkdtemp())
 
 
