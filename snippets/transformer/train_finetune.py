@@ -7,10 +7,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from llm_tutorial.models import load_tokenizer
+from llm_tutorial.models import load_encoder, load_tokenizer
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import PROBED_STEPS
 from llm_tutorial.transformer.finetune import (
@@ -28,8 +30,8 @@ PER_EPOCH = 400 // BATCH
 long_run = LongRun("finetune", Path(__file__), probed_steps=3)
 tokenizer = load_tokenizer("minilm")
 train = encoded(tokenizer, library_summaries("train", 100))
-validation = encoded(tokenizer, library_summaries("validation", 62))
-test = encoded(tokenizer, library_summaries("test", 147))
+validation = encoded(tokenizer, library_summaries("validation", 60))
+test = encoded(tokenizer, library_summaries("test", 135))
 long_run.data = {"train": data_digest(train), "test": data_digest(test)}
 
 
@@ -97,7 +99,41 @@ def fit(
         }
 
 
+@torch.no_grad()
+def embedded(encoder, examples) -> np.ndarray:
+    rows = []
+    for start in range(0, len(examples), 50):
+        texts = [
+            {"input_ids": each["input_ids"]} for each in examples[start : start + 50]
+        ]
+        batch = tokenizer.pad(texts, return_tensors="pt")
+        states = encoder(**batch).last_hidden_state  # (texts, tokens, 384)
+        mask = batch["attention_mask"][..., None]
+        rows.append((states * mask).sum(1) / mask.sum(1))
+    return torch.cat(rows).numpy()
+
+
+def frozen() -> dict:
+    """A logistic regression on MiniLM's own embeddings: what needs no fine-tuning."""
+    encoder = load_encoder("minilm")
+    sets = [
+        list(each) for each in (train, long_run.few(validation), long_run.few(test))
+    ]
+    vectors = [embedded(encoder, each) for each in sets]
+    labels = [[example["labels"] for example in each] for each in sets]
+    scores = {}
+    for strength in (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0):
+        regression = LogisticRegression(C=strength, max_iter=3000)
+        regression.fit(vectors[0], labels[0])
+        scores[strength] = [
+            regression.score(x, y) for x, y in zip(vectors[1:], labels[1:], strict=True)
+        ]
+    best = max(scores, key=lambda strength: scores[strength][0])
+    return {"strength": best, "validation": scores[best][0], "test": scores[best][1]}
+
+
 # %% runs
+long_run.measure("frozen", frozen)
 by_rate = {rate: [] for rate in RATES}
 for seed in SEEDS:
     for rate in RATES:
