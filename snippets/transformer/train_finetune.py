@@ -142,26 +142,28 @@ for seed in SEEDS:
         by_rate[rate].append(found["validation"])
 best = max(RATES, key=lambda rate: statistics.mean(by_rate[rate]))
 
-higher = RATES[RATES.index(best) + 1]
-
+schedules = {
+    "no warm-up": ("linear", 0.0),
+    "constant": ("constant_with_warmup", 0.1),
+    "cosine": ("cosine", 0.1),
+}
 for seed in SEEDS:
-    for name, schedule, warmup in (
-        ("no warm-up", "linear", 0.0),
-        ("cosine", "cosine", 0.1),
-        ("constant", "constant_with_warmup", 0.1),
+    for rate, names in (
+        (RATES[-1], list(schedules)),
+        (best, ["no warm-up", "constant"]),
     ):
-        long_run.measure(
-            f"{name}, rate {higher:g}, seed {seed}",
-            lambda seed=seed, schedule=schedule, warmup=warmup: fit(
-                seed, higher, schedule, warmup
-            ),
-        )
+        for name in names:
+            long_run.measure(
+                f"{name}, rate {rate:g}, seed {seed}",
+                lambda seed=seed, rate=rate, name=name: fit(
+                    seed, rate, *schedules[name]
+                ),
+            )
 long_run.measure("eight epochs, seed 0", lambda: fit(0, best, epochs=LONG))
 long_run.finish(
     seeds=SEEDS,
     steps=EPOCHS * PER_EPOCH,
     rates=RATES,
     best_rate=best,
-    higher_rate=higher,
     tolerance=0.1,
 )

@@ -104,10 +104,12 @@ from llm_tutorial.transformer.finetune import *
 
 folder, batch, dropout, resume = sys.argv[1:]
 tokenizer = load_tokenizer("minilm")
+model = minilm_classifier(
+    hidden_dropout_prob=float(dropout), attention_probs_dropout_prob=float(dropout)
+)
+model.accepts_loss_kwargs = False  # or the logged loss is doubled on two processes
 Trainer(
-    minilm_classifier(
-        hidden_dropout_prob=float(dropout), attention_probs_dropout_prob=float(dropout)
-    ),
+    model,
     TrainingArguments(
         folder,
         per_device_train_batch_size=int(batch),
