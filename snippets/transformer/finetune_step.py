@@ -14,8 +14,9 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from llm_tutorial.data.documentation import documented_objects
-from llm_tutorial.memory import saved_tensor_bytes
+from llm_tutorial.memory import saved_tensor_bytes, training_memory
 from llm_tutorial.models import load_tokenizer
+from llm_tutorial.results import results
 from llm_tutorial.tables import table
 from llm_tutorial.transformer.checkpoints import small_trainer
 from llm_tutorial.transformer.finetune import (
@@ -203,3 +204,35 @@ print(f"kept for the backward pass: {kept / 2**20:.0f} MiB, now {kept_now / 2**2
 print(f"MiB_kept = {kept / 2**20:.0f}")  # tolerance 5%
 print(f"MiB_kept_checkpointing = {kept_now / 2**20:.0f}")  # tolerance 5%
 print(f"kept_ratio = {kept / kept_now:.0f}")  # tolerance 10%
+
+# %% times
+machine = results("transformer", "finetune_machine")["metrics"]
+float32, bfloat16 = (machine["times"][name] for name in ("float32", "bfloat16"))
+rows = {
+    "padding to the longest, not to 64": [machine["padding"]["longest"]],
+    "the same, grouped by length": [machine["padding"]["grouped"]],
+    "products in bfloat16": [bfloat16 / float32],
+    "activation checkpointing": [1 / float32],
+}
+table(rows, ["a training step of MiniLM", "times as fast"], ".2f").show()
+
+# %% times_values values
+print(f"longest = {machine['padding']['longest']:.1f}")
+print(f"grouped = {machine['padding']['grouped']:.1f}")
+print(f"bfloat16 = {bfloat16 / float32:.2f}")
+print(f"checkpointing_longer = {float32:.2f}")
+print(f"bfloat16_off = {machine['sixteen bits']['largest_difference']:.3f}")
+print(f"checkpoint_MB = {machine['killed']['checkpoint_MB']}")
+print(f"killed_off = {machine['killed']['difference']:.0e}")
+print(f"processes_off = {machine['processes']['difference']:.0e}")
+
+# %% memory
+rows = {}
+for name, size in {"MiniLM": model.num_parameters(), "8 billion": 8 * 10**9}.items():
+    total = training_memory(size, size).total
+    assert total == 16 * size
+    rows[name] = [total / 1e9, total / 8 / 1e9]
+table(rows, ["parameters", "one device, GB", "each of eight, GB"], ".1f").show()
+
+# %% memory_values values
+print(f"minilm_GB = {rows['MiniLM'][0]:.2f}")

@@ -53,7 +53,9 @@ def test_no_sentence_stands_in_two_splits_or_in_two_libraries():
     sets = [library_summaries("train", 400), library_summaries("validation", 60), library_summaries("test", 135)]
     keys = [{key_of(text) for text, _ in each} for each in sets]
     assert [len(each) for each in keys] == [1600, 240, 540]  # none twice
-    assert not keys[0] & keys[1] and not keys[0] & keys[2] and not keys[1] & keys[2]
+    assert not keys[0] & keys[1]
+    assert not keys[0] & keys[2]
+    assert not keys[1] & keys[2]
 
 
 def test_the_libraries_are_equally_frequent_and_their_names_are_taken_out():
@@ -260,7 +262,8 @@ def test_the_best_checkpoint_survives_only_if_trainer_knows_which_it_is(tmp_path
         return best["step"], sorted(int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*"))
 
     best, steps = kept(tmp_path / "unknown")
-    assert best != 24 and steps == [24]
+    assert best != 24
+    assert steps == [24]
     best, steps = kept(tmp_path / "known", metric_for_best_model="loss", load_best_model_at_end=True)
     assert best in steps
 
@@ -290,7 +293,8 @@ def test_a_loss_that_is_not_a_number_is_logged_as_zero_unless_asked(tmp_path):
     high = {"learning_rate": 1e20, "max_steps": 4}
     hidden = losses(trained(tmp_path, **high))
     shown = losses(trained(tmp_path, logging_nan_inf_filter=False, **high))
-    assert hidden[-1] == 0.0 and np.isnan(shown[-1])
+    assert hidden[-1] == 0.0
+    assert np.isnan(shown[-1])
 
 
 # --- several processes ---
