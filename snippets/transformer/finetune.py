@@ -312,7 +312,8 @@ for rate in rates:
         np.convolve(each["loss_by_step"], np.ones(5) / 5, "valid")
         for each in by_seed(recorded, f"rate {rate:g}")
     ]
-    spread(left, range(5, 76), runs, f"{rate:g}", marker="")
+    name = np.format_float_positional(rate)
+    spread(left, range(5, 76), runs, name, marker="")
 left.set(xlabel="step", ylabel="training loss")
 label_lines(left)
 spread(

@@ -74,7 +74,7 @@ def test_too_many_summaries_and_an_unknown_split_are_refused_in_both_languages()
 
 @pytest.mark.parametrize("labels", [4, -1, [0, 7]])
 def test_a_label_out_of_range_is_named(labels):
-    with pytest.raises(ValueError, match=r"(?s)example 1 has the label .*样例 1 的标签"):
+    with pytest.raises(ValueError, match=r"(?s)example 1 has the label .*样本 1 的标签"):
         check_labels([{"labels": 0}, {"labels": labels}], num_labels=4)
     check_labels([{"labels": [-100, 3]}], num_labels=4)
 

@@ -1,7 +1,7 @@
 """Write the schedule "linear warm-up, then half a cosine" as a share of the highest
 learning rate: what does step number `step` get?
 
-学习率先线性升温，再沿半个余弦下降。请把它写成函数：第 `step` 步用最高学习率的几分之几？
+学习率先线性预热，再沿半个余弦下降。请把它写成函数：第 `step` 步用最高学习率的几分之几？
 """
 
 

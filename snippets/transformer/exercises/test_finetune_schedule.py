@@ -18,7 +18,7 @@ def test_it_warms_up(answer):
     shares = [answer.share(step, 4, 20) for step in range(5)]
     assert shares == pytest.approx([0, 0.25, 0.5, 0.75, 1]), pytest.say(
         f"Over 4 steps of warm-up: 0, 0.25, 0.5, 0.75, 1; yours {shares}.",
-        f"4 步升温，依次应为 0、0.25、0.5、0.75、1；你的是 {shares}。",
+        f"4 步预热，依次应为 0、0.25、0.5、0.75、1；你的是 {shares}。",
     )
 
 
@@ -40,5 +40,5 @@ def test_it_is_the_librarys(answer, warmup, steps):
         f"{theirs[place]:.3f}, you {ours[place]:.3f}: "
         "the cosine runs from the end of the warm-up to the last step.",
         f"warmup={warmup}、steps={steps}：第 {place} 步库给出 {theirs[place]:.3f}，"
-        f"你给出 {ours[place]:.3f}：余弦从升温结束处开始，到最后一步为止。",
+        f"你给出 {ours[place]:.3f}：余弦从预热结束处开始，到最后一步为止。",
     )

@@ -105,14 +105,14 @@ def check_labels(examples: Sequence[Mapping[str, Any]], num_labels: int) -> None
         >>> check_labels([{"labels": 4}], num_labels=4)
         Traceback (most recent call last):
         ValueError: example 0 has the label 4; the model has the labels 0 to 3
-        样例 0 的标签是 4；模型只有标签 0 到 3
+        样本 0 的标签是 4；模型只有标签 0 到 3
     """
     for place, example in enumerate(examples):
         for label in torch.as_tensor(example["labels"]).flatten().tolist():
             if label != -100 and not 0 <= label < num_labels:
                 raise ValueError(
                     f"example {place} has the label {label}; the model has the labels 0 to {num_labels - 1}\n"
-                    f"样例 {place} 的标签是 {label}；模型只有标签 0 到 {num_labels - 1}"
+                    f"样本 {place} 的标签是 {label}；模型只有标签 0 到 {num_labels - 1}"
                 )
 
 
