@@ -329,7 +329,6 @@ rows = {
     name: [over_seeds(found(f"{run}rate {rate}", "test")) for rate in (best, "0.001")]
     for name, run in kinds.items()
 }
-rows["cosine, warm-up"] = ["", over_seeds(found("cosine, rate 0.001", "test"))]
 table(rows, ["schedule", f"test %, rate {best}", "test %, rate 0.001"]).show()
 
 # %% schedules_values values
@@ -342,7 +341,7 @@ for name, run in (
     print(f"{name}_at_best = {np.mean(found(f'{run}rate {best}', 'test')):.1f}")
 
 # %% too_long
-curve = np.array(recorded["metrics"]["eight epochs, seed 0"]["curve"])
+curve = np.array(recorded["metrics"]["six epochs, seed 0"]["curve"])
 figure, (left, right) = panels(2)
 left.plot(curve[:, 0], curve[:, 1])
 left.set(xlabel="step", ylabel="validation loss")

@@ -113,7 +113,7 @@ def last_whole_checkpoint(folder: str | Path) -> Path | None:
             state = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             continue
-        if step.isdecimal() and state.get("global_step") == int(step):
+        if step.isdecimal() and isinstance(state, dict) and state.get("global_step") == int(step):
             found[int(step)] = path.parent
     return found[max(found)] if found else None
 
