@@ -137,6 +137,10 @@ classify = pipeline("text-classification", f"{folder}/model")
 print(classify("Fit the model to the training data."))
 
 
+# %% trainer_values values
+print(f"parameters = {trainer.model.num_parameters() / 1e6:.1f}")
+
+
 # %% loop
 def fine_tune(model, examples, rate, epochs, batch_size=16, warmup=0.1, seed=42):
     set_seed(seed)
@@ -267,8 +271,24 @@ for name, kind, warmup in (
 axes.set(xlabel="step", ylabel="share of the learning rate")
 label_lines(axes)
 
-# %% result
+# %% too_long
 recorded = results("transformer", "finetune")
+curve = np.array(recorded["metrics"]["six epochs, seed 0"]["curve"])
+figure, (left, right) = panels(2)
+left.plot(curve[:, 0], curve[:, 1])
+left.set(xlabel="step", ylabel="validation loss")
+right.plot(curve[:, 0], 100 * curve[:, 2])
+right.set(xlabel="step", ylabel="right on validation, %")
+
+# %% too_long_values values
+print(f"lowest_loss_epoch = {curve[:, 1].argmin() + 1}")
+print(f"best_accuracy_epoch = {curve[:, 2].argmax() + 1}")
+print(f"loss_low = {curve[:, 1].min():.2f}")
+print(f"loss_end = {curve[-1, 1]:.2f}")
+print(f"accuracy_then = {100 * curve[curve[:, 1].argmin(), 2]:.1f}")
+print(f"accuracy_best = {100 * curve[:, 2].max():.1f}")
+
+# %% result
 rates, best = recorded["rates"], f"{recorded['best_rate']:g}"
 
 
@@ -296,6 +316,7 @@ table(rows, ["", "validation, %", "test, %"]).show()
 # %% result_values values
 mean = {rate: np.mean(found(f"rate {rate:g}", "test")) for rate in rates}
 print(f"best_rate = {recorded['best_rate']:g}")
+print(f"high_rate = {rates[-1]:g}")
 print(f"tuned_test = {mean[recorded['best_rate']]:.1f}")
 print(f"tuned_low = {min(found(f'rate {best}', 'test')):.1f}")
 print(f"tuned_high = {max(found(f'rate {best}', 'test')):.1f}")
@@ -339,19 +360,3 @@ for name, run in (
 ):
     print(f"{name}_at_high = {np.mean(found(f'{run}rate 0.001', 'test')):.0f}")
     print(f"{name}_at_best = {np.mean(found(f'{run}rate {best}', 'test')):.1f}")
-
-# %% too_long
-curve = np.array(recorded["metrics"]["six epochs, seed 0"]["curve"])
-figure, (left, right) = panels(2)
-left.plot(curve[:, 0], curve[:, 1])
-left.set(xlabel="step", ylabel="validation loss")
-right.plot(curve[:, 0], 100 * curve[:, 2])
-right.set(xlabel="step", ylabel="right on validation, %")
-
-# %% too_long_values values
-print(f"lowest_loss_epoch = {curve[:, 1].argmin() + 1}")
-print(f"best_accuracy_epoch = {curve[:, 2].argmax() + 1}")
-print(f"loss_low = {curve[:, 1].min():.2f}")
-print(f"loss_end = {curve[-1, 1]:.2f}")
-print(f"accuracy_then = {100 * curve[curve[:, 1].argmin(), 2]:.1f}")
-print(f"accuracy_best = {100 * curve[:, 2].max():.1f}")

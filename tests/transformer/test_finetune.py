@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader, RandomSampler
-from transformers import TrainingArguments, get_linear_schedule_with_warmup, set_seed
+from transformers import Trainer, TrainingArguments, get_linear_schedule_with_warmup, set_seed
 
 from llm_tutorial.data.documentation import LIBRARIES
 from llm_tutorial.data.splits import key_of
@@ -342,3 +342,42 @@ def test_checkpointing_and_bfloat16_change_little():
     model.activation_checkpointing_enable()
     assert saved_tensor_bytes(model, lambda: model(**batch)) < kept / 3
     assert torch.allclose(gradient(), plain, atol=1e-6)
+
+
+def test_the_cpu_switch_of_accelerate_starts_one_process_whatever_it_is_asked(tmp_path):
+    script = tmp_path / "count.py"
+    script.write_text("from accelerate import PartialState\nprint('processes:', PartialState().num_processes)\n")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
+    launch += ["--mixed_precision=no", "--dynamo_backend=no", str(script)]
+    done = subprocess.run(launch, env=environment(), capture_output=True, text=True)
+    assert "processes: 1" in done.stdout
+
+
+# --- what older tutorials write ---
+
+
+@pytest.mark.parametrize(
+    "retired",
+    [
+        {"evaluation_strategy": "epoch"},
+        {"warmup_ratio": 0.1},
+        {"group_by_length": True},
+        {"logging_dir": "logs"},
+        {"no_cuda": True},
+        {"overwrite_output_dir": True},
+    ],
+)
+def test_retired_arguments_are_refused(retired, tmp_path):
+    (name,) = retired
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+        TrainingArguments(str(tmp_path), **retired)
+
+
+def test_the_old_name_of_activation_checkpointing_warns(tmp_path):
+    with pytest.warns(FutureWarning, match="Use `activation_checkpointing` instead"):
+        TrainingArguments(str(tmp_path), gradient_checkpointing=True)
+
+
+def test_trainer_takes_no_tokenizer_any_more(tmp_path):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'tokenizer'"):
+        Trainer(small_classifier(), TrainingArguments(str(tmp_path)), tokenizer=None)
