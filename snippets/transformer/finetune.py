@@ -230,7 +230,7 @@ grouped = list(LengthGroupedSampler(16, lengths=lengths.tolist()))
 
 def computed(order, longest=None):  # tokens, padding included
     parts = [lengths[order[start : start + 16]] for start in range(0, 400, 16)]
-    return sum(len(part) * (longest or part.max()) for part in parts)
+    return int(sum(len(part) * (longest or part.max()) for part in parts))
 
 
 padded = {
@@ -241,7 +241,7 @@ padded = {
 print("tokens:", lengths.sum(), padded)
 
 # %% batches_drawn
-figure, axes = panels(3, height=2.4)
+figure, axes = panels(3, height=2.2)
 orders = {"fixed": shuffled, "longest": shuffled, "grouped": grouped}
 for panel, (name, order) in zip(axes, orders.items(), strict=True):
     part = lengths[order[16:32]]
@@ -249,7 +249,7 @@ for panel, (name, order) in zip(axes, orders.items(), strict=True):
     place = np.arange(64)
     kinds = np.where(place < part[:, None], 2, np.where(place < width, 1, 0))
     heatmap(panel, kinds, colours=(COLOURS[1], COLOURS[0]))
-    panel.set(xlabel="token", ylabel="text", title=name)
+    panel.set(xlabel="token", ylabel="text", title=name, aspect="auto")
 
 # %% schedules_drawn
 figure, (axes,) = panels()
