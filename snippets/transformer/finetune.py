@@ -276,9 +276,9 @@ recorded = results("transformer", "finetune")
 curve = np.array(recorded["metrics"]["six epochs, seed 0"]["curve"])
 figure, (left, right) = panels(2)
 left.plot(curve[:, 0], curve[:, 1])
-left.set(xlabel="step", ylabel="validation loss")
 right.plot(curve[:, 0], 100 * curve[:, 2])
-right.set(xlabel="step", ylabel="right on validation, %")
+left.set(xlabel="step", ylabel="validation loss")
+_ = right.set(xlabel="step", ylabel="right on validation, %")
 
 # %% too_long_values values
 print(f"lowest_loss_epoch = {curve[:, 1].argmin() + 1}")
@@ -335,14 +335,14 @@ for rate in rates:
     ]
     name = np.format_float_positional(rate)
     spread(left, range(5, 76), runs, name, marker="")
-left.set(xlabel="step", ylabel="training loss")
-label_lines(left)
 spread(
     right,
     rates,
     list(zip(*[found(f"rate {rate:g}", "validation") for rate in rates], strict=True)),
 )
 right.set(xscale="log", xlabel="learning rate", ylabel="right on validation, %")
+left.set(xlabel="step", ylabel="training loss")
+label_lines(left)
 
 # %% schedules_tried
 kinds = {"linear, warm-up": "", "no warm-up": "no warm-up, ", "constant": "constant, "}

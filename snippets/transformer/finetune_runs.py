@@ -34,7 +34,7 @@ def error(prediction):  # share of wrong answers
 def tracked(log, **arguments):
     trainer = small_trainer(
         tempfile.mkdtemp(),
-        [JsonLines(log), EarlyStoppingCallback(early_stopping_patience=3)],
+        [JsonLines(log), EarlyStoppingCallback(early_stopping_patience=2)],
         num_train_epochs=8,
         eval_strategy="epoch",
         save_strategy="epoch",
@@ -56,28 +56,22 @@ for entry in read_lines(log)[:2]:
 
 # %% drawn
 entries = read_lines(log)
-steps = [entry for entry in entries if "loss" in entry]
-evaluated = [entry for entry in entries if "eval_error" in entry]
 figure, (left, middle, right) = panels(3)
-x = [entry["step"] for entry in steps]
-left.plot(x, [entry["loss"] for entry in steps], marker="", label="training")
-left.plot(
-    [entry["step"] for entry in evaluated],
-    [entry["eval_loss"] for entry in evaluated],
-    label="validation",
-)
-left.set(xlabel="step", ylabel="loss")
-label_lines(left)
-middle.plot(
-    [entry["step"] for entry in evaluated],
-    [entry["eval_error"] for entry in evaluated],
-    color=COLOURS[1],
-    marker="s",
-)
+for panel, kind, name, colour in (
+    (left, "loss", "training", 0),
+    (left, "eval_loss", "validation", 1),
+    (middle, "eval_error", "", 1),
+    (right, "learning_rate", "", 0),
+):
+    found = [(entry["step"], entry[kind]) for entry in entries if kind in entry]
+    marker = "s" if colour else ""
+    style = {"color": COLOURS[colour], "marker": marker, "label": name}
+    panel.plot(*zip(*found, strict=True), **style)
 middle.axvline(int(best.split("-")[1]), color=COLOURS[2], ls="--", marker="")
+left.set(xlabel="step", ylabel="loss")
 middle.set(xlabel="step", ylabel="share of wrong answers")
-right.plot(x, [1000 * entry["learning_rate"] for entry in steps], marker="")
-right.set(xlabel="step", ylabel="learning rate × 1000")
+right.set(xlabel="step", ylabel="learning rate")
+label_lines(left)
 
 # %% killed
 JOB = """
@@ -148,10 +142,12 @@ print("with:", last_whole_checkpoint(folder).name)
 
 # %% wrong_direction
 wrong = tracked(folder / "wrong.jsonl")  # no greater_is_better
-print("without:", wrong.evaluate()["eval_error"], "error, greater is better")
-print("with:   ", trainer.evaluate()["eval_error"], "error, less is better")
-assert wrong.args.greater_is_better
-assert trainer.evaluate()["eval_error"] < wrong.evaluate()["eval_error"]
+errors = [each.evaluate()["eval_error"] for each in (wrong, trainer)]
+print(
+    f"without: greater_is_better={wrong.args.greater_is_better}, error {errors[0]:.2f}"
+)
+print(f"with: greater_is_better=False, error {errors[1]:.2f}")
+assert wrong.args.greater_is_better and errors[1] < errors[0]
 
 # %% hidden_nan
 far_too_high = {"learning_rate": 1e20, "max_steps": 4, "save_strategy": "no"}
