@@ -10,7 +10,7 @@ BIN     := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUN     := $(BIN)/python
 PIP     := $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PYTEST  := $(if $(CHAPTER),CHAPTER=$(CHAPTER)) $(if $(FULL),FULL=1) $(RUN) -m pytest
-TESTS   := $(if $(CHAPTER),src/llm_tutorial/$(CHAPTER) tests/$(CHAPTER) tests/test_snippets.py,src tests)
+TESTS   := $(if $(CHAPTER),src/llm_tutorial/$(CHAPTER) tests/$(CHAPTER) tests/test_exercises.py tests/test_snippets.py,src tests)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve build archive test record retrain lint check clean
