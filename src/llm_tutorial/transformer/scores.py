@@ -86,15 +86,14 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def score(translations: Sequence[str], pairs: Sequence[Message]) -> dict[str, float]:
-    """chrF, BLEU by characters (sacrebleu's ``zh``), exact ones and placeholders kept in percent, characters written.
+    """Quality of translations: chrF, BLEU of characters (sacrebleu's ``zh``), exact ones, placeholders kept, length.
+
+    ``exact`` and ``placeholders`` are percentages, the latter of the messages that have some or were given some;
+    ``length`` is the number of characters over that of the translations by people.
 
     Args:
         translations: One for each message.
         pairs: Messages with the translation by people.
-
-    Returns:
-        ``length`` is the number of characters over that of the references; ``placeholders`` counts the messages that
-        have some, or that were given some.
 
     Example:
         >>> score(["%d 个文件"], [Message("%d files", "%d 个文件", "", 0)])

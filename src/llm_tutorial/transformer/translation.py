@@ -13,7 +13,6 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from tokenizers import AddedToken, processors
@@ -325,11 +324,9 @@ class TranslationMemory:
         ['保存 {file}']
     """
 
-    def __init__(self, known: Sequence[Message], longest: int = 5) -> None:
+    def __init__(self, known: Sequence[Message], longest: int = 3) -> None:
         self.known = list(known)
-        self.vectorizer = TfidfVectorizer(
-            analyzer="char_wb", ngram_range=(2, longest), sublinear_tf=True, dtype=np.float32
-        )
+        self.vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, longest), sublinear_tf=True)
         self.vectors = self.vectorizer.fit_transform([m.english for m in self.known])
 
     def nearest(self, asked: Sequence[Message]) -> list[tuple[Message, float]]:
