@@ -36,7 +36,7 @@ cross = diagram.box(18, 9, "cross-attention", 10.5, colour=ORANGE)
 feed_forward = diagram.box(18, 13, "feed-forward", 10.5, colour=BLUE)
 head = diagram.box(18, 16.6, "output head", 10.5, colour=GREEN)
 labels = diagram.text(18, 19.7, "保存 ⟨0⟩ [END]")
-diagram.text(5.5, 11.6, "encoder × 3", weight="bold")
+diagram.text(5.5, 11.6, "encoder × 2", weight="bold")
 diagram.text(7.2, 16.6, ["labels: the same,", "one place earlier"], fontsize=9)
 for start, end in (
     (source, encoder),
@@ -48,7 +48,7 @@ for start, end in (
 ):
     diagram.arrow(start, end)
 diagram.arrow(encoder, cross, via=[(11.2, 6.8), (11.2, 9)], color=ORANGE)
-diagram.text(11, 13, "decoder × 3", weight="bold", ha="right")
+diagram.text(11, 13, "decoder × 2", weight="bold", ha="right")
 
 # %% data
 data = translation_data()

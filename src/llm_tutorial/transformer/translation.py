@@ -133,7 +133,7 @@ def translation_tokenizer(training: Sequence[Message], vocabulary: int = 3000) -
 
 
 def translation_config(tokenizer: PreTrainedTokenizerBase, **options: Any) -> MarianConfig:
-    """A small Marian: three layers each of encoder and decoder, 160 wide, one embedding for all.
+    """A small Marian: two layers each of encoder and decoder, 128 wide, one embedding for all.
 
     Args:
         tokenizer: Its special tokens become the model's.
@@ -141,13 +141,13 @@ def translation_config(tokenizer: PreTrainedTokenizerBase, **options: Any) -> Ma
     """
     settings: dict[str, Any] = {
         "vocab_size": len(tokenizer),
-        "d_model": 160,
-        "encoder_layers": 3,
-        "decoder_layers": 3,
-        "encoder_attention_heads": 5,
-        "decoder_attention_heads": 5,
-        "encoder_ffn_dim": 320,
-        "decoder_ffn_dim": 320,
+        "d_model": 128,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 512,
+        "decoder_ffn_dim": 512,
         "dropout": 0.2,
         "max_position_embeddings": 128,
         "scale_embedding": True,
