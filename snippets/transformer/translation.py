@@ -1,6 +1,7 @@
 # %% setup
 
 import torch
+from matplotlib.patches import Rectangle
 from torch.nn import functional as F
 from transformers import (
     AutoModelForSeq2SeqLM,
@@ -12,7 +13,7 @@ from transformers.trainer_pt_utils import LabelSmoother
 
 from llm_tutorial.data.splits import key_of
 from llm_tutorial.diagrams import Diagram
-from llm_tutorial.plotting import COLOURS, heatmap, panels, use_style, verbatim
+from llm_tutorial.plotting import COLOURS, GREY, heatmap, panels, use_style, verbatim
 from llm_tutorial.results import weights
 from llm_tutorial.transformer.translation import (
     number_placeholders,
@@ -36,8 +37,12 @@ cross = diagram.box(18, 9, "cross-attention", 10.5, colour=ORANGE)
 feed_forward = diagram.box(18, 13, "feed-forward", 10.5, colour=BLUE)
 head = diagram.box(18, 16.6, "output head", 10.5, colour=GREEN)
 labels = diagram.text(18, 19.7, "保存 ⟨0⟩ [END]")
-diagram.text(5.5, 11.6, "encoder × 2", weight="bold")
-diagram.text(7.2, 16.6, ["labels: the same,", "one place earlier"], fontsize=9)
+diagram.text(5.5, 10, "encoder × 2", weight="bold")
+diagram.axes.add_patch(
+    Rectangle((12.1, 3.2), 11.8, 11.5, facecolor="none", edgecolor=GREY, linestyle="--")
+)
+diagram.text(8.4, 14, "decoder × 2", weight="bold")
+diagram.text(8.6, 19.2, ["labels: the same,", "one place earlier"], fontsize=9)
 for start, end in (
     (source, encoder),
     (written, own),
@@ -47,8 +52,8 @@ for start, end in (
     (head, labels),
 ):
     diagram.arrow(start, end)
-diagram.arrow(encoder, cross, via=[(11.2, 6.8), (11.2, 9)], color=ORANGE)
-diagram.text(11, 13, "decoder × 2", weight="bold", ha="right")
+diagram.arrow(encoder, cross, via=[(10.9, 6.8), (10.9, 9)], color=ORANGE)
+verbatim(text for text in diagram.axes.texts if "⟨0⟩" in text.get_text())
 
 # %% data
 data = translation_data()
@@ -91,7 +96,7 @@ english, chinese = [m.english for m in pairs], [m.chinese for m in pairs]
 batch = tokenizer(english, text_target=chinese, padding=True, return_tensors="pt")
 labels = batch["labels"].masked_fill(batch["labels"] == tokenizer.pad_token_id, -100)
 inputs = shift_right(labels, config.decoder_start_token_id, config.pad_token_id)
-for name, row in (("the decoder reads", inputs[2]), ("and is to say", labels[2])):
+for name, row in (("the decoder reads", inputs[3]), ("and is to say", labels[3])):
     tokens = [tokenizer.decode(t) if t >= 0 else "–" for t in row.tolist()]
     print(f"{name:18}", *tokens, sep=" | ")
 assert torch.equal(inputs, model.prepare_decoder_input_ids_from_labels(labels))
@@ -204,10 +209,11 @@ assert torch.equal(collated["decoder_input_ids"], inputs)
 
 # %% overfit
 torch.manual_seed(0)
-learner = AutoModelForSeq2SeqLM.from_config(config).train()
-optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-3)
+surer = translation_config(tokenizer, dropout=0.0)
+learner = AutoModelForSeq2SeqLM.from_config(surer).train()
+optimizer = torch.optim.AdamW(learner.parameters(), lr=2e-3)
 given = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": inputs}
-for _ in range(60):
+for _ in range(80):
     loss = smoothed_loss(learner(**given).logits, labels, epsilon=0.1)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
@@ -227,7 +233,7 @@ for test in ("message", "catalogue"):
         print(f"{message.english} → {text}   [{message.chinese}]")
 
 # %% cross_attention
-ENGLISH = "Show Keyboard Shortcuts"
+ENGLISH = "Copy absolute path"
 watched = AutoModelForSeq2SeqLM.from_pretrained(
     folder, dtype=torch.float32, attn_implementation="eager"
 )

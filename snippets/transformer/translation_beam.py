@@ -107,7 +107,7 @@ for english in asked:
 print(f"{compared} searches, same tokens and scores")
 
 # %% tree
-ENGLISH = "Show Keyboard Shortcuts"
+ENGLISH = "Copy absolute path"
 finished, history = beam_search(reader(model, ENGLISH)[1], 3, length_penalty=1.0)
 best = finished[0][1]
 figure, (axes,) = panels(height=3.4)

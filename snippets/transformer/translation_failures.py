@@ -61,10 +61,11 @@ pairs = [m for m in short if "%" not in m.english and "{" not in m.english][:4]
 features = [tokenizer(m.english, text_target=m.chinese) for m in pairs]
 
 
-def taught(shifted, steps=60):
+def taught(shifted, steps=80):
     torch.manual_seed(0)
-    learner = AutoModelForSeq2SeqLM.from_config(translation_config(tokenizer)).train()
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-3)
+    config = translation_config(tokenizer, dropout=0.0)
+    learner = AutoModelForSeq2SeqLM.from_config(config).train()
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=2e-3)
     batch = DataCollatorForSeq2Seq(tokenizer, model=learner)(features)
     if not shifted:  # the decoder reads what it is to say
         batch["decoder_input_ids"] = batch["labels"].clamp(min=tokenizer.pad_token_id)
@@ -74,7 +75,7 @@ def taught(shifted, steps=60):
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-    return loss.item(), translate(learner, tokenizer, pairs, max_length=12)
+    return loss.item(), translate(learner, tokenizer, pairs, max_length=16)
 
 
 for shifted in (False, True):

@@ -192,10 +192,10 @@ for name, other in (("smoothed", "memory"), ("smoothed", "plain")):
 # %% language_model
 language_model = results("transformer", "translation_lm")
 names = {"as it is": "SmolLM2", "LoRA": "SmolLM2, LoRA"}
-sample, sampled = {}, {test: data[test][::5] for test in TESTS}
+sample, sampled = {}, {test: data[test][::10] for test in TESTS}
 for test in TESTS:
-    draws["sampled memory", test] = resampled(remembered[test][::5], sampled[test])
-    sample["memory", test] = score(remembered[test][::5], sampled[test])
+    draws["sampled memory", test] = resampled(remembered[test][::10], sampled[test])
+    sample["memory", test] = score(remembered[test][::10], sampled[test])
     each = [run[f"{test}, sample draws"] for run in seeds["smoothed"]]
     draws["sampled smoothed", test] = np.mean(each, axis=0)
     for run, name in names.items():
@@ -219,7 +219,7 @@ for name in ("memory", "smoothed", "SmolLM2", "SmolLM2, LoRA"):
             f"{np.mean([f['chrf'] for f in found]):.1f} [{low:.1f}, {high:.1f}]",
             right,
         ]
-columns = ["one in five", "message: chrF", "placeholders, %"]
+columns = ["one in ten", "message: chrF", "placeholders, %"]
 table(rows, [*columns, "catalogue: chrF", "placeholders, % "]).show()
 
 # %% language_model_values values

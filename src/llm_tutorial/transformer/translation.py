@@ -146,12 +146,12 @@ def translation_config(tokenizer: PreTrainedTokenizerBase, **options: Any) -> Ma
         "decoder_layers": 2,
         "encoder_attention_heads": 4,
         "decoder_attention_heads": 4,
-        "encoder_ffn_dim": 512,
-        "decoder_ffn_dim": 512,
-        "dropout": 0.2,
+        "encoder_ffn_dim": 384,
+        "decoder_ffn_dim": 384,
+        "dropout": 0.1,
         "max_position_embeddings": 128,
         "scale_embedding": True,
-        "init_std": 0.02,
+        "init_std": 0.06,
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "forced_eos_token_id": None,
@@ -234,7 +234,12 @@ def loss_for(tokenizer: Any, smoothing: float = 0.0) -> Callable[[nn.Module, Seq
 
 def count_for(tokenizer: Any) -> Callable[[Sequence[Message]], int]:
     """How many tokens that loss is summed over."""
-    return lambda pairs: int((collate(tokenizer, pairs)["labels"] != IGNORED).sum())
+
+    @cache
+    def tokens(pair: Message) -> int:
+        return len(tokenizer(number_placeholders(pair.chinese, pair.english), truncation=True).input_ids)
+
+    return lambda pairs: sum(map(tokens, pairs))
 
 
 @torch.no_grad()
