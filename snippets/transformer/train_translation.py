@@ -5,12 +5,13 @@ and length penalty chosen on validation, then both tests. About 20 minutes of on
 """
 
 # %% settings
+from functools import partial
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForSeq2SeqLM
 
-from llm_tutorial.experiments import tune, with_seeds
+from llm_tutorial.experiments import tune
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import adamw, fit, linear_decay
 from llm_tutorial.transformer.placeholders import PlaceholderLogitsProcessor
@@ -30,7 +31,8 @@ from llm_tutorial.transformer.translation import (
 STEPS, TUNING_STEPS, BATCH, SEEDS = 1600, 250, 32, range(3)
 RATES = (5e-4, 1e-3, 2e-3)
 SMOOTHING = {"smoothed": 0.1, "plain": 0.0}
-PENALTIES = (0.0, 0.5, 1.0, 1.5, 2.0)
+BEAMS = {2: (0.0,), 4: (0.0, 0.5, 1.0, 1.5, 2.0), 8: (0.0,)}  # length penalties
+WAYS = ("greedy", "beam", "constrained")
 
 torch.set_num_threads(1)
 long_run = LongRun("translation", Path(__file__))
@@ -52,7 +54,7 @@ def train(run: str, variant: str, rate: float, seed: int, steps: int):
         linear_decay(optimizer, steps, warmup=60),
         long_run.state_of(run),
         seed,
-        save_every=100,
+        save_every=25,
         description=run,
         loss_of=loss_for(tokenizer, SMOOTHING[variant]),
         count=count_for(tokenizer),
@@ -67,53 +69,52 @@ def validate(variant: str, run: str, rate: float) -> dict:
 
 
 # %% measure
-def chosen(sweep: dict[str, dict]) -> float:
-    """The length penalty with the best chrF of those tried with four beams."""
-    return max(PENALTIES, key=lambda alpha: sweep[f"4 beams, {alpha}"]["chrf"])
+def kept_model(variant: str, seed: int) -> Path:
+    return long_run.state / "models" / f"{variant}-{seed}"
 
 
-def measure(run: str, variant: str, seed: int) -> dict:
+def trained(run: str, variant: str, seed: int) -> dict:
     model, losses = train(run, variant, rates[variant], seed, STEPS)
-    held_out = long_run.few(data["validation"][::3])
+    model.save_pretrained(kept_model(variant, seed))
+    loss = held_out_loss(model, tokenizer, long_run.few(data["validation"]))
+    parameters = model.num_parameters()
+    return {"losses": losses, "validation_loss": loss, "parameters": parameters}
+
+
+def load(variant: str, seed: int):
+    return AutoModelForSeq2SeqLM.from_pretrained(kept_model(variant, seed))
+
+
+def swept(variant: str, seed: int) -> dict:
+    model, asked = load(variant, seed), long_run.few(data["validation"][::3])
     settings = {"1 beam": {}}
-    settings |= {
-        f"4 beams, {alpha}": {"num_beams": 4, "length_penalty": alpha}
-        for alpha in PENALTIES
-    }
-    settings |= {
-        f"{beams} beams, 0.0": {"num_beams": beams, "length_penalty": 0.0}
-        for beams in (2, 8)
-    }
+    for beams, penalties in BEAMS.items():
+        for alpha in penalties:
+            options = {"num_beams": beams, "length_penalty": alpha}
+            settings[f"{beams} beams, {alpha}"] = options
     sweep = {}
     for name, options in settings.items():
-        written = translate(model, tokenizer, held_out, **options)
-        sweep[name] = score(written, held_out)
-        sweep[name]["empty"] = 100 * sum(not text for text in written) / len(written)
-    beam = {"num_beams": 4, "length_penalty": chosen(sweep)}
-    found = {
-        "losses": losses,
-        "parameters": model.num_parameters(),
-        "validation_loss": held_out_loss(model, tokenizer, held_out),
-        "sweep": sweep,
-        "length_penalty": beam["length_penalty"],
-    }
-    ways = {
-        "greedy": {},
-        "beam": beam,
-        "constrained": beam | {"processor": PlaceholderLogitsProcessor},
-    }
+        written = translate(model, tokenizer, asked, **options)
+        empty = 100 * sum(not text for text in written) / len(written)
+        sweep[name] = {**score(written, asked), "empty": empty}
+    return sweep
+
+
+def tested(variant: str, way: str, seed: int) -> dict:
+    sweep = long_run.runs[f"{variant} sweep, seed {seed}"]
+    penalty = max(BEAMS[4], key=lambda alpha: sweep[f"4 beams, {alpha}"]["chrf"])
+    options = {} if way == "greedy" else {"num_beams": 4, "length_penalty": penalty}
+    if way == "constrained":
+        options["processor"] = PlaceholderLogitsProcessor
+    model, found = load(variant, seed), {"length_penalty": penalty}
     for test in TESTS:
         asked = long_run.few(data[test])
-        for way, options in ways.items():
-            written = translate(model, tokenizer, asked, **options)
-            found[f"{test}, {way}"] = score(written, asked)
-            if way == "beam":
-                found[f"{test}, draws"] = resampled(written, asked)
-                found[f"{test}, sample draws"] = resampled(written[::10], asked[::10])
-                found[f"{test}, sample"] = score(written[::10], asked[::10])
-    if variant == "smoothed" and seed == 0:
-        model.half().save_pretrained(long_run.folder)
-        tokenizer.save_pretrained(long_run.folder)
+        written = translate(model, tokenizer, asked, **options)
+        found[test] = score(written, asked)
+        if way == "beam":
+            found[f"{test} draws"] = resampled(written, asked)
+            found[f"{test} sample"] = score(written[::10], asked[::10])
+            found[f"{test} sample draws"] = resampled(written[::10], asked[::10])
     return found
 
 
@@ -129,5 +130,17 @@ rates = {
     )
     for variant in SMOOTHING
 }
-with_seeds(long_run, list(SMOOTHING), SEEDS, measure)
+for seed in SEEDS:
+    for variant in SMOOTHING:
+        run = f"{variant}, seed {seed}"
+        long_run.measure(run, partial(trained, run, variant, seed))
+for seed in SEEDS:
+    for variant in SMOOTHING:
+        run = f"{variant} sweep, seed {seed}"
+        long_run.measure(run, partial(swept, variant, seed))
+        for way in WAYS:
+            run = f"{variant} {way}, seed {seed}"
+            long_run.measure(run, partial(tested, variant, way, seed))
+load("smoothed", 0).half().save_pretrained(long_run.folder)
+tokenizer.save_pretrained(long_run.folder)
 long_run.finish(seeds=list(SEEDS), steps=STEPS, tolerance=0.2)

@@ -99,7 +99,7 @@ def adapted(run: str) -> dict:
         STEPS,
         linear_decay(optimizer, STEPS, warmup=5),
         long_run.state_of(run),
-        save_every=10,
+        save_every=2,
         description=run,
     )
     parameters = sum(p.numel() for p in trained)

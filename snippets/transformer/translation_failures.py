@@ -9,12 +9,8 @@ from transformers import (
 )
 
 from llm_tutorial.results import weights
-from llm_tutorial.tables import table
-from llm_tutorial.transformer.scores import score
 from llm_tutorial.transformer.translation import (
     TranslationMemory,
-    collate,
-    loss_for,
     number_placeholders,
     translate,
     translation_config,
