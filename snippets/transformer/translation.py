@@ -83,25 +83,6 @@ model = AutoModelForSeq2SeqLM.from_config(config).eval()
 print(type(model).__name__, f"{model.num_parameters():,} parameters")
 
 
-# %% shift
-def shift_right(labels, start, padding):  # (batch, target)
-    shifted = labels.roll(1, dims=1)
-    shifted[:, 0] = start
-    return shifted.masked_fill(shifted == -100, padding)
-
-
-short = (m for m in data["train"] if len(m.english) < 30)
-pairs = [m for m in short if "%" not in m.english and "{" not in m.english][:4]
-english, chinese = [m.english for m in pairs], [m.chinese for m in pairs]
-batch = tokenizer(english, text_target=chinese, padding=True, return_tensors="pt")
-labels = batch["labels"].masked_fill(batch["labels"] == tokenizer.pad_token_id, -100)
-inputs = shift_right(labels, config.decoder_start_token_id, config.pad_token_id)
-for name, row in (("the decoder reads", inputs[3]), ("and is to say", labels[3])):
-    tokens = [tokenizer.decode(t) if t >= 0 else "–" for t in row.tolist()]
-    print(f"{name:18}", *tokens, sep=" | ")
-assert torch.equal(inputs, model.prepare_decoder_input_ids_from_labels(labels))
-
-
 # %% forward
 def attend(layer, x, source, mask):  # (batch, query, D), (batch, key, D)
     q, k, v = (
@@ -144,6 +125,25 @@ def decode(model, ids, source, mask):  # ids: (batch, target)
         x = layer.encoder_attn_layer_norm(x + crossed)
         x = feed_forward(layer, x)
     return x @ model.lm_head.weight.T + model.final_logits_bias  # (…, vocabulary)
+
+
+# %% shift
+def shift_right(labels, start, padding):  # (batch, target)
+    shifted = labels.roll(1, dims=1)
+    shifted[:, 0] = start
+    return shifted.masked_fill(shifted == -100, padding)
+
+
+short = (m for m in data["train"] if len(m.english) < 30)
+pairs = [m for m in short if "%" not in m.english and "{" not in m.english][:4]
+english, chinese = [m.english for m in pairs], [m.chinese for m in pairs]
+batch = tokenizer(english, text_target=chinese, padding=True, return_tensors="pt")
+labels = batch["labels"].masked_fill(batch["labels"] == tokenizer.pad_token_id, -100)
+inputs = shift_right(labels, config.decoder_start_token_id, config.pad_token_id)
+for name, row in (("the decoder reads", inputs[3]), ("and is to say", labels[3])):
+    tokens = [tokenizer.decode(t) if t >= 0 else "–" for t in row.tolist()]
+    print(f"{name:18}", *tokens, sep=" | ")
+assert torch.equal(inputs, model.prepare_decoder_input_ids_from_labels(labels))
 
 
 # %% equal

@@ -82,30 +82,6 @@ def reader(model, english):
     return source, next_log_p
 
 
-# %% equal differs="beams near a tie"
-asked = [m.english for m in data["message"] if 20 < len(m.english) < 45][::90]
-compared = 0
-for english in asked:
-    source, next_log_p = reader(model, english)
-    for beams, penalty, stop in itertools.product(
-        (2, 4), (0.0, 1.0, 2.0), (False, True, "never")
-    ):
-        (score, ids), *_ = beam_search(next_log_p, beams, penalty, stop, 31)[0]
-        theirs = model.generate(
-            **source,
-            num_beams=beams,
-            length_penalty=penalty,
-            early_stopping=stop,
-            max_length=32,
-            do_sample=False,
-            return_dict_in_generate=True,
-            output_scores=True,
-        )
-        assert theirs.sequences[0, 1 : len(ids) + 1].tolist() == ids
-        assert abs(theirs.sequences_scores[0].item() - score) < 1e-4
-        compared += 1
-print(f"{compared} searches, same tokens and scores")
-
 # %% tree
 ENGLISH = "Copy absolute path"
 finished, history = beam_search(reader(model, ENGLISH)[1], 3, length_penalty=1.0)
@@ -131,6 +107,29 @@ for step, (alive, done) in enumerate(history, 1):
 axes.set_axis_off()
 verbatim(axes.texts)
 
+# %% equal differs="beams near a tie"
+asked = [m.english for m in data["message"] if 20 < len(m.english) < 45][::90]
+compared = 0
+for english in asked:
+    source, next_log_p = reader(model, english)
+    for beams, penalty, stop in itertools.product(
+        (2, 4), (0.0, 1.0, 2.0), (False, True, "never")
+    ):
+        (score, ids), *_ = beam_search(next_log_p, beams, penalty, stop, 31)[0]
+        theirs = model.generate(
+            **source,
+            num_beams=beams,
+            length_penalty=penalty,
+            early_stopping=stop,
+            max_length=32,
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        assert theirs.sequences[0, 1 : len(ids) + 1].tolist() == ids
+        assert abs(theirs.sequences_scores[0].item() - score) < 1e-4
+        compared += 1
+print(f"{compared} searches, same tokens and scores")
 
 # %% empty_translation differs="scores of a trained model" tolerance="30%"
 alive_best = [0.0] + [alive[0][0] for alive, _ in history[: len(best) - 1]]
@@ -148,14 +147,15 @@ print(f"the empty translation is likelier than people's in {shorter:.0f} of 100"
 
 # %% sweep
 runs = results("transformer", "translation")
-seeds = {variant: by_seed(runs, variant) for variant in ("plain", "smoothed")}
+seeds = {
+    variant: by_seed(runs, f"{variant} sweep") for variant in ("plain", "smoothed")
+}
 PENALTIES = (0.0, 0.5, 1.0, 1.5, 2.0)
 figure, (quality, length) = panels(2)
 for axes, measure in ((quality, "chrf"), (length, "length")):
     for variant, found in seeds.items():
         values = [
-            [run["sweep"][f"4 beams, {alpha}"][measure] for alpha in PENALTIES]
-            for run in found
+            [run[f"4 beams, {alpha}"][measure] for alpha in PENALTIES] for run in found
         ]
         spread(axes, PENALTIES, values, variant)
     axes.set_xlabel("length penalty α")
@@ -168,24 +168,21 @@ length.set_ylabel("characters, people’s = 1")
 rows = {}
 for name in ("1 beam", "2 beams, 0.0", "4 beams, 0.0", "8 beams, 0.0", "4 beams, 1.0"):
     rows[name.replace(", ", ", α = ")] = [
-        over_seeds([run["sweep"][name][measure] for run in seeds["smoothed"]], form)
+        over_seeds([run[name][measure] for run in seeds["smoothed"]], form)
         for measure, form in (("chrf", ".1f"), ("length", ".2f"), ("empty", ".1f"))
     ]
 table(rows, ["smoothed", "chrF", "length", "empty, %"]).show()
 
 # %% sweep_values values
-for variant, found in seeds.items():
-    chosen = [run["length_penalty"] for run in found]
-    print(f"penalty_{variant}_low = {min(chosen)}")
-    print(f"penalty_{variant}_high = {max(chosen)}")
 for key, name in (
     ("1 beam", "greedy"),
     ("4 beams, 0.0", "beams_4_none"),
     ("4 beams, 1.0", "beams_4_one"),
     ("8 beams, 0.0", "beams_8_none"),
 ):
-    values = [run["sweep"][key] for run in seeds["smoothed"]]
-    print(f"chrf_{name} = {mean(v['chrf'] for v in values):.1f}")
-    print(f"length_{name} = {mean(v['length'] for v in values):.2f}")
-    print(f"empty_{name} = {mean(v['empty'] for v in values):.1f}")
+    for variant, found in seeds.items():
+        values = [run[key] for run in found]
+        print(f"chrf_{variant}_{name} = {mean(v['chrf'] for v in values):.1f}")
+        print(f"length_{variant}_{name} = {mean(v['length'] for v in values):.2f}")
+        print(f"empty_{variant}_{name} = {mean(v['empty'] for v in values):.1f}")
 print(f"empty_likelier = {shorter:.0f}")  # tolerance 30%

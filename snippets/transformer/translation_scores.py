@@ -120,22 +120,19 @@ for name, (english, chinese, near, memorys) in leak.items():
 
 # %% systems
 runs = results("transformer", "translation")
-seeds = {variant: by_seed(runs, variant) for variant in ("plain", "smoothed")}
+seeds = {
+    (variant, way): by_seed(runs, f"{variant} {way}")
+    for variant in ("plain", "smoothed")
+    for way in ("greedy", "beam", "constrained")
+}
 MEASURES = ("chrf", "bleu", "placeholders")
 by_memory = {test: score(remembered[test], data[test]) for test in TESTS}
 tables = {}
 for test in TESTS:
     tables[test] = {"memory": [f"{by_memory[test][m]:.1f}" for m in MEASURES]}
-    for variant, way in (
-        ("plain", "greedy"),
-        ("plain", "beam"),
-        ("smoothed", "greedy"),
-        ("smoothed", "beam"),
-        ("smoothed", "constrained"),
-    ):
-        found = [run[f"{test}, {way}"] for run in seeds[variant]]
+    for (variant, way), found in seeds.items():
         tables[test][f"{variant}, {way}"] = [
-            over_seeds([each[measure] for each in found]) for measure in MEASURES
+            over_seeds([run[test][measure] for run in found]) for measure in MEASURES
         ]
 table(tables["message"], ["message", "chrF", "BLEU", "placeholders, %"]).show()
 table(tables["catalogue"], ["catalogue", "chrF", "BLEU", "placeholders, %"]).show()
@@ -144,18 +141,16 @@ table(tables["catalogue"], ["catalogue", "chrF", "BLEU", "placeholders, %"]).sho
 for test in TESTS:
     for measure in MEASURES:
         print(f"{measure}_memory_{test} = {by_memory[test][measure]:.1f}")
-    for variant, found in seeds.items():
-        for way in ("greedy", "beam", "constrained"):
-            for measure in MEASURES:
-                values = [run[f"{test}, {way}"][measure] for run in found]
-                print(f"{measure}_{variant}_{way}_{test} = {np.mean(values):.1f}")
-exact = [run["message, beam"]["exact"] for run in seeds["smoothed"]]
-print(f"exact_smoothed = {np.mean(exact):.1f}")
-exact = [run["catalogue, beam"]["exact"] for run in seeds["smoothed"]]
-print(f"exact_smoothed_catalogue = {np.mean(exact):.1f}")
-for variant, found in seeds.items():
-    for alpha in {run["length_penalty"] for run in found}:
-        print(f"penalty_{variant}_{alpha:.0f} = {alpha}")
+    for (variant, way), found in seeds.items():
+        for measure in (*MEASURES, "exact"):
+            values = [run[test][measure] for run in found]
+            print(f"{measure}_{variant}_{way}_{test} = {np.mean(values):.1f}")
+            print(f"{measure}_{variant}_{way}_{test}_low = {min(values):.1f}")
+            print(f"{measure}_{variant}_{way}_{test}_high = {max(values):.1f}")
+for variant in ("plain", "smoothed"):
+    chosen = [run["length_penalty"] for run in seeds[variant, "beam"]]
+    print(f"penalty_{variant}_low = {min(chosen)}")
+    print(f"penalty_{variant}_high = {max(chosen)}")
 
 # %% bootstrap
 
@@ -168,8 +163,8 @@ def over(ours, theirs):  # how far apart two systems are, in paired draws
 draws = {}
 for test in TESTS:
     draws["memory", test] = resampled(remembered[test], data[test])
-    for variant, found in seeds.items():
-        each = [run[f"{test}, draws"] for run in found]
+    for variant in ("plain", "smoothed"):
+        each = [run[f"{test} draws"] for run in seeds[variant, "beam"]]
         draws[variant, test] = np.mean(each, axis=0)  # over seeds
 rows = {}
 for name, other in (("smoothed", "memory"), ("smoothed", "plain")):
@@ -188,59 +183,6 @@ for name, other in (("smoothed", "memory"), ("smoothed", "plain")):
         print(f"gain_low_{name}_over_{other}_{test} = {low:.1f}")
         print(f"gain_high_{name}_over_{other}_{test} = {high:.1f}")
         print(f"lack_{name}_to_{other}_{test} = {-mean:.1f}")
-
-# %% language_model
-language_model = results("transformer", "translation_lm")
-names = {"as it is": "SmolLM2", "LoRA": "SmolLM2, LoRA"}
-sample, sampled = {}, {test: data[test][::10] for test in TESTS}
-for test in TESTS:
-    draws["sampled memory", test] = resampled(remembered[test][::10], sampled[test])
-    sample["memory", test] = score(remembered[test][::10], sampled[test])
-    each = [run[f"{test}, sample draws"] for run in seeds["smoothed"]]
-    draws["sampled smoothed", test] = np.mean(each, axis=0)
-    for run, name in names.items():
-        draws[f"sampled {name}", test] = language_model["metrics"][run][
-            f"{test}, sample draws"
-        ]
-        sample[name, test] = language_model["metrics"][run][f"{test}, sample"]
-rows = {}
-for name in ("memory", "smoothed", "SmolLM2", "SmolLM2, LoRA"):
-    rows[name] = []
-    for test in TESTS:
-        low, high = interval(draws[f"sampled {name}", test])
-        if name == "smoothed":
-            found = [run[f"{test}, sample"] for run in seeds[name]]
-        else:
-            found = [sample[name, test]]
-        chrf_, right = (
-            over_seeds([f[m] for f in found]) for m in ("chrf", "placeholders")
-        )
-        rows[name] += [
-            f"{np.mean([f['chrf'] for f in found]):.1f} [{low:.1f}, {high:.1f}]",
-            right,
-        ]
-columns = ["one in ten", "message: chrF", "placeholders, %"]
-table(rows, [*columns, "catalogue: chrF", "placeholders, % "]).show()
-
-# %% language_model_values values
-for test in TESTS:
-    print(f"sampled_{test} = {len(sampled[test])}")
-    for name in ("memory", "smoothed", "SmolLM2", "SmolLM2, LoRA"):
-        key = name.lower().replace(", ", "_")
-        if name == "smoothed":
-            found = [run[f"{test}, sample"] for run in seeds[name]]
-        else:
-            found = [sample[name, test]]
-        for measure in ("chrf", "placeholders", "exact"):
-            value = np.mean([each[measure] for each in found])
-            print(f"{measure}_sampled_{key}_{test} = {value:.1f}")
-    for other in ("memory", "smoothed"):
-        ours = draws["sampled SmolLM2, LoRA", test]
-        mean, low, high = over(ours, draws[f"sampled {other}", test])
-        print(f"lora_over_{other}_{test} = {mean:.1f}")
-        print(f"lora_low_over_{other}_{test} = {low:.1f}")
-        print(f"lora_high_over_{other}_{test} = {high:.1f}")
-print(f"tokens_per_character = {language_model['tokens_per_character']:.2f}")
 
 # %% near_and_far differs="text near a tie" tolerance="10%"
 texts = {test: translate(model, tokenizer, data[test]) for test in TESTS}
@@ -262,6 +204,59 @@ for low, high in itertools.pairwise(edges):
 table(
     near, ["likeness", "messages", "memory", "encoder–decoder"], [",", ".1f", ".1f"]
 ).show()
+
+# %% language_model
+language_model = results("transformer", "translation_lm")
+names = {"as it is": "SmolLM2", "LoRA": "SmolLM2, LoRA"}
+sample, sampled = {}, {test: data[test][::10] for test in TESTS}
+for test in TESTS:
+    draws["sampled memory", test] = resampled(remembered[test][::10], sampled[test])
+    sample["memory", test] = score(remembered[test][::10], sampled[test])
+    each = [run[f"{test} sample draws"] for run in seeds["smoothed", "beam"]]
+    draws["sampled smoothed", test] = np.mean(each, axis=0)
+    for run, name in names.items():
+        draws[f"sampled {name}", test] = language_model["metrics"][run][
+            f"{test}, sample draws"
+        ]
+        sample[name, test] = language_model["metrics"][run][f"{test}, sample"]
+rows = {}
+for name in ("memory", "smoothed", "SmolLM2", "SmolLM2, LoRA"):
+    rows[name] = []
+    for test in TESTS:
+        low, high = interval(draws[f"sampled {name}", test])
+        if name == "smoothed":
+            found = [run[f"{test} sample"] for run in seeds[name, "beam"]]
+        else:
+            found = [sample[name, test]]
+        chrf_, right = (
+            over_seeds([f[m] for f in found]) for m in ("chrf", "placeholders")
+        )
+        rows[name] += [
+            f"{np.mean([f['chrf'] for f in found]):.1f} [{low:.1f}, {high:.1f}]",
+            right,
+        ]
+columns = ["one in ten", "message: chrF", "placeholders, %"]
+table(rows, [*columns, "catalogue: chrF", "placeholders, % "]).show()
+
+# %% language_model_values values
+for test in TESTS:
+    print(f"sampled_{test} = {len(sampled[test])}")
+    for name in ("memory", "smoothed", "SmolLM2", "SmolLM2, LoRA"):
+        key = name.lower().replace(", ", "_")
+        if name == "smoothed":
+            found = [run[f"{test} sample"] for run in seeds[name, "beam"]]
+        else:
+            found = [sample[name, test]]
+        for measure in ("chrf", "placeholders", "exact"):
+            value = np.mean([each[measure] for each in found])
+            print(f"{measure}_sampled_{key}_{test} = {value:.1f}")
+    for other in ("memory", "smoothed"):
+        ours = draws["sampled SmolLM2, LoRA", test]
+        mean, low, high = over(ours, draws[f"sampled {other}", test])
+        print(f"lora_over_{other}_{test} = {mean:.1f}")
+        print(f"lora_low_over_{other}_{test} = {low:.1f}")
+        print(f"lora_high_over_{other}_{test} = {high:.1f}")
+print(f"tokens_per_character = {language_model['tokens_per_character']:.2f}")
 
 
 # %% keep
