@@ -28,8 +28,8 @@ from llm_tutorial.transformer.translation import (
     translation_tokenizer,
 )
 
-STEPS, TUNING_STEPS, BATCH, SEEDS = 1600, 250, 32, range(3)
-RATES = (5e-4, 1e-3, 2e-3)
+STEPS, TUNING_STEPS, BATCH, SEEDS = 1400, 250, 32, range(3)
+RATES = (1e-3, 2e-3, 4e-3)
 SMOOTHING = {"smoothed": 0.1, "plain": 0.0}
 BEAMS = {2: (0.0,), 4: (0.0, 0.5, 1.0, 1.5, 2.0), 8: (0.0,)}  # length penalties
 WAYS = ("greedy", "beam", "constrained")

@@ -119,10 +119,10 @@ def translation_tokenizer(training: Sequence[Message], vocabulary: int = 3000) -
     parts = (part for text in texts for part in re.split("|".join(SLOTS), text))
     learned = subword_tokenizer(parts, vocabulary - len(SLOTS), [PAD, END])
     learned.add_tokens([AddedToken(slot, normalized=False) for slot in SLOTS])
-    learned.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+    learned.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", special_tokens=[(END, learned.token_to_id(END))]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=learned,
         pad_token=PAD,
         eos_token=END,
