@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llm_tutorial.data.digits import digits
 from llm_tutorial.transformer.block import Block, BlockConfig, norm
 from llm_tutorial.transformer.names import renamed
 
@@ -175,7 +176,9 @@ def own_vit(model: Any) -> VisionTransformer:
     """
     config = model.config
     if config.model_type != "vit" or config.hidden_act != "gelu" or not config.qkv_bias:
-        raise ValueError(f"not a ViT with GELU and biases: {config.model_type!r}\n不是用 GELU、带偏置的 ViT：{config.model_type!r}")
+        raise ValueError(
+            f"not a ViT with GELU and biases: {config.model_type!r}\n不是用 GELU、带偏置的 ViT：{config.model_type!r}"
+        )
     own = VisionTransformer(
         VisionConfig(
             config.image_size, config.patch_size, config.num_channels, config.hidden_size, config.num_hidden_layers,
@@ -183,7 +186,7 @@ def own_vit(model: Any) -> VisionTransformer:
         )
     )  # fmt: skip
     state: Mapping[str, Tensor] = renamed(model.state_dict(), VIT)
-    missing, _ = own.load_state_dict(state, strict="head.weight" in state), None
+    own.load_state_dict(state, strict="head.weight" in state)
     return own.eval()
 
 
@@ -234,3 +237,52 @@ def warped(images: Tensor, kind: str) -> Tensor:
     theta[:, :, 2] = torch.randint(-2, 3, (n, 2)) * 2 / side
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)
+
+
+def digit_tensors(split: str) -> tuple[Tensor, Tensor]:
+    """Digits as a model takes them: (picture, 1, 28, 28) from 0 to 1, and labels (picture,).
+
+    Example:
+        >>> images, labels = digit_tensors("test")
+        >>> images.shape, float(images.max())
+        (torch.Size([600, 1, 28, 28]), 1.0)
+    """
+    images, labels = digits(split)
+    return torch.from_numpy(images)[:, None] / 255, torch.from_numpy(labels)
+
+
+def pairs(split: str, count: int = 0) -> tuple[Tensor, Tensor]:
+    """Two small digits, one at the left and one at the right: do they stand at the same height?
+
+    Real digits of MNIST, drawn at 10 × 10 pixels; which digits they are says nothing, and neither does the height of
+    one of them. Where heights differ, they differ by at least four pixels.
+
+    Args:
+        split: Digits of which split; `train`, `validation` or `test`.
+        count: How many pictures; 4,000 for training and 1,000 else if left out.
+
+    Returns:
+        Pictures (picture, 1, 28, 28), and 1 where the height is the same, (picture,).
+
+    Example:
+        >>> images, labels = pairs("test", 8)
+        >>> images.shape, set(labels.tolist()) <= {0, 1}
+        (torch.Size([8, 1, 28, 28]), True)
+    """
+    digit, _ = digit_tensors(split)
+    small = F.interpolate(digit, (10, 10), mode="area")
+    count = count or (4000 if split == "train" else 1000)
+    generator = torch.Generator().manual_seed(len(digit))
+    which = torch.randint(len(small), (count, 2), generator=generator)
+    labels = torch.randint(2, (count,), generator=generator)
+    rows = torch.randint(19, (count, 2), generator=generator)
+    while len(wrong := (((rows[:, 0] - rows[:, 1]).abs() < 4) & (labels == 0)).nonzero().flatten()):
+        rows[wrong] = torch.randint(19, (len(wrong), 2), generator=generator)
+    rows[labels == 1, 1] = rows[labels == 1, 0]
+    columns = torch.randint(3, (count, 2), generator=generator) + torch.tensor([0, 16])
+    images = torch.zeros(count, 1, 28, 28)
+    for side in range(2):
+        for picture in range(count):
+            row, column = int(rows[picture, side]), int(columns[picture, side])
+            images[picture, :, row : row + 10, column : column + 10] += small[which[picture, side]]
+    return images, labels
