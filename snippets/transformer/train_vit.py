@@ -153,7 +153,7 @@ for name in ("ViT, pairs", "CNN, pairs", "CNN, near, pairs"):
         long_run,
         [name],
         SEEDS,
-        lambda run, variant, seed, rate=rate: test(
+        lambda run, variant, seed, rate=rate: measure(
             run, variant, related, rate, seed, "none"
         ),
     )
