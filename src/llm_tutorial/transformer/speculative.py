@@ -112,7 +112,7 @@ def speculate(
         >>> from transformers import LlamaConfig, LlamaForCausalLM
         >>> sizes = dict(vocab_size=9, hidden_size=8, intermediate_size=8, num_attention_heads=2, num_hidden_layers=1)
         >>> model = LlamaForCausalLM(LlamaConfig(**sizes)).eval()
-        >>> written = speculate(model, torch.tensor([[1, 2, 3, 1, 2]]), prompt_lookup(3), new_tokens=8)
+        >>> written = speculate(model, torch.tensor([[1, 2, 3, 1, 2]]), prompt_lookup(3, vocabulary=9), new_tokens=8)
         >>> len(written.tokens), written.passes + written.accepted >= 8
         (8, True)
     """
