@@ -417,10 +417,11 @@ def threshold_curve(
 ) -> list[tuple[float, float]]:
     """F1 at every threshold that makes a difference: from refusing all to refusing nothing.
 
-    >>> examples = [QuestionExample("week", "?", "It is Monday.", answer, 6, False, "") for answer in ("Monday", "")]
-    >>> predictions = [Prediction("Monday", 6, 3.0, -2.0), Prediction("It", 0, 1.0, 4.0)]
-    >>> [f1 for _, f1 in threshold_curve(predictions, examples)]
-    [50.0, 100.0, 50.0]
+    Example:
+        >>> examples = [QuestionExample("week", "?", "On Monday.", answer, 3, False, "") for answer in ("Monday", "")]
+        >>> predictions = [Prediction("Monday", 3, 3.0, -2.0), Prediction("On", 0, 1.0, 4.0)]
+        >>> [f1 for _, f1 in threshold_curve(predictions, examples)]
+        [50.0, 100.0, 50.0]
     """
     places = sorted({prediction.no_answer for prediction in predictions})
     between = [(low + high) / 2 for low, high in pairwise(places)]
