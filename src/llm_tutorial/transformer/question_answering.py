@@ -293,10 +293,11 @@ def _best_of(window: Window, start: Tensor, end: Tensor, context: str, max_answe
 def words_of(text: str) -> list[str]:
     """The words that count when answers are compared: in lower case, without articles and punctuation.
 
-    >>> words_of("The value -1, `None`")
-    ['value', '-1', 'none']
-    >>> words_of("从星期一开始")
-    ['从', '星', '期', '一', '开', '始']
+    Example:
+        >>> words_of("The value -1, `None`")
+        ['value', '-1', 'none']
+        >>> words_of("从星期一开始")
+        ['从', '星', '期', '一', '开', '始']
     """
     found = [word for word in _WORDS.findall(text.lower()) if word not in ("a", "an", "the")]
     return found or text.split()  # nothing but signs, such as "="
@@ -305,8 +306,9 @@ def words_of(text: str) -> list[str]:
 def exact(predicted: str, gold: str) -> float:
     """1 where both have the same words in the same order.
 
-    >>> exact("`None`", "None"), exact("1", "-1")
-    (1.0, 0.0)
+    Example:
+        >>> exact("`None`", "None"), exact("1", "-1")
+        (1.0, 0.0)
     """
     return float(words_of(predicted) == words_of(gold))
 
@@ -314,8 +316,9 @@ def exact(predicted: str, gold: str) -> float:
 def f1(predicted: str, gold: str) -> float:
     """Harmonic mean of precision and recall of the words; without an answer, 1 where both are empty.
 
-    >>> f1("an int or None", "int"), f1("", ""), f1("int", "")
-    (0.5, 1.0, 0.0)
+    Example:
+        >>> f1("an int or None", "int"), f1("", ""), f1("int", "")
+        (0.5, 1.0, 0.0)
     """
     left, right = words_of(predicted), words_of(gold)
     if not left or not right:
@@ -418,8 +421,8 @@ def threshold_curve(
     """F1 at every threshold that makes a difference: from refusing all to refusing nothing.
 
     Example:
-        >>> examples = [QuestionExample("week", "?", "On Monday.", answer, 3, False, "") for answer in ("Monday", "")]
-        >>> predictions = [Prediction("Monday", 3, 3.0, -2.0), Prediction("On", 0, 1.0, 4.0)]
+        >>> examples = [QuestionExample("week", "?", "It is Monday.", answer, 6, False, "") for answer in ("Monday", "")]
+        >>> predictions = [Prediction("Monday", 6, 3.0, -2.0), Prediction("It", 0, 1.0, 4.0)]
         >>> [f1 for _, f1 in threshold_curve(predictions, examples)]
         [50.0, 100.0, 50.0]
     """
@@ -431,9 +434,10 @@ def threshold_curve(
 def best_threshold(predictions: Sequence[Prediction], examples: Sequence[QuestionExample]) -> float:
     """The threshold with the highest F1; of equal ones the middle.
 
-    >>> examples = [QuestionExample("week", "?", "It is Monday.", answer, 6, False, "") for answer in ("Monday", "")]
-    >>> best_threshold([Prediction("Monday", 6, 3.0, -2.0), Prediction("It", 0, 1.0, 4.0)], examples)
-    1.0
+    Example:
+        >>> examples = [QuestionExample("week", "?", "It is Monday.", answer, 6, False, "") for answer in ("Monday", "")]
+        >>> best_threshold([Prediction("Monday", 6, 3.0, -2.0), Prediction("It", 0, 1.0, 4.0)], examples)
+        1.0
     """
     curve = threshold_curve(predictions, examples)
     highest = max(value for _, value in curve)

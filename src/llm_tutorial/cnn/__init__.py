@@ -1,0 +1,1 @@
+"""Teaching code of chapter ``cnn``: import from its modules."""
