@@ -98,20 +98,24 @@ class BM25:
         mean = sum(bag.total() for bag in bags) / len(bags)
         holding = Counter(word for bag in bags for word in bag)
         self.size = len(bags)
-        self.postings: dict[str, list[tuple[int, float]]] = {}
+        postings: dict[str, list[tuple[int, float]]] = {}
         for place, bag in enumerate(bags):
             length = k1 * (1 - b + b * bag.total() / mean)
             for word, count in bag.items():
                 rarity = math.log(1 + (self.size - holding[word] + 0.5) / (holding[word] + 0.5))
                 weight = rarity * count * (k1 + 1) / (count + length)
-                self.postings.setdefault(word, []).append((place, weight))
+                postings.setdefault(word, []).append((place, weight))
+        self.weights = {
+            word: (torch.tensor([place for place, _ in found]), torch.tensor([weight for _, weight in found]))
+            for word, found in postings.items()
+        }
 
     def scores(self, query: str) -> Tensor:
         """Of every text, (texts,)."""
         found = torch.zeros(self.size)
-        for word in set(terms(query)):
-            for place, weight in self.postings.get(word, ()):
-                found[place] += weight
+        for word in sorted(set(terms(query)) & self.weights.keys()):
+            places, weights = self.weights[word]
+            found[places] += weights
         return found
 
     def search(self, query: str) -> list[int]:
