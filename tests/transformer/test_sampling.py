@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
     LlamaConfig,
@@ -59,6 +59,7 @@ def test_each_gives_what_the_library_gives(ours, theirs, dtype):
     assert left.equal(theirs(ids, scores))
 
 
+@settings(deadline=None)
 @given(scores_of, st.floats(0, 1))
 def test_top_p_keeps_the_smallest_set_that_reaches_p(scores, p):
     scores = scores.double()
@@ -71,6 +72,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_p(scores, p):
     assert not (mass[~kept] > least).any()
 
 
+@settings(deadline=None)
 @given(scores_of, st.floats(0.01, 1), st.floats(0.1, 5))
 def test_min_p_is_a_threshold_on_the_scores(scores, p, temperature):
     heated = scores.double() / temperature
@@ -79,6 +81,7 @@ def test_min_p_is_a_threshold_on_the_scores(scores, p, temperature):
     assert ((MinP(p)(None, heated).isfinite() == expected) | near).all()
 
 
+@settings(deadline=None)
 @given(scores_of, st.floats(0.1, 5))
 def test_temperature_keeps_the_order_and_top_k_does_not_mind_it(scores, temperature):
     one = LogitsProcessorList([Temperature(temperature), TopK(3)])(None, scores.double())

@@ -385,7 +385,7 @@ class SchemaAutomaton:
         >>> automaton = SchemaAutomaton({"enum": ["red", "green"]}, tokenizer)
         >>> state = automaton.walk(tokenizer.encode('"'))
         >>> [tokenizer.decode(token) for token in automaton.allowed(state).nonzero()[0]]
-        ['g', 'r', 're', 'gre', 'gr', 'red', 'green']
+        ['g', 'r', 're', 'red', 'green', 'gr', 'gre']
     """
 
     def __init__(self, schema: Schema, tokenizer: Any) -> None:
@@ -552,9 +552,9 @@ def generate_json(
 
     Example:
         >>> from llm_tutorial.models import load_model, load_tokenizer
-        >>> schema = {"type": "array", "items": {"enum": ["red", "blue"]}, "maxItems": 2}
-        >>> generate_json(load_model(), load_tokenizer(), ["<|im_start|>Colours of the sky: "], schema, 12)
-        ['["red", "blue"]']
+        >>> prompts = ["<|im_start|>The capital of France as JSON: "]
+        >>> generate_json(load_model(), load_tokenizer(), prompts, {"enum": ["Oslo", "Paris", "Rome"]}, 8)
+        ['"Paris"']
     """
     from llm_tutorial.evaluation import padded
 
