@@ -76,6 +76,7 @@ for axes, question, (start, end) in zip(each, questions, found, strict=True):
     verbatim([axes.set_title(question.partition("`")[0] + "…", fontsize=8)])
     axes.set(ylabel="probability", ylim=(0, 1.05), xlim=(-1, len(tokens)))
     axes.set_xticks(place, tokens, rotation=90, fontsize=6)
+    axes.grid(visible=False, axis="x")
     verbatim(axes.get_xticklabels())
 legend(figure)
 plt.show()
