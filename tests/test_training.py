@@ -35,6 +35,7 @@ losses = fit(model, batch_at, optimizer, 60, linear_decay(optimizer, 60), state=
 from accelerate import PartialState
 if PartialState().is_main_process:
     Path(sys.argv[1]).write_text(json.dumps(losses))
+    print("processes:", PartialState().num_processes)
 """
 
 
@@ -74,15 +75,13 @@ def test_two_processes_give_the_losses_of_one(script, tmp_path):
     plain.write_text(RUN.replace("dropout=0.1", "dropout=0.0"))
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     subprocess.run([sys.executable, plain, one], env=environment(), check=True, capture_output=True)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
-    launch += [
-        "--mixed_precision=no",
-        "--dynamo_backend=no",
-        "--num_cpu_threads_per_process=1",
-        "--main_process_port=0",
-    ]
-    result = subprocess.run([*launch, plain, two], env=environment(), capture_output=True, text=True)
+    # --cpu would start one process, whatever number is asked for
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
+    launch += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+    on_cpus = environment(ACCELERATE_USE_CPU="1")
+    result = subprocess.run([*launch, plain, two], env=on_cpus, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
+    assert "processes: 2" in result.stdout
     assert json.loads(two.read_text()) == pytest.approx(json.loads(one.read_text()), rel=1e-4)
 
 
