@@ -298,9 +298,5 @@ for panel, (count, run) in zip(axes, written.items(), strict=True):
     p = torch.cat(run.logits).softmax(-1)  # (written token, vocabulary)
     mass = p.masked_fill(torch.cat(run.scores).isinf(), 0).sum(-1)
     panel.bar(range(len(mass)), mass, color=(COLOURS[0], 0.7))
-    tokens = run.sequences[0, -len(mass) :]
-    for place in (mass < 0.5).nonzero().flatten().tolist():
-        style = {"ha": "center", "va": "bottom", "fontsize": 8, "gid": "verbatim"}
-        panel.text(place, mass[place], tokenizer.decode(tokens[place]), **style)
     panel.set(ylim=(0, 1), xlabel="token written", ylabel="probability allowed")
     panel.set_title(f"examples: {count}")

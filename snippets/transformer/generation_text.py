@@ -132,15 +132,16 @@ for (label, members), style in zip(shown.items(), ("o-", "s", "^"), strict=True)
     axes.plot(*zip(*places, strict=True), style, label=label, lw=0.9)
     for name, (x, y) in zip(members, places, strict=True):
         if label == "sampling" or name == "greedy":
-            under = name == "temperature 0.7"
-            place = (x, y - 11) if under else (x + 0.9, y)
-            axes.text(*place, name, fontsize=8.5, va="center_baseline")
-        elif name in ("penalty 1.05", "penalty 1.1", "penalty 1.2"):
+            left = name == "temperature 0.7"
+            place = (x - 0.8, y + 9) if left else (x + 0.9, y)
+            style = {"ha": "right" if left else "left", "va": "center_baseline"}
+            axes.text(*place, name, fontsize=8.5, **style)
+        elif name in ("penalty 1.05", "penalty 1.1"):
             number = axes.text(x - 0.5, y + 2.5, name.split()[1], fontsize=8.5)
             number.set(color=COLOURS[0], ha="right", gid="verbatim")
 axes.text(0.7, 0, "1.2–1.5; 2, 3, 4", fontsize=8.5, va="center", gid="verbatim")
 people = mean([100 * mean(one["repeated"]) for one in of("texts", "people")])
-axes.axvline(people, color=GREY, lw=1, ls="--", marker="", label="people")
+axes.axvline(people, 0.12, color=GREY, lw=1, ls="--", marker="", label="people")
 axes.set(xlabel="repeated 4-grams, %", ylabel="exact copies, %")
 axes.set(xlim=(-3, 33), ylim=(-8, 100))
 legend(axes, ncols=2)
