@@ -28,11 +28,11 @@ model, tokenizer = load_model("smollm2-135m"), load_tokenizer("smollm2-135m")
 # %% logits
 prompts = ["The capital of France is", "She opened the door and saw a"]
 begin = tokenizer.bos_token
-inputs = tokenizer(
+both = tokenizer(
     [begin + text for text in prompts], return_tensors="pt", padding=True,
     padding_side="left",
 )  # fmt: skip
-logits = model(**inputs).logits[:, -1]  # (2, 49152)
+logits = model(**both).logits[:, -1]  # (2, 49152)
 
 # %% kept
 rules = {
@@ -45,7 +45,9 @@ figure.get_layout_engine().set(wspace=0.12)
 for panel, text, z in zip(axes, prompts, logits, strict=True):
     p, tokens = z.softmax(-1).topk(10)
     panel.barh(range(10), p, 0.7, facecolor=(COLOURS[0], 0.7), edgecolor=COLOURS[0])
-    panel.set_yticks(range(10), [tokenizer.decode(token) for token in tokens])
+    panel.set_yticks(
+        range(10), [repr(tokenizer.decode(token))[1:-1] for token in tokens]
+    )
     verbatim(panel.get_yticklabels())
     verbatim([panel.set_title(f"{text} …", fontsize=9, loc="right")])
     panel.set(ylim=(9.6, -0.6), xlabel="probability")
@@ -65,14 +67,6 @@ for panel, text, z in zip(axes, prompts, logits, strict=True):
             x, 9.9, name.split()[0], rotation=40, ha="right", va="top", fontsize=8,
             color=COLOURS[column], transform=panel.get_yaxis_transform(),
         )  # fmt: skip
-
-# %% counts
-rows = {}
-for heat in (1.0, 0.5, 2.0):
-    for name, rule in rules.items():
-        left = rule(None, sampling.Temperature(heat)(None, logits)).isfinite().sum(-1)
-        rows[f"{name}, temperature {heat:g}"] = left.tolist()
-table(rows, ["tokens left", *(f"{text} …" for text in prompts)], ",").show()
 
 # %% counts_values values
 for heat in (1.0, 0.5, 2.0):
@@ -109,7 +103,7 @@ class TopP(LogitsProcessor):
 
     def __call__(self, input_ids, scores):
         rising, order = scores.sort(-1)
-        removed = rising.softmax(-1).cumsum(-1) <= 1 - self.p  # the tail's mass
+        removed = rising.softmax(-1).cumsum(-1) <= 1 - self.p  # from the least up
         removed[:, -1] = False  # the likeliest stays
         return scores.masked_fill(removed.scatter(1, order, removed), -torch.inf)
 
@@ -124,13 +118,14 @@ class MinP(LogitsProcessor):
 
 
 class RepetitionPenalty(LogitsProcessor):
-    def __init__(self, penalty):
-        self.penalty = penalty
+    def __init__(self, penalty, skip=0):  # skip: tokens at the start that do not count
+        self.penalty, self.skip = penalty, skip
 
     def __call__(self, input_ids, scores):
-        z = scores.gather(1, input_ids)  # of all tokens that stand in the text
+        seen = input_ids[:, self.skip :]
+        z = scores.gather(1, seen)  # of all tokens that stand in the text
         z = torch.where(z < 0, z * self.penalty, z / self.penalty)
-        return scores.scatter(1, input_ids, z)
+        return scores.scatter(1, seen, z)
 
 
 # %% equal
@@ -144,12 +139,12 @@ pairs = (
 for dtype in (torch.float32, torch.float16, torch.bfloat16):
     for ours, theirs in pairs:
         scores = logits.to(dtype)
-        left = ours(inputs.input_ids, scores)
-        assert left.dtype is dtype and left.equal(theirs(inputs.input_ids, scores))
+        left = ours(both.input_ids, scores)
+        assert left.dtype is dtype and left.equal(theirs(both.input_ids, scores))
 
 
 # %% loop
-def write(ids, processors=(), max_new_tokens=20, do_sample=False):
+def write(ids, processors=(), max_new_tokens=20, do_sample=False):  # one text
     cache = None
     for _ in range(max_new_tokens):
         new = ids if cache is None else ids[:, -1:]
@@ -161,21 +156,21 @@ def write(ids, processors=(), max_new_tokens=20, do_sample=False):
             token = scores.softmax(-1).multinomial(1)
         else:
             token = scores.argmax(-1, keepdim=True)
-        ids = torch.cat([ids, token], 1)  # (row, token)
-        if (token == tokenizer.eos_token_id).all():
+        ids = torch.cat([ids, token], 1)  # (1, token)
+        if token == tokenizer.eos_token_id:
             break
     return ids
 
 
 # %% equals_generate
-prompt = tokenizer([begin + prompts[1]], return_tensors="pt")
-greedy = model.generate(**prompt, max_new_tokens=20, do_sample=False)
-assert write(prompt.input_ids).equal(greedy)
+door = tokenizer([begin + prompts[1]], return_tensors="pt")
+greedy = model.generate(**door, max_new_tokens=20, do_sample=False)
+assert write(door.input_ids).equal(greedy)
 torch.manual_seed(0)
-ours = write(prompt.input_ids, [Temperature(0.8), TopK(40), TopP(0.95)], do_sample=True)
+ours = write(door.input_ids, [Temperature(0.8), TopK(40), TopP(0.95)], do_sample=True)
 torch.manual_seed(0)
 theirs = model.generate(
-    **prompt, max_new_tokens=20, do_sample=True, temperature=0.8, top_k=40, top_p=0.95
+    **door, max_new_tokens=20, do_sample=True, temperature=0.8, top_k=40, top_p=0.95
 )
 assert ours.equal(theirs)
 
@@ -191,7 +186,7 @@ settings = {
 }  # fmt: skip
 for name, setting in settings.items():
     torch.manual_seed(1)
-    ids = model.generate(**prompt, max_new_tokens=24, **setting)[0]
+    ids = model.generate(**door, max_new_tokens=24, **setting)[0]
     print(f"{name}:\n   ", repr(tokenizer.decode(ids[1:])))
 
 # %% entropy
@@ -215,69 +210,60 @@ by_score = heated >= heated.amax(-1, True) + math.log(0.1)  # no softmax needed
 assert by_score.equal(MinP(0.1)(None, heated).isfinite())
 
 # %% order
-chains = {
-    "temperature, then the rule": lambda heat, rule: [Temperature(heat), rule],
-    "the rule, then temperature": lambda heat, rule: [rule, Temperature(heat)],
-}
 rows = {}
-for name, chain in chains.items():
-    rows[name] = [
-        LogitsProcessorList(chain(heat, rule))(None, logits)[1].isfinite().sum().item()
-        for heat in (0.5, 2.0)
-        for rule in rules.values()
-    ]
-headings = [f"{rule}, {heat:g}" for heat in (0.5, 2.0) for rule in rules]
-table(rows, ["tokens left", *headings], ",").show()
+for heat in (0.5, 1.0, 2.0):
+    hot = Temperature(heat)
+    for place, order in enumerate(("{}, then the rule", "the rule, then {}")):
+        rows[order.format(f"temperature {heat:g}")] = [
+            LogitsProcessorList([rule, hot] if place else [hot, rule])(None, logits)[1]
+            .isfinite()
+            .sum()
+            .item()
+            for rule in rules.values()
+        ]
+table(rows, ["tokens left", *rules], ",").show()
 
 # %% shift
-penalty, ids = RepetitionPenalty(1.2), inputs.input_ids
+penalty, ids = RepetitionPenalty(1.2), both.input_ids
+repeat = ids[0, -1]  # " is", once more
 for shift in (-10, 0, 10):
     moved = logits + shift  # the same probabilities
     assert moved.softmax(-1).allclose(logits.softmax(-1), atol=1e-5)
-    told = penalty(ids, moved).softmax(-1)[0, ids[0, -1]].item()  # " is", once more
-    before = logits.softmax(-1)[0, ids[0, -1]].item()
-    print(f"logits {shift:+}: the repeated token keeps {told / before:.4f} of its p")
+    z, lowered = moved[0, repeat], penalty(ids, moved)[0, repeat]
+    print(f"zero moved by {shift:+}: the logit {z:.2f} falls by {z - lowered:.2f}")
 
 # %% defaults
 with tempfile.TemporaryDirectory() as folder:
-    chosen = GenerationConfig(do_sample=True, temperature=0.7, top_k=0, min_p=0.05)
+    chosen = GenerationConfig(
+        do_sample=True, temperature=0.7, top_k=0, min_p=0.05,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
     chosen.save_pretrained(folder)  # generation_config.json
     again = GenerationConfig.from_pretrained(folder)
-assert again.min_p == 0.05 and again.to_diff_dict()["temperature"] == 0.7
-model_own, model.generation_config = model.generation_config, again
-model.generation_config.eos_token_id = model_own.eos_token_id
-model.generation_config.pad_token_id = model_own.pad_token_id
-output = model.generate(
-    **prompt, max_new_tokens=1, output_scores=True, return_dict_in_generate=True
-)
+again.update(max_new_tokens=1, output_scores=True, return_dict_in_generate=True)
+output = model.generate(**door, generation_config=again)
 print(int(output.scores[0].isfinite().sum()), "tokens were left by the file's min_p")
-model.generation_config = model_own
 
 # %% seeds
 options = {"max_new_tokens": 8, "do_sample": True, "top_k": 0}
 torch.manual_seed(0)
-alone = model.generate(**prompt, **options)
+alone = model.generate(**door, **options)
 torch.manual_seed(0)
-assert model.generate(**prompt, **options).equal(alone)  # the seed decides
+assert model.generate(**door, **options).equal(alone)  # the seed decides
 torch.manual_seed(0)
 pair = model.generate(
-    **{key: value.repeat(2, 1) for key, value in prompt.items()}, **options
+    **{key: value.repeat(2, 1) for key, value in door.items()}, **options
 )
-assert not pair[0].equal(pair[1])  # one stream of random numbers for all rows
-
-# %% per_row
-two = sampling.PerRow([[Temperature(0.7), TopP(0.9)], [TopK(1)]])
-rows = model.generate(
-    **inputs, max_new_tokens=8, do_sample=True, top_k=0, logits_processor=[two]
-)
-assert rows[1].equal(model.generate(**inputs, max_new_tokens=8)[1])  # greedy
+assert not pair[0].equal(alone[0])  # the neighbour draws from the same stream
 
 # %% streaming
-streamer = TextIteratorStreamer(tokenizer, skip_prompt=True)
-job = {"streamer": streamer, "stop_strings": ["."], "tokenizer": tokenizer}
-Thread(
-    target=model.generate, kwargs={**prompt, "max_new_tokens": 40, **job}
-).start()  # fmt: skip
-pieces = list(streamer)  # each as soon as it is written
+streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60)
+options = {"max_new_tokens": 40, "stop_strings": ["."], "tokenizer": tokenizer}
+thread = Thread(
+    target=model.generate, kwargs={**door, **options, "streamer": streamer}
+)  # fmt: skip
+thread.start()
+pieces = list(streamer)  # each as soon as it is ready
+thread.join()
 print(pieces)
-assert "." in "".join(pieces) and "".join(pieces).index(".") > 0
+assert "".join(pieces).count(".") == 1 and pieces[-1].endswith(".")

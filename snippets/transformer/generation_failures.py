@@ -1,6 +1,6 @@
 # %% setup
 import torch
-from transformers import LogitsProcessor, logging
+from transformers import LogitsProcessor, RepetitionPenaltyLogitsProcessor, logging
 
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.transformer.sampling import RepetitionPenalty, Temperature
@@ -46,7 +46,7 @@ kept = {"output_scores": True, "return_dict_in_generate": True, "max_new_tokens"
 for given in ({}, {"top_k": 0}):
     written = model.generate(**question, do_sample=True, **given, **kept)
     print(given, "→", int(written.scores[0].isfinite().sum()), "tokens left")
-print(model.generation_config.to_diff_dict())  # what this model's file asks for
+print(model.generation_config.to_diff_dict())
 
 # %% copying differs="greedy text near a tie"
 line = "logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False)"
@@ -72,7 +72,9 @@ for penalty in (1.0, 1.1, 1.2, 1.3):
     p = RepetitionPenalty(penalty)(ids, scores).softmax(-1)[0, end]
     print(f"penalty {penalty}: probability of the end token {p:.3f}")
 length = question["input_ids"].shape[1]
-fair = RepetitionPenalty(1.3, skip=length)(ids, scores).softmax(-1)[0, end]
+cure = RepetitionPenaltyLogitsProcessor(1.3, prompt_ignore_length=length)
+fair = cure(ids, scores).softmax(-1)[0, end]
+assert fair == RepetitionPenalty(1.3, skip=length)(ids, scores).softmax(-1)[0, end]
 print(f"penalty 1.3 without the prompt: {fair:.3f}")
 
 
@@ -90,7 +92,7 @@ class Nothing(LogitsProcessor):  # a mask with a mistake
 
 
 said = reply(question, 4, logits_processor=[Nothing()])
-print("greedy:", said)  # the token of number 0, without a word
+print("greedy:", said)  # token 0, and no warning
 try:
     reply(question, 4, logits_processor=[Nothing()], do_sample=True)
 except RuntimeError as error:
@@ -98,7 +100,7 @@ except RuntimeError as error:
 
 
 # %% nothing_left_cure
-class Checked(LogitsProcessor):  # put it last
+class Checked(LogitsProcessor):  # after your other processors
     def __call__(self, input_ids, scores):
         empty = scores.isneginf().all(-1).nonzero().flatten().tolist()
         if empty:
@@ -128,7 +130,7 @@ assert tokenizer.decode(model.generate(**alone, **options)[0, -8:]) == (
 
 # %% lengths
 rows = torch.tensor([[5, 6, end, end], [5, 6, 7, 8]])  # one reply ended, one was cut
-by_padding = (rows != tokenizer.pad_token_id).sum(1)  # calls both unfinished
+by_padding = (rows != tokenizer.pad_token_id).sum(1)  # loses the end of row 0
 ended = (rows == end).any(1)
 lengths = torch.where(ended, (rows == end).int().argmax(1) + 1, rows.shape[1])
 assert by_padding.tolist() == [2, 4] and lengths.tolist() == [3, 4]

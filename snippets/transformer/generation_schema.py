@@ -18,7 +18,6 @@ from llm_tutorial.transformer.records import (
 from llm_tutorial.transformer.schema import (
     SchemaAutomaton,
     SchemaProcessor,
-    generate_json,
     token_bytes,
 )
 
@@ -55,13 +54,14 @@ for state, y in ((red, 8.3), (green, 3.3)):
     diagram.text(18.6, (y + 5.8) / 2, '"', **mono)
 diagram.arrow(last, diagram.box(22.8, 5.8, "", 0.9, 0.9, BLUE))
 diagram.text(21.1, 6.6, "end")
+vocabulary = tokenizer.get_vocab()
 for left, right, y, token in (
     (1.2, 3.4, 4.4, '"'),
-    (3.4, 8.8, 9.7, "re"),
-    (8.8, 19.4, 9.7, 'd"'),
+    (3.4, 11, 9.7, "red"),
     (3.4, 11, 1.9, "gre"),
     (11, 15.4, 1.9, "en"),
 ):
+    assert token in vocabulary
     line = {"color": ORANGE, "lw": 1.2, "marker": "|"}
     diagram.axes.plot([left + 0.3, right - 0.3], [y, y], **line)
     below = -0.9 if y < 5.8 else 0.8
@@ -94,9 +94,13 @@ def string(longest, then):  # of ASCII; the library has all of Unicode
     return {ord('"'): state}
 
 
-def build(schema, then):  # the state in which a value begins that `then` follows
+def dumped(value):
+    return json.dumps(value, ensure_ascii=False)  # "é" as it is, no escape
+
+
+def build(schema, then):  # where a value begins; when it is complete: `then`
     if "enum" in schema:
-        return either(*(literal(json.dumps(value), then) for value in schema["enum"]))
+        return either(*(literal(dumped(value), then) for value in schema["enum"]))
     match schema["type"]:
         case "boolean":
             return either(literal("true", then), literal("false", then))
@@ -113,7 +117,7 @@ def build(schema, then):  # the state in which a value begins that `then` follow
         case "object":
             state = literal("}", then)
             for place, name in reversed([*enumerate(schema["properties"])]):
-                key = ("{" if place == 0 else ", ") + json.dumps(name) + ": "
+                key = ("{" if place == 0 else ", ") + dumped(name) + ": "
                 state = literal(key, build(schema["properties"][name], state))
             return state
 
@@ -153,7 +157,9 @@ schema = {
     },
     "required": ["colour", "sizes", "name", "sold"],
 }
-start = build(schema, {END: {}})
+ended = {}
+ended[END] = ended  # after its end a text in a batch goes on with the end token
+start = build(schema, {END: ended})
 for text in ('{"colour": ', '{"colour": "', '{"colour": "red", "sizes": [1'):
     tokens = allowed(after(start, text.encode()))
     print(text, "→", *(repr(tokenizer.decode(token)) for token in tokens[:12]))
@@ -175,7 +181,7 @@ class Schema(LogitsProcessor):
         return masked
 
 
-prompt = tokenizer(["<|im_start|>A toy as JSON: "], return_tensors="pt")
+prompt = tokenizer([f"{tokenizer.bos_token}A toy as JSON:"], return_tensors="pt")
 length = prompt.input_ids.shape[1]
 options = {"max_new_tokens": 40, "do_sample": False}
 ids = model.generate(**prompt, **options, logits_processor=[Schema(start, length)])
@@ -187,7 +193,10 @@ print(said)
 automaton = SchemaAutomaton(schema, tokenizer)
 library = SchemaProcessor(automaton, length)
 assert model.generate(**prompt, **options, logits_processor=[library]).equal(ids)
-plain = [bool(text) and max(text) < 127 and 92 not in text for text in texts]
+plain = [
+    bool(text) and (text == (END,) or (max(text) < 127 and 92 not in text))
+    for text in texts
+]
 place, known = start, automaton.start
 for token in ids[0, length:].tolist():  # at every step, but for Unicode and backslashes
     theirs = automaton.allowed(known).nonzero()[0]
@@ -203,13 +212,13 @@ for wrong in ({"type": "string", "pattern": "[a-z]+"}, {"type": "number"}):
 
 # %% limits differs="greedy text near a tie"
 for limit in (automaton.fewest, 24, 28, 40):
-    said = generate_json(
-        model, tokenizer, ["<|im_start|>A toy as JSON: "], automaton, limit
-    )
-    validate(json.loads(said[0]), schema)
-    print(f"{limit}: {said[0]}")
+    options = {"max_new_tokens": limit, "do_sample": False}
+    constraint = [SchemaProcessor(automaton, length, limit)]
+    ids = model.generate(**prompt, **options, logits_processor=constraint)[0, length:]
+    validate(json.loads(tokenizer.decode(ids, skip_special_tokens=True)), schema)
+    print(limit, "│".join(tokenizer.decode(token) for token in ids))
 try:
-    generate_json(model, tokenizer, ["A toy"], automaton, automaton.fewest - 1)
+    SchemaProcessor(automaton, length, automaton.fewest - 1)
 except ValueError as error:
     print(str(error).splitlines()[0])
 
@@ -240,38 +249,48 @@ for count, prompt in prompts.items():
 
 # %% results
 runs = results("transformer", "generation")["metrics"]
-fields = {
-    "valid": "valid", "name": "name", "library": "library",
-    "parameters": "parameters", "count": "count", "all": "all",
-}  # fmt: skip
-rows, shares = {}, {}
+fields = ["valid", "name", "library", "parameters", "count", "all"]
+rows, found = {}, {}
+
+
+def percent(flags):
+    return 100 * sum(flags) / len(flags)
+
+
 for count in (0, 1, 3):
-    found = runs[f"records, {count} examples"]
     for side in ("free", "schema"):
-        shares[side, count] = {
-            key: 100 * sum(found[side][key]) / len(found[side][key]) for key in fields
-        }
-        rows[f"{side}, {count} examples"] = list(shares[side, count].values())
-tries = [found["free"], *(found[f"free, try {seed}"] for seed in range(3))]
-for key in fields:  # the first reply that is valid is taken
-    shares.setdefault(("tries", 3), {})[key] = (
-        100
-        * sum(
-            next((t[key][i] for t in tries if t["valid"][i]), 0)
-            for i in range(len(tries[0][key]))
-        )
-        / len(tries[0][key])
-    )
-rows["free, 3 examples, up to 4 tries"] = list(shares["tries", 3].values())
+        found[side, count] = runs[f"records, {count} examples"][side]
+tries = [found["free", 3]]
+tries += [runs["records, 3 examples"][f"free, try {seed}"] for seed in range(3)]
+found["tries", 3] = {  # the first reply that is valid is taken
+    key: [
+        next((t[key][task] for t in tries if t["valid"][task]), 0)
+        for task in range(len(tries[0][key]))
+    ]
+    for key in fields
+}
+for (side, count), right in found.items():
+    name = {"tries": "free, up to 3 more tries"}.get(side, side)
+    rows[f"{name}, examples: {count}"] = [percent(right[key]) for key in fields]
+single = [asked.record["count"] == 1 for asked in record_tasks("test")[:24]]
+rows["always one parameter"] = ["", "", "", "", percent(single), ""]
 table(rows, ["right, %", *fields], ".0f").show()
 
 # %% results_values values
-for (side, count), found in shares.items():
-    for key, share in found.items():
-        print(f"{side}_{count}_{key} = {share:.0f}")
-print(f"tasks = {len(tries[0]['valid'])}")
+for (side, count), right in found.items():
+    for key in fields:
+        print(f"{side}_{count}_{key} = {percent(right[key]):.0f}")
+    print(f"{side}_{count}_right = {sum(right['all'])}")
+print(f"tasks = {len(single)}")
+print(f"single = {sum(single)}")
+print(f"several = {len(single) - sum(single)}")
+whole = found["schema", 3]["all"]
+print(f"single_right = {sum(w for w, one in zip(whole, single, strict=True) if one)}")
+several_right = sum(w for w, one in zip(whole, single, strict=True) if not one)
+print(f"several_right = {several_right}")
 print(f"states = {len(records.table)}")
 print(f"table_MB = {len(records.table) * 257 * 4 / 1e6:.1f}")
+print(f"kept_MB = {256 * 4 * len(texts) / 1e6:.0f}")
 
 # %% agreement differs="greedy text near a tie"
 figure, axes = panels(2, height=2.6)
@@ -280,4 +299,4 @@ for panel, (count, run) in zip(axes, written.items(), strict=True):
     mass = p.masked_fill(torch.cat(run.scores).isinf(), 0).sum(-1)
     panel.bar(range(len(mass)), mass, color=(COLOURS[0], 0.7))
     panel.set(ylim=(0, 1), xlabel="token written", ylabel="probability allowed")
-    panel.set_title(f"{count} examples")
+    panel.set_title(f"examples: {count}")

@@ -86,6 +86,9 @@ likelier = [
     )
 ]
 print(f"greedy_likelier = {sum(likelier)}")
+free = runs["texts, free to end"]
+print(f"ended = {sum(length < max(free['tokens']) for length in free['tokens'])}")
+print(f"repeated_free = {100 * mean(free['repeated']):.0f}")
 print(f"texts = {len(likelier)}")
 
 # %% cures
@@ -95,9 +98,10 @@ groups = {
     "no repeated n-gram": [f"no repeated {n}-gram" for n in (4, 3, 2)],
     "sampling": ["temperature 0.7", "top-p 0.9", "min-p 0.1", "temperature 1"],
 }
-alone = ["people", "greedy", "penalty 1.2, prompt left out"]
+listed = ["people", "greedy", *(name for group in groups.values() for name in group)]
+listed.insert(listed.index("penalty 1.3"), "penalty 1.2, prompt left out")
 rows, points = {}, {}
-for name in [*alone, *(name for members in groups.values() for name in members)]:
+for name in listed:
     written = of("texts", name)
     repeats = [100 * mean(one["repeated"]) for one in written]
     likelihood = [mean(one["log_likelihood"]) for one in written]
@@ -128,12 +132,16 @@ for (label, members), style in zip(shown.items(), ("o-", "s", "^"), strict=True)
     axes.plot(*zip(*places, strict=True), style, label=label, lw=0.9)
     for name, (x, y) in zip(members, places, strict=True):
         if label == "sampling" or name == "greedy":
-            under = name == "temperature 0.7"
-            place = (x, y - 11) if under else (x + 0.9, y)
-            axes.text(*place, name, fontsize=8.5, va="center_baseline")
-        elif name in ("penalty 1.05", "penalty 1.1", "penalty 1.2"):
+            left = name == "temperature 0.7"
+            place = (x - 0.8, y + 9) if left else (x + 0.9, y)
+            style = {"ha": "right" if left else "left", "va": "center_baseline"}
+            axes.text(*place, name, fontsize=8.5, **style)
+        elif name in ("penalty 1.05", "penalty 1.1"):
             number = axes.text(x - 0.5, y + 2.5, name.split()[1], fontsize=8.5)
             number.set(color=COLOURS[0], ha="right", gid="verbatim")
+axes.text(0.7, 0, "1.2–1.5; 2, 3, 4", fontsize=8.5, va="center", gid="verbatim")
+people = mean([100 * mean(one["repeated"]) for one in of("texts", "people")])
+axes.axvline(people, 0.12, color=GREY, lw=1, ls="--", marker="", label="people")
 axes.set(xlabel="repeated 4-grams, %", ylabel="exact copies, %")
 axes.set(xlim=(-3, 33), ylim=(-8, 100))
 legend(axes, ncols=2)
@@ -141,7 +149,8 @@ legend(axes, ncols=2)
 # %% copies_shown
 greedy = of("copies", "greedy")[0]
 place = greedy["exact"].index(1)  # one that greedy decoding copies
-for name in ("greedy", "penalty 1.1", "penalty 1.2", "no repeated 4-gram"):
+names = ["greedy", "penalty 1.1", "penalty 1.2", "penalty 1.2, prompt left out"]
+for name in [*names, "no repeated 4-gram"]:
     print(f"{name}: {of('copies', name)[0]['texts'][place]}")
 
 # %% heat
@@ -175,4 +184,7 @@ print(f"right_greedy = {likeliest:.0f}")
 for label, found in right.items():
     for place, heat in enumerate(HEATS):
         key = f"{label} {heat}".replace(" ", "_").replace("-", "_").replace(".", "_")
-        print(f"right_{key} = {mean([seed[place] for seed in found]):.0f}")
+        values = [seed[place] for seed in found]
+        print(f"right_{key} = {mean(values):.0f}")
+        print(f"low_{key} = {min(values):.0f}")
+        print(f"high_{key} = {max(values):.0f}")

@@ -1,7 +1,7 @@
 """What decoding changes in what SmolLM2 writes; nothing is trained.
 
 Free text, copies and answers under many settings, and JSON with and without a schema:
-about a quarter of an hour on one thread.
+about half an hour on one thread.
 """
 
 import copy
@@ -188,6 +188,20 @@ def free_text(settings: dict, seed: int | None = None) -> dict:
     return results
 
 
+def free_to_end() -> dict:
+    """Greedy text without the ban on the end token, up to its end."""
+    begin = tokenizer.bos_token_id
+    prompts = read([[begin, *text[:PROMPT]] for text in few(texts)])
+    rows = [
+        row[: row.index(tokenizer.eos_token_id)]
+        if tokenizer.eos_token_id in row
+        else row
+        for row in write(prompts, [], WRITTEN).tolist()
+    ]
+    found = [round(repeated(row), 4) for row in rows]
+    return {"tokens": [len(row) for row in rows], "repeated": found}
+
+
 def copies(settings: dict, seed: int | None = None) -> dict:
     chosen = few(signatures)
     prompts = [with_begin_token(tokenizer, f"{shots}Text: {s}\nCopy:") for s in chosen]
@@ -238,6 +252,7 @@ def records(count: int) -> dict:
 
 # %% runs
 long_run.measure("texts, greedy", lambda: free_text(GREEDY))
+long_run.measure("texts, free to end", free_to_end)
 long_run.measure("copies, greedy", lambda: copies(GREEDY))
 long_run.measure("answers, greedy", lambda: answers({"greedy": []}))
 for count in EXAMPLES:

@@ -281,8 +281,16 @@ def test_a_forbidden_token_is_noticed():
         processor({"type": "null"})(torch.tensor([[5, 5, 40]]), torch.zeros(1, 330))
 
 
+@pytest.mark.parametrize(("schema", "fewest"), [({"type": "null"}, 1), ({"enum": ["qzx", "function"]}, 5)])
+def test_the_fewest_tokens_are_those_of_the_fewest_bytes(schema, fewest):
+    tokenizer = load_tokenizer()
+    shortest = {"null": "null"}.get(schema.get("type", ""), '"qzx"')  # though "function" takes three
+    assert len(tokenizer(shortest, add_special_tokens=False).input_ids) == fewest
+    assert SchemaAutomaton(schema, tokenizer).fewest == fewest  # the end token is not counted
+
+
 def test_too_small_a_limit_is_refused():
-    with pytest.raises(ValueError, match=r"the shortest valid text takes \d+ tokens.*\n最短的合法文本"):
+    with pytest.raises(ValueError, match=r"the valid text of fewest bytes takes \d+ tokens.*\n字节最少的合法文本"):
         processor(RECORD, 3)
 
 

@@ -12,7 +12,7 @@ DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def date(then: State) -> State:
-    # a state is a dictionary, byte -> state; `either` joins several
+    # a state is a dictionary, byte -> state; `either`, beside `literal`, joins several
     # TODO: months and days that do not exist are not to be written
     state = literal('"', then)
     for count in (2, 2, 4):

@@ -43,7 +43,7 @@ def test_it_forbids_what_the_library_forbids(answer):
         found = answer.forbidden(tokens, n)
         assert found == theirs(tokens, n), pytest.say(
             f"{tokens}, n = {n}: the library forbids {theirs(tokens, n)}, you {found}. "
-            "Mind texts shorter than n.",
+            "Mind both ends: the last n tokens, and texts shorter than n.",
             f"{tokens}，n = {n}：库禁止 {theirs(tokens, n)}，你禁止 {found}。"
-            "注意比 n 还短的文本。",
+            "注意两头：最后那 n 个词元，以及比 n 还短的文本。",
         )

@@ -118,7 +118,8 @@ class MinP(LogitsProcessor):
 class RepetitionPenalty(LogitsProcessor):
     """Lowers the score of each token that stands in the text: divides it, or multiplies it where it is negative.
 
-    Keskar et al., 2019, arXiv:1909.05858. The prompt counts as text, padding as well unless it is left out.
+    Keskar et al., 2019, arXiv:1909.05858, only divide; Transformers multiplies where the score is negative, since
+    division would raise it. The prompt counts as text, padding as well unless it is left out.
 
     Args:
         penalty: Above 0; above 1 it lowers, below 1 it raises.

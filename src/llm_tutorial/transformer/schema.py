@@ -2,9 +2,10 @@ r"""From a JSON schema to the tokens that may come next: text that always parses
 
 A schema becomes an automaton over bytes, built from its end: ``build(schema, then)`` gives the state in which a value
 begins that is followed by ``then``. A state is a dictionary from a byte to the state after it. All lengths are bounded,
-so there are no cycles, and from each state the text can be brought to its end in a known number of tokens. A token is
-allowed where its bytes lead from state to state, whatever borders it crosses, to a state whose end is near enough
-(Willard and Louf, 2023, arXiv:2307.09702, index a vocabulary by the states of a finite automaton).
+so there are no cycles, and from each state the text can be brought to its end in a known number of tokens: those of the
+end with the fewest bytes (another end may need fewer tokens). A token is allowed where its bytes lead from state to
+state, whatever borders it crosses, to a state whose end is near enough (Willard and Louf, 2023, arXiv:2307.09702, index
+a vocabulary by the states of a finite automaton).
 
 What is written has the form of ``json.dumps``: a space after each comma and colon, keys in the order of the schema. Not
 every text that the schema allows can be written, but what is written is valid. Keywords that this module does not know
@@ -373,7 +374,7 @@ class SchemaAutomaton:
 
     Attributes:
         start: The first state.
-        fewest: Tokens that a whole text needs, by the shortest text.
+        fewest: Tokens of the valid text with the fewest bytes, the end token not counted. Another text may need fewer.
 
     Raises:
         SchemaError: The schema cannot be enforced.
@@ -493,14 +494,14 @@ class SchemaProcessor(LogitsProcessor):
         max_new_tokens: The same number as in ``generate``; None for no limit.
 
     Raises:
-        ValueError: No valid text is so short.
+        ValueError: A limit below ``automaton.fewest``.
     """
 
     def __init__(self, automaton: SchemaAutomaton, prompt_length: int, max_new_tokens: int | None = None) -> None:
         if max_new_tokens is not None and max_new_tokens < automaton.fewest:
             raise ValueError(
-                f"the shortest valid text takes {automaton.fewest} tokens, more than max_new_tokens={max_new_tokens}\n"
-                f"最短的合法文本要 {automaton.fewest} 个词元，多于 max_new_tokens={max_new_tokens}"
+                f"the valid text of fewest bytes takes {automaton.fewest} tokens, more than max_new_tokens={max_new_tokens}\n"
+                f"字节最少的合法文本要 {automaton.fewest} 个词元，多于 max_new_tokens={max_new_tokens}"
             )
         self.automaton, self.prompt_length, self.max_new_tokens = automaton, prompt_length, max_new_tokens
 
@@ -548,7 +549,7 @@ def generate_json(
 
     Raises:
         SchemaError: The schema cannot be enforced.
-        ValueError: No prompts, or no valid text is so short.
+        ValueError: No prompts, or a limit below the automaton's ``fewest``.
 
     Example:
         >>> from llm_tutorial.models import load_model, load_tokenizer
