@@ -186,6 +186,7 @@ def test_an_interval_covers_the_mean_and_shrinks_with_the_sample():
     assert interval([0.5] * 10) == (0.5, 0.5)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_what_the_page_says_of_calls_that_only_warn_or_change(encoder, tmp_path):
     encoder.model.save_pretrained(tmp_path, safe_serialization=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
