@@ -1,8 +1,15 @@
 # %% setup
 import numpy as np
 
+from llm_tutorial.data.documentation import (
+    documentation_questions,
+    object_passages,
+    reference_passages,
+)
+from llm_tutorial.data.splits import SPLITS
 from llm_tutorial.plotting import GREY, legend, panels, use_style
 from llm_tutorial.results import results
+from llm_tutorial.runs import data_digest
 from llm_tutorial.tables import table
 from llm_tutorial.transformer.deploy import interval, reciprocal
 
@@ -36,6 +43,13 @@ ranks = {name: run["questions"]["ranks"] for name, run in runs.items()}
 assert ranks["ONNX, float32"] == ranks["PyTorch"]
 
 # %% quality_values values
+passages = [*reference_passages(), *object_passages()]
+assert (
+    data_digest(passages)
+    == results("transformer", "deploy_quality")["data"]["passages"]
+)
+print(f"passages = {len(passages)}")
+print(f"all_questions = {sum(len(documentation_questions(split)) for split in SPLITS)}")
 print(f"questions = {len(runs['PyTorch']['questions']['ranks'])}")
 print(f"summaries = {len(runs['PyTorch']['summaries']['ranks'])}")
 for name, key in {
@@ -53,24 +67,31 @@ for name, key in {
         print(f"{key}_{task}_lost = {mean:.1f}")
         print(f"{key}_{task}_low = {low:.1f}")
         print(f"{key}_{task}_high = {high:.1f}")
+for task in ("questions", "summaries"):
+    tensor, channel = (
+        100 * reciprocal(runs[f"int8 per {each}"][task]["ranks"])
+        for each in ("tensor", "channel")
+    )
+    low, high = interval(channel - tensor)
+    assert low < 0 < high  # neither is better
+    for key, each in (("tensor", "int8 per tensor"), ("channel", "int8 per channel")):
+        right, found = (
+            np.array(runs[name][task]["ranks"]) for name in ("PyTorch", each)
+        )
+        print(f"{key}_{task}_better = {100 * np.mean(found < right):.0f}")
+        print(f"{key}_{task}_worse = {100 * np.mean(found > right):.0f}")
 print(f"float_questions = {lost('PyTorch', 'questions')[0]:.1f}")
 print(f"float_summaries = {lost('PyTorch', 'summaries')[0]:.1f}")
 
 # %% speed
 races = results("transformer", "deploy_speed")["metrics"]
 named = {
-    "torch.compile": ["torch.compile"],
-    "AOTInductor": ["torch.export, AOTInductor"],
-    "torchao int8": ["torchao int8, compiled"],
-    "ONNX Runtime": ["ONNX opset 23", "ONNX opset 20"],
-    "ONNX Runtime int8": ["ONNX opset 23 int8", "ONNX opset 20 int8"],
+    "torch.compile": "torch.compile",
+    "AOTInductor": "torch.export, AOTInductor",
+    "torchao int8": "torchao int8, compiled",
+    "ONNX Runtime": "ONNX opset 23",
+    "ONNX Runtime int8": "ONNX opset 23 int8",
 }
-
-
-def best(race, names):  # quartiles of the fastest of a kind's settings
-    return max(
-        (race[name] for name in names if name in race), key=lambda q: q[1], default=None
-    )
 
 
 # %% speed_figure
@@ -78,8 +99,8 @@ figure, axes = panels(2, height=3)
 shapes = list(races["threads 1"])
 for panel, threads in zip(axes, (1, 2), strict=True):
     race = races[f"threads {threads}"]
-    for row, (name, settings) in enumerate(named.items()):
-        found = [(i, best(race[shape], settings)) for i, shape in enumerate(shapes)]
+    for row, (name, setting) in enumerate(named.items()):
+        found = [(i, race[shape].get(setting)) for i, shape in enumerate(shapes)]
         found = [(i, quartiles) for i, quartiles in found if quartiles]
         x = [i + 0.13 * (row - 2) for i, _ in found]
         low, middle, high = zip(*(quartiles for _, quartiles in found), strict=True)
@@ -97,8 +118,8 @@ legend(figure)
 for threads in (1, 2):
     for shape in shapes:
         key = shape.replace(" × ", "_")
-        for name, settings in named.items():
-            quartiles = best(races[f"threads {threads}"][shape], settings)
+        for name, setting in named.items():
+            quartiles = races[f"threads {threads}"][shape].get(setting)
             if quartiles:
                 word = name.replace(" ", "_").replace(".", "_").lower()
                 print(f"{word}_{threads}_{key} = {quartiles[1]:.2f}")

@@ -74,6 +74,38 @@ def test_embeddings_keep_their_order_and_do_not_depend_on_the_batch(exported, to
         assert np.allclose(encode(TEXTS, batch_size=size), alone, atol=1e-5)
 
 
+def test_8_bits_depend_on_the_texts_beside_them(exported, tokenizer, tmp_path):
+    """What the page says: one scale for all tokens of a call. Only the float file gives the same in any company."""
+    encode = OnnxEncoder(quantize_onnx(exported, tmp_path / "int8.onnx"), tokenizer)
+    alone = np.concatenate([encode([text]) for text in TEXTS])
+    cosine = (encode(TEXTS) * alone).sum(-1)
+    assert 0.97 < cosine.min() < 0.9999
+    assert np.allclose(np.concatenate([encode([text]) for text in TEXTS]), alone, atol=1e-6)
+
+
+def test_ids_are_refused_only_beyond_the_vocabulary(exported):
+    """What the page says of ids of another tokenizer."""
+    for ids, fits in (([[101, -100, 102]], True), ([[101, 30_521, 102]], True), ([[101, 30_522, 102]], False)):
+        feed = dict(zip(INPUTS, (np.array(ids), np.ones((1, 3), dtype=np.int64)), strict=True))
+        if fits:
+            assert np.isfinite(session(exported).run(None, feed)[0]).all()
+        else:
+            with pytest.raises(Exception, match="out of data bounds"):
+                session(exported).run(None, feed)
+
+
+def test_eager_time_on_a_short_text_is_matrix_products(encoder):
+    """What the page says of one profile; the bound is loose, for the machine may be busy."""
+    ids = torch.ones(1, 16, dtype=torch.long)
+    with torch.inference_mode():
+        encoder(ids, ids)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            for _ in range(5):
+                encoder(ids, ids)
+    times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    assert times["aten::addmm"] > 0.5 * sum(times.values())
+
+
 def test_no_text_is_an_error_in_both_languages(exported, tokenizer):
     with pytest.raises(ValueError, match=r"No text(.|\n)*没有"):
         OnnxEncoder(exported, tokenizer)([])
@@ -136,17 +168,36 @@ def test_a_judge_of_search_tells_right_half_wrong_and_wrong():
     assert reciprocal([1, 2, 10, 11]).tolist() == [1, 0.5, 0.1, 0]
 
 
+def test_a_judge_of_search_refuses_what_would_find_everything():
+    passages = np.eye(4, dtype="f4")
+    for broken in (np.full((4, 4), np.nan, dtype="f4"), np.ones((4, 4), dtype="f4") / 2):
+        with pytest.raises(ValueError, match=r"Embeddings that are not finite|All passages have the same"):
+            ranks(passages, broken, [[0], [1], [2], [3]])
+    with pytest.raises(ValueError, match=r"not finite(.|\n)*无法排名"):
+        ranks(passages * np.nan, passages, [[0], [1], [2], [3]])
+
+
 def test_an_interval_covers_the_mean_and_shrinks_with_the_sample():
     values = np.random.default_rng(1).normal(size=4000)
     few, many = interval(values[:100]), interval(values)
+    assert many[1] - many[0] == pytest.approx(2 * 1.96 * values.std() / np.sqrt(len(values)), rel=0.06)
     assert few[0] < values[:100].mean() < few[1]
     assert many[1] - many[0] < 0.3 * (few[1] - few[0])
     assert interval([0.5] * 10) == (0.5, 0.5)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_what_the_page_says_of_calls_that_only_warn_or_change(encoder, tmp_path):
     encoder.model.save_pretrained(tmp_path, safe_serialization=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    ids = torch.ones(2, 8, dtype=torch.long)
+    axes = {0: "batch", 1: "length"}
+    with pytest.warns(DeprecationWarning, match="from_dynamic_axes_to_dynamic_shapes is deprecated"):
+        torch.onnx.export(
+            encoder, (ids, ids), tmp_path / "a.onnx", input_names=INPUTS, dynamic_axes=dict.fromkeys(INPUTS, axes)
+        )
+    with pytest.warns(DeprecationWarning, match="legacy TorchScript-based ONNX export"):
+        torch.onnx.export(encoder, (ids, ids), tmp_path / "b.onnx", input_names=INPUTS, dynamo=False)
     linear = torch.nn.Linear(2, 2)
     with pytest.warns(DeprecationWarning, match="torch.export"):
         torch.jit.trace(linear, torch.ones(1, 2))

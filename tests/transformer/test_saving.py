@@ -112,6 +112,50 @@ def test_a_killed_save_leaves_the_former_file(tmp_path):
     writer.stdout.close()
     assert path.read_text() == "former"
 
+    assert len(list(tmp_path.glob(".model.bin-*.partial"))) == 1  # as the page says: somebody must clear it
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of files")
+def test_a_saved_file_can_be_read_by_others(tmp_path):
+    path = save_whole(tmp_path / "model.bin", lambda path: path.write_text("x"))
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.fixture
+def on_disk(monkeypatch):
+    """What was brought to the disk, and what was renamed, in order: ``("fsync", inode)``, ``("replace", name)``."""
+    events, fsync, replace = [], os.fsync, os.replace
+
+    def noted_fsync(descriptor):
+        events.append(("fsync", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def noted_replace(source, target):
+        events.append(("replace", Path(target).name))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    return events
+
+
+def test_a_file_is_on_the_disk_before_the_name_points_at_it(tmp_path, on_disk):
+    path = save_whole(tmp_path / "model.bin", lambda path: path.write_text("x"))
+    assert on_disk == [("fsync", path.stat().st_ino), ("replace", "model.bin")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be opened")
+def test_a_version_is_on_the_disk_before_it_is_current(tmp_path, on_disk):
+    def build(folder):
+        (folder / "inner").mkdir()
+        (folder / "model").write_text("x")
+        (folder / "inner" / "tokenizer").write_text("y")
+
+    folder = publish(tmp_path, build)
+    before = on_disk[: on_disk.index(("replace", "current"))]
+    for path in (*folder.rglob("*"), folder, tmp_path):
+        assert ("fsync", path.stat().st_ino) in before
+
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SaveError, match="FileNotFoundError"):

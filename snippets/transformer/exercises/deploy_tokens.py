@@ -1,8 +1,10 @@
-"""One token with a huge value makes the grid of all others coarse.
-Give each token a scale and a zero of its own: do both still leave the sum?
+"""One token with a huge value makes the step of all others large, and so a text in
+8 bits depends on the texts beside it. Give each token a scale and a zero point of its
+own (the s and z of the page): do both still leave the sum?
 
-一个词元里有一个特别大的值，就会让所有词元的格子变粗。
-给每个词元各自的比例和零点：它们还能提到求和号外面吗？
+一个词元里有一个特别大的值，所有词元的步长都会变大，
+一段文本的 8 位结果因此取决于与它同批的文本。
+给每个词元各自的尺度和零点（即正文里的 s 和 z）：它们还能提到求和号外面吗？
 """
 
 import numpy as np

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 
@@ -10,6 +12,19 @@ def test_a_new_file_is_written(answer, tmp_path):
     answer.save(tmp_path / "m.bin", lambda path: path.write_bytes(b"new"))
     assert (tmp_path / "m.bin").read_bytes() == b"new", pytest.say(
         "The new file is not where it should be.", "新文件不在该在的地方。"
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_another_user_can_read_it(answer, tmp_path):
+    path = tmp_path / "m.bin"
+    answer.save(path, lambda path: path.write_bytes(b"new"))
+    mode = path.stat().st_mode & 0o777
+    assert mode & 0o044 == 0o044, pytest.say(
+        f"The file has the mode {mode:03o}: a service under another user cannot open "
+        "it. mkstemp's file is for its owner alone; chmod it before the rename.",
+        f"文件的权限是 {mode:03o}，用另一个账号运行的服务打不开它。"
+        "mkstemp 建的文件只有自己能读；改名之前先 chmod。",
     )
 
 

@@ -53,5 +53,5 @@ def test_a_token_of_zeros_stays_zeros(answer):
         f"A token of zeros has the zero {zero[1]} and gave {found[:3]}: its scale is "
         "0, and 0 / 0 is no number.",
         f"全零的词元零点是 {zero[1]}，得到 {found[:3]}："
-        "它的比例是 0，而 0 / 0 不是数。",
+        "它的尺度是 0，而 0 / 0 不是数。",
     )

@@ -2,7 +2,8 @@
 
 The file holds the whole way from token ids to embedding, pooling and normalisation included, so that nothing is left
 for another program to get wrong. 8 bits are those of ONNX Runtime's dynamic quantisation: weights are rounded once,
-activations at each call (Jacob et al., 2017, arXiv:1712.05877).
+activations at each call, each with a scale and a zero point (Jacob et al., 2017, arXiv:1712.05877). One scale serves
+all tokens of a call, so an embedding in 8 bits depends a little on the texts that it is computed with.
 """
 
 import logging
@@ -193,17 +194,24 @@ def torch_run(model: nn.Module) -> Any:
 
 
 def ranks(queries: Floats, passages: Floats, right: Sequence[Sequence[int]]) -> list[int]:
-    """At which rank each query finds the first of its right passages, 1 being the best.
+    """At which rank each query finds the first of its right passages, 1 being the best; a tie counts for the right one.
 
     Args:
         queries: Embeddings of length one, (query, width).
         passages: Embeddings of length one, (passage, width).
         right: For each query, the places of the passages that answer it.
 
+    Raises:
+        ValueError: An embedding is not finite, or all passages have the same one: every query would find at once.
+
     Example:
         >>> ranks(np.eye(2, dtype="f4"), np.array([[1, 0], [0.8, 0.6]], dtype="f4"), [[0], [0]])
         [1, 2]
     """
+    if not (np.isfinite(queries).all() and np.isfinite(passages).all()):
+        raise ValueError("Embeddings that are not finite cannot be ranked.\n嵌入里有 nan 或 inf，无法排名。")
+    if len(passages) > 1 and (passages == passages[0]).all():
+        raise ValueError("All passages have the same embedding.\n所有段落的嵌入都相同。")
     scores = queries @ passages.T  # (query, passage)
     best = np.array([row[list(places)].max() for row, places in zip(scores, right, strict=True)])
     return [int(rank) for rank in 1 + (scores > best[:, None]).sum(1)]

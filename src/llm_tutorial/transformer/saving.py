@@ -46,7 +46,7 @@ def save_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
         write(partial)
         with partial.open("rb+") as file:
             os.fsync(file.fileno())  # to the disk before the name points at it
-        partial.chmod(0o644)
+        partial.chmod(0o644)  # mkstemp's file is for its owner alone
         os.replace(partial, path)
     except Exception as error:
         raise SaveError(_unsaved(path, error)) from error
@@ -82,6 +82,7 @@ def publish(root: str | Path, build: Callable[[Path], object]) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="version-", dir=root))
         folder.chmod(0o755)
         build(folder)
+        _bring_to_disk(folder)  # before ``current`` names it
         save_whole(root / CURRENT, lambda path: path.write_text(folder.name, encoding="utf-8"))
     except Exception as error:
         if folder:
@@ -110,6 +111,18 @@ def published(root: str | Path) -> Path:
             f"Nothing was published in {root}: use publish(root, build) first.\n"
             f"{root} 里还没有发布过任何版本：请先用 publish(root, build)。"
         ) from None
+
+
+def _bring_to_disk(folder: Path) -> None:
+    """Whatever was written in a folder, whoever wrote it: most libraries rename at best, without ``fsync``."""
+    posix = os.name == "posix"  # elsewhere a folder cannot be opened, and a file only to be written
+    for path in (*folder.rglob("*"), folder, folder.parent):
+        if posix or path.is_file():
+            descriptor = os.open(path, os.O_RDONLY if posix else os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _unsaved(path: Path, error: Exception) -> str:

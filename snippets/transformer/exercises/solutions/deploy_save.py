@@ -12,6 +12,7 @@ def save(path: Path, write: Callable[[Path], None]) -> None:
         write(partial)
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
+        partial.chmod(0o644)  # mkstemp's file is for its owner alone
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

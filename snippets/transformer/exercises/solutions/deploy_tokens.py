@@ -19,4 +19,5 @@ def linear_in_8_bits(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     q_x, s_x, zero = round_input(x)
     q_w, s_w = round_weight(weight)
     integers = (q_x.astype(np.int32) - zero.astype(np.int32)) @ q_w.astype(np.int32)
+    # scale and zero of token k do not depend on i, so both may leave the sum over i
     return s_x * s_w * integers  # (token, out)
