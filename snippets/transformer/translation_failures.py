@@ -1,0 +1,124 @@
+# %% setup
+import re
+
+import torch
+from sacrebleu import corpus_bleu
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    DataCollatorForSeq2Seq,
+    pipeline,
+)
+
+from llm_tutorial.results import weights
+from llm_tutorial.tables import table
+from llm_tutorial.transformer.translation import (
+    TranslationMemory,
+    number_placeholders,
+    translate,
+    translation_config,
+    translation_data,
+)
+
+data = translation_data()
+folder = weights("transformer", "translation")
+model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
+tokenizer = AutoTokenizer.from_pretrained(folder)
+
+# %% retired
+requests = {
+    'pipeline("translation")': lambda: pipeline("translation"),
+    "tokenizer.as_target_tokenizer()": lambda: tokenizer.as_target_tokenizer(),
+    "tokenizer.prepare_seq2seq_batch(…)": lambda: tokenizer.prepare_seq2seq_batch([]),
+}
+for call, request in requests.items():
+    try:
+        request()
+    except (KeyError, AttributeError) as error:
+        print(f"{call}\n    {type(error).__name__}: {error.args[0].split('. See')[0]}")
+
+# %% wrong_tokenizer
+asked = data["message"]
+texts = TranslationMemory(data["train"], 3).translate(asked)
+pairs = list(zip(texts, (m.chinese for m in asked), strict=True))
+groups = {
+    "all": pairs,
+    "no ASCII": [pair for pair in pairs if not re.search("[!-~]", "".join(pair))],
+}
+bleu = {}
+for name, group in groups.items():
+    written, references = zip(*group, strict=True)
+    bleu[name] = [
+        corpus_bleu(written, [references], tokenize=tokenize).score
+        for tokenize in ("13a", "zh", "char")
+    ]
+table(bleu, ["memory’s translations", "13a", "zh", "char"], ".1f").show()
+assert bleu["no ASCII"][0] < bleu["no ASCII"][1] / 10  # too low
+assert bleu["all"][0] > bleu["all"][1]  # too high
+
+# %% wrong_tokenizer_values values
+for name, (default, characters, _) in bleu.items():
+    key = name.lower().replace(" ", "_")
+    print(f"bleu_13a_{key} = {default:.1f}")
+    print(f"bleu_zh_{key} = {characters:.1f}")
+
+# %% not_shifted
+short = (m for m in data["train"] if 8 < len(m.english) < 30)
+pairs = [m for m in short if "%" not in m.english and "{" not in m.english][:4]
+features = [tokenizer(m.english, text_target=m.chinese) for m in pairs]
+
+
+def taught(shifted, steps=80):
+    torch.manual_seed(0)
+    config = translation_config(tokenizer, dropout=0.0)
+    learner = AutoModelForSeq2SeqLM.from_config(config).train()
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=2e-3)
+    batch = DataCollatorForSeq2Seq(tokenizer, model=learner)(features)
+    if not shifted:  # the decoder reads what it is to say
+        batch["decoder_input_ids"] = batch["labels"].clamp(min=tokenizer.pad_token_id)
+    for _ in range(steps):
+        loss = learner(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return loss.item(), translate(learner, tokenizer, pairs, max_length=16)
+
+
+for shifted in (False, True):
+    loss, texts = taught(shifted)
+    right = sum(text == m.chinese for text, m in zip(texts, pairs, strict=True))
+    print(f"shifted: {shifted}, loss {loss:.2f}, right {right} of 4:", texts[:2])
+    assert loss < 0.5 and right == (4 if shifted else 0)
+
+# %% start_token differs="text near a tie"
+asked = [m for m in data["message"] if 10 < len(m.english) < 40][::4]
+right = translate(model, tokenizer, asked)
+wrong = translate(
+    model, tokenizer, asked, decoder_start_token_id=tokenizer.eos_token_id
+)
+changed = sum(a != b for a, b in zip(right, wrong, strict=True))
+print(f"{changed} of {len(asked)} change;", right[0], "becomes", wrong[0])
+
+# %% no_mask differs="text near a tie"
+english = [number_placeholders(m.english, m.english) for m in asked]
+batch = tokenizer(english, padding=True, return_tensors="pt")
+options = {"max_length": 64, "do_sample": False}
+unmasked = {
+    "input_ids": batch.input_ids,
+    "attention_mask": torch.ones_like(batch.input_ids),
+}
+with_mask = model.generate(**batch, **options)
+without = model.generate(**unmasked, **options)
+width = max(with_mask.shape[1], without.shape[1])
+pairs_of_rows = [
+    [tokenizer.decode(row, skip_special_tokens=True) for row in rows]
+    for rows in (with_mask, without)
+]
+changed = sum(a != b for a, b in zip(*pairs_of_rows, strict=True))
+print(
+    f"{changed} of {len(english)} translations change with their neighbours in a batch"
+)
+with torch.no_grad():
+    alone = model.generate(**tokenizer(english[:1], return_tensors="pt"), **options)
+assert tokenizer.decode(alone[0], skip_special_tokens=True) == pairs_of_rows[0][0]
