@@ -276,7 +276,7 @@ for name, c in (("ours", config), ("opus-mt-en-zh", opus)):
     with torch.device("meta"):
         exact = AutoModelForSeq2SeqLM.from_config(c).num_parameters()
     print(f"{name:14}{exact:12,} by formula {by_formula(c):12,}")
-    assert abs(by_formula(c) / exact - 1) < 0.03
+    assert abs(by_formula(c) / exact - 1) < 0.04
 
 # %% count_values values
 print(f"parameters = {model.num_parameters():,}")
