@@ -1,4 +1,5 @@
 # %% setup
+import tempfile
 
 import torch
 from matplotlib.patches import Rectangle
@@ -8,14 +9,19 @@ from transformers import (
     AutoTokenizer,
     DataCollatorForSeq2Seq,
     MarianConfig,
+    PrinterCallback,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
 )
 from transformers.trainer_pt_utils import LabelSmoother
 
+from llm_tutorial.data.messages import PLACEHOLDER
 from llm_tutorial.data.splits import key_of
 from llm_tutorial.diagrams import Diagram
 from llm_tutorial.plotting import COLOURS, GREY, heatmap, panels, use_style, verbatim
 from llm_tutorial.results import weights
 from llm_tutorial.transformer.translation import (
+    fill_placeholders,
     number_placeholders,
     program_of,
     translate,
@@ -42,7 +48,7 @@ diagram.axes.add_patch(
     Rectangle((12.1, 3.2), 11.8, 11.5, facecolor="none", edgecolor=GREY, linestyle="--")
 )
 diagram.text(8.4, 14, "decoder × 2", weight="bold")
-diagram.text(8.6, 19.2, ["labels: the same,", "one place earlier"], fontsize=9)
+diagram.text(8.6, 19.2, ["labels: what each", "place is to say"], fontsize=9)
 for start, end in (
     (source, encoder),
     (written, own),
@@ -64,6 +70,20 @@ for test in ("validation", "message", "catalogue"):
     for message in data[test]:
         assert key_of(message.english) not in seen
         assert key_of(message.chinese) not in seen
+every = [message for part in data.values() for message in part]
+print("关闭 translates", sorted({m.english for m in every if m.chinese == "关闭"}))
+print("name:", sorted({program_of(m) for m in every if key_of(m.english) == "name"}))
+
+
+# %% data_values values
+def bare(text):  # without its placeholders
+    return key_of(PLACEHOLDER.sub("", text))
+
+
+seen = {bare(text) for m in data["train"] for text in (m.english, m.chinese)} - {""}
+for test in ("message", "catalogue"):
+    near = [m for m in data[test] if {bare(m.english), bare(m.chinese)} & seen]
+    print(f"bare_{test} = {len(near)}")
 
 # %% numbered
 tokenizer = translation_tokenizer(data["train"])  # 3,000 tokens for both languages
@@ -71,6 +91,7 @@ pair = next(m for m in data["train"] if "%(" in m.english and len(m.english) < 4
 english = number_placeholders(pair.english, pair.english)
 chinese = number_placeholders(pair.chinese, pair.english)
 both = tokenizer([english], text_target=[chinese])
+assert fill_placeholders(chinese, pair.english) == pair.chinese  # the way back
 print(pair.english, "|", pair.chinese)
 print([tokenizer.decode(token) for token in both["input_ids"][0]])
 print([tokenizer.decode(token) for token in both["labels"][0]])
@@ -203,22 +224,32 @@ print(f"logit_gap = {gap:.1f}")  # tolerance 2%
 
 # %% collator
 collate = DataCollatorForSeq2Seq(tokenizer, model=model)
-collated = collate([tokenizer(m.english, text_target=m.chinese) for m in pairs])
+features = [tokenizer(m.english, text_target=m.chinese) for m in pairs]
+collated = collate(features)
 assert torch.equal(collated["labels"], labels)
 assert torch.equal(collated["decoder_input_ids"], inputs)
 
 # %% overfit
 torch.manual_seed(0)
 surer = translation_config(tokenizer, dropout=0.0)
-learner = AutoModelForSeq2SeqLM.from_config(surer).train()
-optimizer = torch.optim.AdamW(learner.parameters(), lr=2e-3)
-given = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": inputs}
-for _ in range(80):
-    loss = smoothed_loss(learner(**given).logits, labels, epsilon=0.1)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad()
+learner = AutoModelForSeq2SeqLM.from_config(surer)
+arguments = Seq2SeqTrainingArguments(
+    tempfile.mkdtemp(),
+    max_steps=80,
+    per_device_train_batch_size=4,
+    learning_rate=2e-3,
+    lr_scheduler_type="constant",
+    label_smoothing_factor=0.1,
+    save_strategy="no",
+    report_to="none",
+    disable_tqdm=True,
+    use_cpu=True,
+)
+trainer = Seq2SeqTrainer(
+    learner, arguments, data_collator=collate, train_dataset=features
+)
+trainer.remove_callback(PrinterCallback)
+trainer.train()
 for message, text in zip(pairs, translate(learner, tokenizer, pairs), strict=True):
     print(message.english, "→", text)
     assert text == message.chinese
@@ -228,12 +259,12 @@ folder = weights("transformer", "translation")
 model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
 tokenizer = AutoTokenizer.from_pretrained(folder)
 for test in ("message", "catalogue"):
-    chosen = [m for m in data[test] if 12 < len(m.english) < 40][::60]
+    chosen = [m for m in data[test] if 12 < len(m.english) < 40][::120]
     for message, text in zip(chosen, translate(model, tokenizer, chosen), strict=True):
         print(f"{message.english} → {text}   [{message.chinese}]")
 
 # %% cross_attention
-ENGLISH = "Copy absolute path"
+ENGLISH = "The file path to open"
 watched = AutoModelForSeq2SeqLM.from_pretrained(
     folder, dtype=torch.float32, attn_implementation="eager"
 )
@@ -252,11 +283,12 @@ assert torch.allclose(weights_.sum(1), torch.ones(len(rows)), atol=1e-5)
 
 
 # %% count
-def by_formula(c):
-    square, inner = c.d_model**2, 2 * c.d_model * c.encoder_ffn_dim
-    encoder = c.encoder_layers * (4 * square + inner)
-    decoder = c.decoder_layers * (8 * square + inner)
-    return c.vocab_size * c.d_model + encoder + decoder
+def by_formula(sizes):
+    width = sizes.d_model
+    square, inner = width**2, 2 * width * sizes.encoder_ffn_dim
+    encoder = sizes.encoder_layers * (4 * square + inner)
+    decoder = sizes.decoder_layers * (8 * square + inner)
+    return sizes.vocab_size * width + encoder + decoder
 
 
 opus = MarianConfig(  # the sizes of Helsinki-NLP/opus-mt-en-zh
@@ -272,14 +304,15 @@ opus = MarianConfig(  # the sizes of Helsinki-NLP/opus-mt-en-zh
     max_position_embeddings=512,
     decoder_start_token_id=65_000,
 )
-for name, c in (("ours", config), ("opus-mt-en-zh", opus)):
+for name, sizes in (("ours", config), ("opus-mt-en-zh", opus)):
     with torch.device("meta"):
-        exact = AutoModelForSeq2SeqLM.from_config(c).num_parameters()
-    print(f"{name:14}{exact:12,} by formula {by_formula(c):12,}")
-    assert abs(by_formula(c) / exact - 1) < 0.04
+        exact = AutoModelForSeq2SeqLM.from_config(sizes).num_parameters()
+    print(f"{name:14}{exact:12,} by formula {by_formula(sizes):12,}")
+    assert abs(by_formula(sizes) / exact - 1) < 0.04
 
 # %% count_values values
 print(f"parameters = {model.num_parameters():,}")
-print(f"opus_parameters = {exact:,}")
+numbers = 2 * opus.decoder_layers * opus.d_model  # of one token, keys and values
+print(f"cache_mb = {5 * (64 + 64) * numbers * 4 / 1e6:.0f}")  # 5 beams, float32
 for name, part in data.items():
     print(f"{name}_messages = {len(part):,}")
