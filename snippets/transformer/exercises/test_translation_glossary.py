@@ -50,6 +50,39 @@ def test_every_translation_has_the_term(answer, model, term, beams):
         )
 
 
+# what a model would like to write, one token a step; it gives a term up half-way
+WISHES = [[0, 4, 4, 4, 4, 4, 5, 6, 4, 4, 4, 4], [0, 5, 4, 5, 6, 4, 5, 6, 5, 4, 5, 4]]
+
+
+@pytest.mark.parametrize("term", [[7], [5, 6], [5, 6, 5, 7]])
+@pytest.mark.parametrize("wishes", WISHES)
+def test_a_term_that_was_given_up_still_fits(answer, wishes, term):
+    allow, row = answer.Glossary(term, END, LONGEST), [0]
+    while row[-1] != END and len(row) < LONGEST:
+        scores = torch.zeros(1, 12)
+        scores[0, wishes[len(row)]] = 1.0
+        row.append(int(allow(torch.tensor([row]), scores)[0].argmax()))
+    text = ",".join(map(str, row))
+    assert ",".join(map(str, term)) in text, pytest.say(
+        f"The model began the term {term}, left it, and there was no room to begin "
+        f"again: {row}.",
+        f"模型写了译名 {term} 的开头又改写别的，剩下的地方不够从头再写：{row}。",
+    )
+    assert ",".join(map(str, term)) in ",".join(map(str, row[:-1])), pytest.say(
+        f"{row} has no room for its end: one place of max_length is the end token's.",
+        f"{row} 没有给结束词元留地方：max_length 里有一格是它的。",
+    )
+
+
+def test_the_term_is_one_piece(answer):
+    allow = answer.Glossary([5, 6], END, LONGEST)
+    scores = allow(torch.tensor([[0, 6, 4, 5]]), torch.zeros(1, 12))
+    assert scores[0, END] == -torch.inf, pytest.say(
+        "6, 4, 5 has the tokens of the term [5, 6], not the term as one piece.",
+        "6、4、5 里有译名 [5, 6] 的词元，却不是连着的一整段。",
+    )
+
+
 def test_a_translation_that_has_the_term_may_end(answer):
     allow = answer.Glossary([5, 6], END, LONGEST)
     scores = allow(torch.tensor([[0, 4, 5, 6, 8]]), torch.zeros(1, 12))

@@ -1,4 +1,4 @@
-"""Software messages to translate, split so that nothing of a test is known; subwords, batches, losses, decoding.
+"""Software messages to translate, split so that no text of a test is in training; subwords, batches, losses, decoding.
 
 Two tests. ``message``: the messages of `llm_tutorial.data.messages`'s test split, of the same programs as the training.
 ``catalogue``: all messages of one program, Django, of which training sees none. No English and no Chinese of either

@@ -12,7 +12,7 @@ class Glossary(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         scores = scores.clone()
         size = len(self.term)
-        room = self.max_length - 1 - input_ids.shape[1]  # the end is kept free
+        room = self.max_length - 1 - input_ids.shape[1]  # one place is the end's
         for row, written in enumerate(input_ids[:, 1:].tolist()):
             places = range(len(written) - size + 1)
             if any(written[at : at + size] == self.term for at in places):
@@ -21,7 +21,7 @@ class Glossary(LogitsProcessor):
             begun = max(
                 n for n in range(size) if written[len(written) - n :] == self.term[:n]
             )
-            if room <= size - begun:  # the rest of the term, and nothing else
+            if room <= size:  # a term given up now could not be begun again
                 forced = self.term[begun]
                 only = scores.new_full(scores.shape[1:], -torch.inf)
                 only[forced] = 0.0
