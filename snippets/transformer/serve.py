@@ -153,10 +153,19 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while True:
             batch = [pair for pair in await self.gather() if not pair[1].done()]
+            if not batch:  # given up, all of them
+                continue
             items = [item for item, _ in batch]
-            found = await loop.run_in_executor(self.thread, self.run, items)
+            try:
+                found = await loop.run_in_executor(self.thread, self.run, items)
+            except Exception as error:  # the worker must go on
+                found = [error] * len(batch)
             for (_, answer), result in zip(batch, found, strict=True):
-                if not answer.done():  # its client may have gone
+                if answer.done():  # given up meanwhile
+                    continue
+                if isinstance(result, Exception):
+                    answer.set_exception(result)
+                else:
                     answer.set_result(result)
 
 
