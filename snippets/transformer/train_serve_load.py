@@ -34,7 +34,7 @@ summaries = [each.summary for each in documented_objects("train")]
 long_run.data = {"summaries": data_digest(summaries)}
 LOADS = (0.5, 0.9, 1, 2)  # times the capacity of a service without batches
 BEYOND = (0.9, 2)  # times the capacity of one with batches
-REQUESTS, SECONDS = 1000, 17  # of a load, at most; its first tenth is left out
+REQUESTS, SECONDS = 1000, 15  # of a load, at most; its first tenth is left out
 CLIENTS, QUEUE = 32, 32
 BATCHES = (1, 2, 4, 8, 16)
 SERVER = """
@@ -95,7 +95,7 @@ def processor_seconds(pid):  # of a process so far
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def others(seconds=0.5):  # share of the cores that is busy while we wait
+def others(seconds=0.3):  # share of the cores that is busy while we wait
     def so_far():
         fields = list(map(int, Path("/proc/stat").read_text().split()[1:9]))
         return sum(fields) - fields[3] - fields[4], sum(fields)

@@ -450,7 +450,7 @@ def test_two_streams_take_turns(serve):
 
 
 def test_a_client_that_goes_away_frees_its_place(serve):
-    client = serve(max_streams=1)
+    client = serve(writer=Scribe(0.1), max_streams=1)
     with client.stream("POST", "/generate", json={"prompt": "a", "max_new_tokens": 200}) as response:
         lines = response.iter_lines()
         next(lines)

@@ -171,7 +171,6 @@ def create_app(
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(Exception, _failed)
     app.get("/health")(health)
     app.get("/metrics", response_class=PlainTextResponse)(show_metrics)
     app.post("/embed")(embed)
@@ -286,7 +285,7 @@ async def generate(
 
 
 class Guard:
-    """Around everything: refuses a large body before it is read, counts and times every request."""
+    """Around everything: refuses a large body before it is read, answers for what fails, counts and times."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self.app, self.limit, self.metrics = app, settings.max_body, metrics
@@ -319,8 +318,10 @@ class Guard:
             else:
                 await self.app(scope, counted, noted)
         except Exception:
-            status = "500"  # the handler outside of this one answers
-            raise
+            logging.getLogger("uvicorn.error").exception(scope["path"])
+            if status != "none":  # the answer has begun: it can only break off
+                raise
+            await failed().response()(scope, receive, noted)
         finally:
             known = scope["path"] if "endpoint" in scope else "other"
             self.metrics.count("requests_total", path=known, status=status)
@@ -333,10 +334,6 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
         code, zh = OTHERS.get(error.status_code, ("http", "请求失败。"))
         error = Refusal(error.status_code, code, f"{str(error.detail).rstrip('.')}.", zh)
     return error.response()
-
-
-async def _failed(_: Request, error: Exception) -> JSONResponse:
-    return failed().response()  # and Starlette passes the error on to the log
 
 
 OTHERS = {
