@@ -179,6 +179,7 @@ for row in [row for of_mode in found.values() for row in of_mode]:
     print(f"batch_{name} = {np.mean([run['mean_batch'] for run in row.runs]):.1f}")
     done = [row.rate * (1 - run["refused"] / run["counted"]) for run in row.runs]
     print(f"goodput_{name} = {np.mean(done):.0f}")
+    print(f"little_{name} = {1000 * 32 / np.mean(done):.0f}")
     refusals = [1000 * run["refused_in"][2] for run in row.runs if run["refused_in"]]
     if refusals:
         print(f"refusal_{name} = {max(refusals):.0f}")
