@@ -1,5 +1,7 @@
 # %% setup
 import asyncio
+import inspect
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -9,13 +11,12 @@ import torch
 
 from llm_tutorial.data.documentation import documentation_questions
 from llm_tutorial.diagrams import Diagram
-from llm_tutorial.plotting import COLOURS, GREY, label_lines, panels, use_style
-from llm_tutorial.transformer.serve.app import Settings, create_app, serving
+from llm_tutorial.plotting import COLOURS
+from llm_tutorial.transformer.serve import app
 from llm_tutorial.transformer.serve.batching import Batcher as LibraryBatcher
 from llm_tutorial.transformer.serve.engines import Embedder
-from llm_tutorial.transformer.serve.load import arrivals
+from llm_tutorial.transformer.serve.load import arrivals, open_loop, wrong
 
-use_style()
 torch.set_num_threads(1)
 
 
@@ -29,20 +30,19 @@ BLUE, ORANGE, GREEN = COLOURS[:3]
 diagram = Diagram(width=26, height=24)
 clients = diagram.box(4.2, 21.5, ["requests", "over HTTP"], 7)
 guard = diagram.box(13.6, 21.5, ["limits", "size, type, length"], 8.4, colour=ORANGE)
-refused = diagram.text(22.6, 21.5, ["refused:", "413, 422"])
+refused = diagram.text(22.6, 21.5, ["refused:", "400, 413, 422"])
 queue = diagram.box(13.6, 15.4, ["queue", "at most 64 texts"], 8.4, colour=ORANGE)
 full = diagram.text(22.6, 15.4, ["full:", "429"])
 batch = diagram.box(13.6, 9.3, ["batch", "what waits, at most 16"], 9.6, colour=BLUE)
 model = diagram.box(13.6, 3.2, ["model", "one thread"], 8.4, colour=GREEN)
 answers = diagram.box(4.2, 3.2, ["answers", "each to its own"], 7)
-late = diagram.text(22.6, 9.3, ["too late:", "504"])
+late = diagram.text(22.6, 3.2, ["not done in 30 s:", "504"])
 for start, end in (
     (clients, guard),
     (guard, refused),
     (guard, queue),
     (queue, full),
     (queue, batch),
-    (batch, late),
     (batch, model),
     (model, answers),
 ):
@@ -66,14 +66,14 @@ change = np.concatenate([np.ones(2000), -np.ones(2000)])
 order = moments.argsort()
 inside = change[order].cumsum()[:-1]  # requests in the system after each event
 period = moments.max() - moments.min()
-length = (inside * np.diff(moments[order])).sum() / period
-rate, seconds = 2000 / period, (ends - times).mean()
-print(f"L = {length:.4f}, λ W = {rate:.4f} × {seconds:.4f} = {rate * seconds:.4f}")
-assert np.isclose(length, rate * seconds)
+mean_inside = (inside * np.diff(moments[order])).sum() / period
+rate, mean_time = 2000 / period, (ends - times).mean()
+print(f"N = {mean_inside:.4f}, λ W = {rate * mean_time:.4f}")
+assert np.isclose(mean_inside, rate * mean_time)
 
 
 # %% waiting
-def waits(load, draw, count=400_000):  # mean time in the queue, a request takes 1
+def mean_wait(load, draw, count=400_000):  # in the queue; a request takes 1
     times = arrivals(load, count, seed=2)
     needed = draw(np.random.default_rng(3), count)
     return (one_server(times, needed) - times - needed).mean()
@@ -85,42 +85,9 @@ KINDS = {  # how long a request takes: E[S] = 1, and E[S²]
 }
 for name, (draw, square) in KINDS.items():
     for load in (0.5, 0.8):
-        measured, formula = waits(load, draw), load * square / (2 * (1 - load))
+        measured, formula = mean_wait(load, draw), load * square / (2 * (1 - load))
         print(f"{name:16} ρ = {load}: simulated {measured:.2f}, formula {formula:.2f}")
         assert abs(measured / formula - 1) < 0.05
-
-
-# %% batch_server
-def batch_server(times, fixed, each, largest):  # a batch of k takes fixed + k · each
-    free, ends = 0.0, np.empty(len(times))
-    place = 0
-    while place < len(times):
-        free = max(free, times[place])
-        waiting = np.searchsorted(times[place : place + largest], free, side="right")
-        free += fixed + waiting * each
-        ends[place : place + waiting] = free
-        place += waiting
-    return ends
-
-
-loads = np.array([0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95])
-curves = {"formula, one at a time": 1 + loads / (2 * (1 - loads))}
-for name, largest in (("one at a time", 1), ("batches of 16", 16)):
-    grid = loads if largest == 1 else np.append(loads, [1.5, 2, 2.5])
-    curves[name] = [
-        (batch_server(t, 0.7, 0.3, largest) - t).mean()
-        for t in (arrivals(load, 100_000, seed=4) for load in grid)
-    ]
-
-# %% queueing_curve
-figure, (axes,) = panels()
-formula, single, batches = curves.values()
-axes.plot(loads, formula, color=GREY, marker="", lw=4, alpha=0.5, label="_")
-axes.plot(loads, single, label="one at a time")
-axes.plot(np.append(loads, [1.5, 2, 2.5]), batches, label="batches")
-axes.axvline(1, color=GREY, lw=1, ls=":")
-axes.set(xlabel="load ρ", ylabel="time from request to answer", ylim=(0, 12))
-label_lines(axes)
 
 
 # %% batcher
@@ -153,10 +120,19 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while True:
             batch = [pair for pair in await self.gather() if not pair[1].done()]
+            if not batch:  # given up, all of them
+                continue
             items = [item for item, _ in batch]
-            found = await loop.run_in_executor(self.thread, self.run, items)
+            try:
+                found = await loop.run_in_executor(self.thread, self.run, items)
+            except Exception as error:  # the worker must go on
+                found = [error] * len(batch)
             for (_, answer), result in zip(batch, found, strict=True):
-                if not answer.done():  # its client may have gone
+                if answer.done():  # given up meanwhile
+                    continue
+                if isinstance(result, Exception):
+                    answer.set_exception(result)
+                else:
                     answer.set_result(result)
 
 
@@ -188,9 +164,13 @@ for batcher_class in (Batcher, LibraryBatcher):
     assert np.abs(np.array(found) - alone).max() < 1e-5  # each its own
     assert sum(sizes) == 40 and max(sizes) <= 16 and len(sizes) < 20
 
+# %% endpoint
+print(inspect.getsource(app.embed))
+
 # %% start
 stack = ExitStack()
-url = stack.enter_context(serving(create_app(Settings(max_body=100_000))))
+settings = app.Settings(max_body=100_000)
+url = stack.enter_context(app.serving(app.create_app(settings)))
 client = httpx2.Client(base_url=url, timeout=60)
 print(client.get("/health").json())
 
@@ -201,20 +181,20 @@ print(answer.status_code, vectors.shape, answer.json()["tokens"], "tokens")
 print((vectors @ vectors.T).round(2))
 
 # %% refusals
-long_text = "word " * 300
-asked = {
+WRONG = {
     "malformed": {
         "content": b'{"texts": [',
         "headers": {"content-type": "application/json"},
     },
     "empty": {"json": {"texts": []}},
-    "too long": {"json": {"texts": ["fine", long_text]}},
+    "too long": {"json": {"texts": ["fine", "word " * 300]}},
     "10 MB": {"json": {"texts": ["x" * 10_000_000]}},
 }
-for name, request in asked.items():
+for name, request in WRONG.items():
     answer = client.post("/embed", **request)
-    print(name, answer.status_code, answer.json()["error"]["en"], sep=" | ")
-    assert set(answer.json()["error"]) == {"code", "en", "zh"}
+    error = answer.json()["error"]
+    print(f"{name}: {answer.status_code} {error['code']}")
+    print(f"  {error['en']}\n  {error['zh']}")
     assert 400 <= answer.status_code < 500
 
 # %% stream differs="greedy text of a language model near a tie"
@@ -224,9 +204,16 @@ with client.stream("POST", "/generate", json=question) as answer:
         print(line) if line else None
 
 # %% metrics
-shown = ("requests_total", "batch_size_s", "batch_size_c")
+SHOWN = ("requests_total", "queue_length", "batch_size_sum", "batch_size_count")
 for line in client.get("/metrics").text.splitlines():
-    if line.startswith(shown):
+    if line.startswith(SHOWN):
         print(line)
+
+# %% drive
+asked = (texts * 2)[:60]
+times = arrivals(rate=20, count=60)  # seconds; nobody waits for an answer
+answers = in_a_loop(open_loop(url, asked, times))
+print(Counter(answer.status for answer in answers))
+assert wrong(answers, asked, dict(zip(texts, alone, strict=True))) == 0
 client.close()
 stack.close()

@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import numpy as np
@@ -22,7 +23,16 @@ from llm_tutorial.models import load_model
 from llm_tutorial.transformer.serve.app import Settings, create_app, serving
 from llm_tutorial.transformer.serve.batching import Batcher, BusyError
 from llm_tutorial.transformer.serve.engines import Embedder, Pieces, Writer, greedy
-from llm_tutorial.transformer.serve.load import Answer, arrivals, closed_loop, in_system, open_loop, throughput, wrong
+from llm_tutorial.transformer.serve.load import (
+    Answer,
+    arrivals,
+    closed_loop,
+    in_system,
+    open_loop,
+    simulated,
+    throughput,
+    wrong,
+)
 from llm_tutorial.transformer.serve.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -37,8 +47,11 @@ class Stub:
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds, self.batches = seconds, list[int]()
 
-    def count(self, text):
-        return len(text.split()) + 2
+    def encode(self, texts):  # words stand for ids
+        return [["[CLS]", *text.split(), "[SEP]"] for text in texts]
+
+    def compute(self, ids):
+        return self([" ".join(row[1:-1]) for row in ids])
 
     def __call__(self, texts):
         self.batches.append(len(texts))
@@ -49,19 +62,21 @@ class Stub:
 
 
 class Scribe:
-    """A writer of numbers, 20 ms each."""
+    """A writer of numbers, 20 ms each; it stops, or fails, after so many."""
 
     longest = 300
 
-    def __init__(self, seconds: float = 0.02) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float = 0.02, stops: int = 1000, fails: int = 1000) -> None:
+        self.seconds, self.stops, self.fails = seconds, stops, fails
 
     def encode(self, prompt):
         return [0] * len(prompt.split())
 
     def tokens(self, ids, max_new_tokens):
-        for number in range(max_new_tokens):
+        for number in range(min(max_new_tokens, self.stops)):
             time.sleep(self.seconds)
+            if number == self.fails:
+                raise ValueError("broken")
             yield number + 100 * len(ids)
 
     def pieces(self):
@@ -137,7 +152,7 @@ def test_waiting_gathers_what_comes_a_little_later():
         stub = Stub()
 
         async def ask():
-            batcher = Batcher(stub, max_wait=max_wait)
+            batcher = Batcher(stub, max_batch=4, max_wait=max_wait)
 
             async def later(number):
                 await asyncio.sleep(0.02 * number)
@@ -149,8 +164,8 @@ def test_waiting_gathers_what_comes_a_little_later():
         asyncio.run(ask())
         return stub.batches
 
-    assert sizes(0.0) == [1, 1, 1, 1]
-    assert sizes(1.0) == [4]
+    assert sizes(0.0)[0] == 1
+    assert sizes(10.0) == [4]
 
 
 def test_one_bad_item_fails_alone():
@@ -214,6 +229,37 @@ def test_closing_answers_everything_taken_in():
     assert sorted(asyncio.run(ask())) == [[[float(number), 0.0]] for number in range(7)]
 
 
+def test_a_worker_survives_errors_and_clients_that_leave():
+    """The package's queue, and that of the page."""
+    source = (ROOT / "snippets/transformer/serve.py").read_text(encoding="utf-8")
+    names = {"asyncio": asyncio, "ThreadPoolExecutor": ThreadPoolExecutor}
+    exec(re.search(r"# %% batcher\n(.+?)\n# %%", source, re.DOTALL)[1], names)
+
+    async def ask(make, one):
+        started, go = threading.Event(), threading.Event()
+
+        def run(items):
+            started.set()
+            go.wait(10)
+            if "poison" in items:
+                raise ValueError("poison")
+            return items
+
+        batcher = make(run)
+        first = asyncio.create_task(batcher.submit(one("poison")))
+        await asyncio.to_thread(started.wait, 10)
+        impatient = asyncio.create_task(batcher.submit(one("2")))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        go.set()
+        with pytest.raises(ValueError, match="poison"):
+            await first
+        return await asyncio.wait_for(batcher.submit(one("3")), 10)
+
+    assert asyncio.run(ask(Batcher, lambda item: [item])) == ["3"]
+    assert asyncio.run(ask(names["Batcher"], lambda item: item)) == "3"
+
+
 # --- over HTTP
 
 
@@ -247,6 +293,9 @@ def test_no_request_is_answered_for_another(serve):
         ({"content": b'{"texts": ["a 1"]}'}, 422, "invalid"),
         ({"json": {"texts": ["1"] * 33}}, 422, "too_many"),
         ({"json": {"texts": ["1", "seven words are more than fit in"]}}, 422, "too_long"),
+        ({"json": {"texts": ["1", "x" * 10_001]}}, 422, "too_long"),
+        ({"content": rb'{"texts": ["\ud800"]}', "headers": {"content-type": "application/json"}}, 422, "invalid"),
+        ({"content": b"[" * 100_000, "headers": {"content-type": "application/json"}}, 400, "malformed"),
     ],
 )
 def test_bad_input_is_refused_in_both_languages(serve, sent, status, code):
@@ -270,8 +319,66 @@ def test_ten_megabytes_are_refused_unread_and_the_service_goes_on(serve):
 
 def test_unknown_addresses_and_methods_say_so(serve):
     client = serve()
-    refused(client.get("/nowhere"), 404, "http")
-    refused(client.get("/embed"), 405, "http")
+    refused(client.get("/nowhere"), 404, "not_found")
+    refused(client.get("/embed"), 405, "method")
+
+
+def test_a_model_that_fails_says_so_and_is_counted(serve):
+    client = serve()
+    refused(client.post("/embed", json={"texts": ["poison"]}), 500, "failed")
+    assert client.post("/embed", json={"texts": ["1"]}).status_code == 200
+    assert counted(client, 'requests_total{path="/embed",status="500"}') == 1
+    assert counted(client, "batches_failed_total") == 1
+
+
+def test_more_texts_than_the_queue_holds_are_refused_for_good(serve):
+    error = refused(serve(max_queue=3).post("/embed", json={"texts": ["1"] * 4}), 422, "too_many")
+    assert "at most 3" in error["en"]
+
+
+@pytest.mark.parametrize("path", ["/embed", "/generate"])
+def test_the_loop_stays_free_while_a_text_is_tokenized(serve, path):
+    healthy = threading.Event()
+
+    class Slow(Stub, Scribe):
+        def __init__(self):
+            Stub.__init__(self)
+            Scribe.__init__(self)
+
+        def encode(self, texts):
+            assert healthy.wait(20)
+            return Stub.encode(self, texts) if path == "/embed" else [0]
+
+    client = serve(Slow(), Slow())
+    body = {"texts": ["1"]} if path == "/embed" else {"prompt": "a", "max_new_tokens": 1}
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(client.post, path, json=body)
+        assert client.get("/health", timeout=10).status_code == 200
+        healthy.set()
+        assert asked.result().status_code == 200
+
+
+def test_retry_after_is_what_the_waiting_batches_take():
+    started, go, stub = threading.Event(), threading.Event(), Stub()
+
+    def compute(ids):
+        started.set()
+        assert go.wait(20)
+        return Stub.compute(stub, ids)
+
+    stub.compute = compute
+    app = create_app(Settings(max_batch=2, max_queue=5), lambda: stub, None)
+    with ThreadPoolExecutor(6) as threads, serving(app) as url, httpx2.Client(base_url=url, timeout=30) as client:
+        asked = [threads.submit(client.post, "/embed", json={"texts": ["1"]})]
+        assert started.wait(20)
+        asked += [threads.submit(client.post, "/embed", json={"texts": ["1"]}) for _ in range(5)]
+        until(lambda: app.state.batcher.queue.qsize() == 5)
+        app.state.batcher.seconds = 1.0  # of a batch; five texts are three of them
+        busy = client.post("/embed", json={"texts": ["1"]})
+        go.set()
+        assert {each.result().status_code for each in asked} == {200}
+    refused(busy, 429, "busy")
+    assert busy.headers["retry-after"] == "3"
 
 
 def test_a_full_service_says_when_to_come_again(serve):
@@ -304,7 +411,26 @@ def test_tokens_come_one_by_one_and_an_end(serve):
         first = time.perf_counter()
         found = events(response)
     assert time.perf_counter() - first > 0.05  # not all at once
-    assert found == [{"text": f" {number}"} for number in range(200, 205)] + [{"done": True, "tokens": 5}]
+    end = {"done": True, "tokens": 5, "finish_reason": "length"}
+    assert found == [{"text": f" {number}"} for number in range(200, 205)] + [end]
+
+
+def test_an_answer_says_whether_it_was_cut(serve):
+    client = serve(writer=Scribe(0, stops=3), max_new_tokens=5)
+    with client.stream("POST", "/generate", json={"prompt": "a"}) as response:
+        assert events(response)[-1] == {"done": True, "tokens": 3, "finish_reason": "stop"}
+    with client.stream("POST", "/generate", json={"prompt": "a", "max_new_tokens": 2}) as response:
+        assert events(response)[-1] == {"done": True, "tokens": 2, "finish_reason": "length"}
+    refused(client.post("/generate", json={"prompt": "a", "max_new_tokens": 6}), 422, "too_many")
+
+
+def test_a_stream_that_fails_ends_with_an_error_and_without_done(serve):
+    client = serve(writer=Scribe(fails=2))
+    with client.stream("POST", "/generate", json={"prompt": "a", "max_new_tokens": 5}) as response:
+        *first, last = events(response)
+    assert first == [{"text": " 100"}, {"text": " 101"}]
+    assert last["error"]["code"] == "failed"
+    assert CHINESE.search(last["error"]["zh"])
 
 
 def test_two_streams_take_turns(serve):
@@ -324,7 +450,7 @@ def test_two_streams_take_turns(serve):
 
 
 def test_a_client_that_goes_away_frees_its_place(serve):
-    client = serve(max_streams=1)
+    client = serve(writer=Scribe(0.1), max_streams=1)
     with client.stream("POST", "/generate", json={"prompt": "a", "max_new_tokens": 200}) as response:
         lines = response.iter_lines()
         next(lines)
@@ -334,7 +460,7 @@ def test_a_client_that_goes_away_frees_its_place(serve):
     assert counted(client, "streams_open") == 0
     assert counted(client, 'tokens_total{model="writer"}') < 150
     with client.stream("POST", "/generate", json={"prompt": "a", "max_new_tokens": 2}) as response:
-        assert events(response)[-1] == {"done": True, "tokens": 2}
+        assert events(response)[-1] == {"done": True, "tokens": 2, "finish_reason": "length"}
 
 
 def test_a_stream_that_takes_too_long_ends_with_the_reason(serve):
@@ -347,6 +473,8 @@ def test_a_stream_that_takes_too_long_ends_with_the_reason(serve):
 def test_a_prompt_beyond_the_context_is_refused_before_the_stream(serve):
     client = serve()
     refused(client.post("/generate", json={"prompt": "word " * 290, "max_new_tokens": 20}), 422, "too_long")
+    refused(client.post("/generate", json={"prompt": "x" * 10_001, "max_new_tokens": 20}), 422, "too_long")
+    assert counted(client, "streams_open") == 0
     refused(client.post("/generate", json={"prompt": ""}), 422, "invalid")
     refused(client.post("/generate", json={"prompt": "a", "max_new_tokens": 0}), 422, "invalid")
 
@@ -402,9 +530,39 @@ def test_an_open_loop_does_not_wait_and_finds_swapped_answers(serve):
     swapped = [good[0]._replace(embedding=good[1].embedding), *good[1:]]
     kept = [text for text, answer in zip(texts, answers, strict=True) if answer.status == 200]
     assert wrong(swapped, kept, right) == 1
+    assert wrong([good[0]._replace(embedding=[float("nan"), 0.0])], kept[:1], right) == 1
     closed = asyncio.run(closed_loop(str(client.base_url), texts, 2))
     assert [answer.status for answer in closed] == [200] * 12
     assert throughput(closed) < 25
+
+
+def test_a_busy_client_counts_as_waiting(serve):
+    """A latency that begins when the request was really sent would hide what the client itself kept back."""
+    client = serve()
+    times = np.arange(50) * 0.02
+
+    async def blocked():
+        await asyncio.sleep(0.3)
+        time.sleep(0.4)  # the client's loop stands still
+
+    async def both():
+        return (await asyncio.gather(open_loop(str(client.base_url), ["1"] * 50, times), blocked()))[0]
+
+    answers = asyncio.run(both())
+    assert [answer.status for answer in answers] == [200] * 50
+    assert max(answer.late for answer in answers) > 0.2
+    assert all(answer.seconds >= answer.late for answer in answers)
+
+
+def test_the_simulated_server_keeps_its_capacity_and_its_bound():
+    times = arrivals(2, 4000, seed=1)
+    ends = simulated(times, 0.7, 0.3, max_queue=32)  # one a second
+    assert np.isnan(ends).mean() == pytest.approx(0.5, abs=0.03)
+    assert np.nanmax(ends - times) <= 34
+    batches = simulated(times, 0.7, 0.3, 16, 32)
+    assert not np.isnan(batches).any()
+    assert (batches - times).min() >= 1 - 1e-9
+    assert np.nanmean(batches - times) < 8
 
 
 def test_littles_law_on_a_known_case():
@@ -456,7 +614,24 @@ def test_an_embedding_does_not_depend_on_its_batch():
     together = np.array(embedder(texts))
     alone = np.array([embedder([text])[0] for text in texts])
     assert np.abs(together - alone).max() < 1e-5
-    assert embedder.count("word " * 400) == 402
+    assert len(embedder.encode(["word " * 400])[0]) == 402
+
+
+def test_the_model_pads_as_the_tokenizer_would_and_does_not_touch_it():
+    """Two threads share the tokenizer's padding: the thread of the model must leave it alone."""
+    embedder = Embedder()
+    texts = ["a", "How do I open a file?"]
+    batch = embedder.tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = embedder.model(batch.input_ids, batch.attention_mask)
+    ids = embedder.encode(texts)
+    embedder.tokenizer = SimpleNamespace(pad_token_id=embedder.tokenizer.pad_token_id)
+    assert torch.equal(torch.tensor(embedder.compute(ids)), expected)
+
+
+def test_models_in_16_bits_come_by_keyword():
+    assert Embedder(dtype=torch.bfloat16).model.model.dtype == torch.bfloat16
+    assert len(Embedder(dtype=torch.bfloat16)(["a"])[0]) == 384
 
 
 # --- the container file: what it does is done here, as far as it can be without a container
@@ -470,7 +645,7 @@ def instructions():
 
 
 def complaints(lines):
-    """Rules that linters of container files have; each names what it found."""
+    """Seven rules for container files; each names what it found."""
     found, user = [], "root"
     for word, rest in lines:
         if word == "FROM" and not re.search(r":[\w.-]*\d", rest):
@@ -494,7 +669,7 @@ def complaints(lines):
     copies = [index for index, (word, rest) in enumerate(lines) if word == "COPY" and " src " in f" {rest} "]
     installs = [index for index, (_, rest) in enumerate(lines) if "torch==" in rest]
     if copies and installs and copies[0] < installs[0]:
-        found.append("a change of the code installs all libraries again")
+        found.append("a change of the code installs PyTorch again")
     return found
 
 

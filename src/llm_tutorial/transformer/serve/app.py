@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 import threading
 import time
@@ -28,6 +29,7 @@ class Settings(BaseModel):
     """Limits of the service; each refuses early what would otherwise fail late."""
 
     max_body: int = 1_000_000  # bytes of a request
+    max_characters: int = 10_000  # of a text or a prompt: more is not even tokenized
     max_texts: int = 32  # of one request
     max_batch: int = 16  # texts computed together
     max_wait: float = 0.0  # seconds that a text waits for company while the model is idle
@@ -54,7 +56,7 @@ class WriteRequest(BaseModel):
     """A question to answer."""
 
     prompt: str = Field(min_length=1)
-    max_new_tokens: int = Field(default=64, ge=1)
+    max_new_tokens: int | None = Field(default=None, ge=1)  # as many as the service writes
 
 
 class Refusal(HTTPException):
@@ -82,18 +84,23 @@ def too_large(limit: int) -> Refusal:
     return Refusal(
         413,
         "too_large",
-        f"The request has more than {limit:,} bytes; send fewer texts at a time.",
-        f"请求超过了 {limit:,} 字节；请把文本分几次发送。",
+        f"The request has more than {limit:,} bytes; send less at a time.",
+        f"请求超过了 {limit:,} 字节；请一次少发一些。",
     )
 
 
-def too_long(place: int, count: int, limit: int) -> Refusal:
-    """A text of too many tokens: refused, for nobody would notice that it was cut."""
+def too_many(en: str, zh: str, count: int, limit: int) -> Refusal:
+    """More than the service takes or gives at a time."""
+    return Refusal(422, "too_many", f"{count:,} {en}; at most {limit:,}.", f"要求 {count:,} {zh}；最多 {limit:,}。")
+
+
+def too_long(place: int, count: int, limit: int, en: str = "tokens", zh: str = "个词元") -> Refusal:
+    """A text of too many tokens or characters: refused, for nobody would notice that it was cut."""
     return Refusal(
         422,
         "too_long",
-        f"Text {place} has {count:,} tokens, the model reads at most {limit:,}; nothing was cut: shorten or split it.",
-        f"第 {place} 段文本有 {count:,} 个词元，模型最多读 {limit:,} 个；没有截断：请缩短或拆分。",
+        f"Text {place} has {count:,} {en}, the service takes {limit:,}; nothing was cut: shorten or split it.",
+        f"第 {place} 段文本有 {count:,} {zh}，本服务最多收 {limit:,}；没有截断：请缩短或拆分。",
     )
 
 
@@ -112,8 +119,13 @@ def busy(seconds: float) -> Refusal:
 def timed_out(seconds: float) -> Refusal:
     """Nothing was ready in time."""
     return Refusal(
-        504, "timeout", f"No answer within {seconds:g} s; it was given up.", f"{seconds:g} 秒内没有结果，已经放弃。"
+        504, "timeout", f"Not done within {seconds:g} s; it was given up.", f"{seconds:g} 秒内没有完成，已经放弃。"
     )
+
+
+def failed() -> Refusal:
+    """A fault of the service; what it was stands in its log."""
+    return Refusal(500, "failed", "The service failed; its log says why.", "服务出错；原因见服务的日志。")
 
 
 def create_app(
@@ -136,16 +148,22 @@ def create_app(
         model = app.state.embedder = embedder()
         app.state.writer = writer() if writer else None
 
-        def run(texts: list[str]) -> Any:
-            metrics.observe("batch_size", len(texts), SIZES)
-            return model(texts)
+        def run(ids: list[list[int]]) -> Any:
+            metrics.observe("batch_size", len(ids), SIZES)
+            try:
+                return model.compute(ids)
+            except Exception:
+                metrics.count("batches_failed_total")
+                raise
 
         app.state.batcher = Batcher(run, settings.max_batch, settings.max_wait, settings.max_queue)
+        app.state.tokenize = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
         app.state.thread, app.state.streams = ThreadPoolExecutor(1, thread_name_prefix="write"), 0
         metrics.gauge("queue_length", app.state.batcher.queue.qsize)
         metrics.gauge("streams_open", lambda: app.state.streams)
         yield  # uvicorn returns here when the open requests are answered
         await app.state.batcher.close()
+        app.state.tokenize.shutdown()
         app.state.thread.shutdown()
 
     app = FastAPI(title="llm_tutorial", lifespan=lifespan)
@@ -175,27 +193,39 @@ async def show_metrics(request: Request) -> str:
 async def embed(body: EmbedRequest, request: Request) -> EmbedAnswer:
     """Embeddings of texts, computed in batches with those of other requests."""
     state = request.app.state
-    settings, batcher = state.settings, state.batcher
-    if len(body.texts) > settings.max_texts:
-        raise Refusal(
-            422,
-            "too_many",
-            f"{len(body.texts)} texts; at most {settings.max_texts} at a time.",
-            f"有 {len(body.texts)} 段文本；一次最多 {settings.max_texts} 段。",
-        )
-    counts = [state.embedder.count(text) for text in body.texts]
-    for place, count in enumerate(counts, 1):
-        if count > state.embedder.longest:
-            raise too_long(place, count, state.embedder.longest)
+    settings, batcher, longest = state.settings, state.batcher, state.embedder.longest
+    most = min(settings.max_texts, settings.max_queue)  # more could never be taken in
+    if len(body.texts) > most:
+        raise too_many("texts at a time", "段文本", len(body.texts), most)
     try:
         async with asyncio.timeout(settings.timeout):
-            embeddings = await batcher.submit(body.texts)
+            ids = await tokenized(request, state.embedder.encode, body.texts)
+            for place, row in enumerate(ids, 1):
+                if len(row) > longest:
+                    raise too_long(place, len(row), longest)
+            embeddings = await batcher.submit(ids)
     except BusyError:
-        raise busy(batcher.seconds * batcher.queue.qsize() / settings.max_batch) from None
+        raise busy(batcher.seconds * math.ceil(batcher.queue.qsize() / settings.max_batch)) from None
     except TimeoutError:
         raise timed_out(settings.timeout) from None
-    state.metrics.count("tokens_total", sum(counts), model="embedder")
-    return EmbedAnswer(embeddings=embeddings, tokens=sum(counts))
+    tokens = sum(map(len, ids))
+    state.metrics.count("tokens_total", tokens, model="embedder")
+    return EmbedAnswer(embeddings=embeddings, tokens=tokens)
+
+
+async def tokenized(request: Request, encode: Callable[[Any], Any], texts: list[str]) -> Any:
+    """Token ids of texts, made in the thread for that: hundreds of thousands of characters take a second.
+
+    Args:
+        request: The request that brought them.
+        encode: What makes them of all texts.
+        texts: Each is refused when it has too many characters.
+    """
+    state = request.app.state
+    for place, text in enumerate(texts, 1):
+        if len(text) > state.settings.max_characters:
+            raise too_long(place, len(text), state.settings.max_characters, "characters", "个字符")
+    return await asyncio.get_running_loop().run_in_executor(state.tokenize, encode, texts)
 
 
 async def admitted(body: WriteRequest, request: Request) -> AsyncIterator[list[int]]:
@@ -204,14 +234,17 @@ async def admitted(body: WriteRequest, request: Request) -> AsyncIterator[list[i
     A dependency: what it refuses is refused before the stream has begun, with a status of its own.
     """
     state = request.app.state
-    ids: list[int] = state.writer.encode(body.prompt)
-    room = state.writer.longest - min(body.max_new_tokens, state.settings.max_new_tokens)
-    if len(ids) > room:
-        raise too_long(1, len(ids), room)
+    most = state.settings.max_new_tokens
+    if (body.max_new_tokens or 0) > most:
+        raise too_many("new tokens", "个新词元", body.max_new_tokens or 0, most)
     if state.streams >= state.settings.max_streams:
         raise busy(1)
     state.streams += 1
     try:
+        ids = await tokenized(request, lambda texts: state.writer.encode(texts[0]), [body.prompt])
+        room = state.writer.longest - (body.max_new_tokens or most)
+        if len(ids) > room:
+            raise too_long(1, len(ids), room)
         yield ids
     finally:
         state.streams -= 1
@@ -220,13 +253,13 @@ async def admitted(body: WriteRequest, request: Request) -> AsyncIterator[list[i
 async def generate(
     body: WriteRequest, ids: Annotated[list[int], Depends(admitted)], request: Request
 ) -> AsyncIterator[dict[str, Any]]:
-    """Pieces of the answer as server-sent events, then one event with ``done``.
+    """Pieces of the answer as server-sent events, then one event with ``done``, or with ``error``.
 
     Every step is a job of its own for the one thread, so open streams take turns; a client that goes away ends this
     generator between two steps.
     """
     state, loop = request.app.state, asyncio.get_running_loop()
-    limit = min(body.max_new_tokens, state.settings.max_new_tokens)
+    limit = body.max_new_tokens or state.settings.max_new_tokens
     steps, pieces, written, ended = state.writer.tokens(ids, limit), state.writer.pieces(), 0, False
     try:
         async with asyncio.timeout(state.settings.timeout):
@@ -237,10 +270,14 @@ async def generate(
         if piece := pieces.rest():
             yield {"text": piece}
         ended = True
-        yield {"done": True, "tokens": written}
+        yield {"done": True, "tokens": written, "finish_reason": "length" if written == limit else "stop"}
     except TimeoutError:
         ended = True
         yield timed_out(state.settings.timeout).content
+    except Exception:  # the status was sent long ago
+        ended = True
+        logging.getLogger("uvicorn.error").exception("/generate")
+        yield failed().content
     finally:
         state.metrics.count("tokens_total", written, model="writer")
         if not ended:
@@ -248,7 +285,7 @@ async def generate(
 
 
 class Guard:
-    """Around everything: refuses a large body before it is read, counts and times every request."""
+    """Around everything: refuses a large body before it is read, answers for what fails, counts and times."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self.app, self.limit, self.metrics = app, settings.max_body, metrics
@@ -280,6 +317,11 @@ class Guard:
                 await too_large(self.limit).response()(scope, receive, noted)
             else:
                 await self.app(scope, counted, noted)
+        except Exception:
+            logging.getLogger("uvicorn.error").exception(scope["path"])
+            if status != "none":  # the answer has begun: it can only break off
+                raise
+            await failed().response()(scope, receive, noted)
         finally:
             known = scope["path"] if "endpoint" in scope else "other"
             self.metrics.count("requests_total", path=known, status=status)
@@ -289,9 +331,16 @@ class Guard:
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if not isinstance(error, Refusal):
-        zh = {404: "没有这个地址。", 405: "这个地址不支持该方法。"}.get(error.status_code, "请求失败。")
-        error = Refusal(error.status_code, "http", str(error.detail), zh)
+        code, zh = OTHERS.get(error.status_code, ("http", "请求失败。"))
+        error = Refusal(error.status_code, code, f"{str(error.detail).rstrip('.')}.", zh)
     return error.response()
+
+
+OTHERS = {
+    400: ("malformed", "请求体无法解析。"),
+    404: ("not_found", "没有这个地址。"),
+    405: ("method", "这个地址不支持该方法。"),
+}
 
 
 CHINESE = {
@@ -300,6 +349,7 @@ CHINESE = {
     "too_short": "至少要有一项",
     "string_too_short": "不能为空",
     "string_type": "应当是字符串",
+    "string_unicode": "不是合法的 Unicode 文本",
     "list_type": "应当是列表",
     "int_parsing": "应当是整数",
     "int_type": "应当是整数",
@@ -314,7 +364,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     broken = first["type"] == "json_invalid"
     where = ".".join(str(part) for part in first["loc"])
     reason = first["msg"] + (f" ({first['ctx']['error']})" if broken else "")
-    chinese = CHINESE.get(first["type"], first["msg"])
+    chinese = CHINESE.get(first["type"], "不符合要求")
     code, status = ("malformed", 400) if broken else ("invalid", 422)
     return Refusal(status, code, f"{where}: {reason}.", f"{where}：{chinese}。").response()
 

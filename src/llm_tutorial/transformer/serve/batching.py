@@ -42,7 +42,6 @@ class Batcher(Generic[Item, Result]):
     ) -> None:
         self.run, self.max_batch, self.max_wait, self.max_queue = run, max_batch, max_wait, max_queue
         self.queue: asyncio.Queue[tuple[Item, asyncio.Future[Result]]] = asyncio.Queue()
-        self.sizes: list[int] = []  # of the batches so far, the latest hundred
         self.seconds = 0.0  # of the last batch
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
         self._worker: asyncio.Task[None] | None = None
@@ -97,7 +96,6 @@ class Batcher(Generic[Item, Result]):
                 start = time.perf_counter()
                 await loop.run_in_executor(self._thread, self._answer, loop, live)
                 self.seconds = time.perf_counter() - start
-                self.sizes = [*self.sizes[-99:], len(live)]
             for _ in batch:
                 self.queue.task_done()
 

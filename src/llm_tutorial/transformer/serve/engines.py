@@ -5,38 +5,49 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from llm_tutorial.models import load_encoder, load_model, load_tokenizer
 from llm_tutorial.transformer.sentence import SentenceEncoder
 
 
 class Embedder:
-    """MiniLM with its tokenizer.
+    """MiniLM with its tokenizer, in two steps, so that one thread can tokenize while another computes.
 
     Args:
         name: An encoder, as ``load_encoder`` takes it.
         longest: Most tokens of a text; the service refuses longer ones, since cutting would go unnoticed.
+        kwargs: Passed on to ``from_pretrained`` (``dtype``, ``device_map``, …).
     """
 
-    def __init__(self, name: str = "minilm", longest: int = 256) -> None:
-        self.model = SentenceEncoder(load_encoder(name)).eval()
+    def __init__(self, name: str = "minilm", longest: int = 256, **kwargs: Any) -> None:
+        encoder = load_encoder(name, **kwargs)
+        self.model, self.device = SentenceEncoder(encoder).eval(), encoder.device
         self.tokenizer: Any = load_tokenizer(name)
         self.longest = longest
 
-    def count(self, text: str) -> int:
-        """Tokens of a text, special ones included."""
-        return len(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, special ones included; nothing is cut or padded."""
+        ids: list[list[int]] = self.tokenizer(list(texts), verbose=False)["input_ids"]
+        return ids
 
     @torch.inference_mode()
-    def __call__(self, texts: Sequence[str]) -> list[list[float]]:
+    def compute(self, ids: Sequence[Sequence[int]]) -> list[list[float]]:
         """Embeddings of length one, (text, width).
 
         Args:
-            texts: At least one; they are padded to the longest.
+            ids: Of at least one text; all are padded to the longest here. The tokenizer is not touched: its padding
+                is a state that two threads would change for each other.
         """
-        batch = self.tokenizer(list(texts), padding=True, return_tensors="pt")
-        found: list[list[float]] = self.model(batch.input_ids, batch.attention_mask).tolist()
+        rows = [torch.tensor(row) for row in ids]
+        padded = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        found: list[list[float]] = self.model(padded.to(self.device), mask.to(self.device)).tolist()
         return found
+
+    def __call__(self, texts: Sequence[str]) -> list[list[float]]:
+        """Both steps: embeddings of texts, (text, width)."""
+        return self.compute(self.encode(texts))
 
 
 class Writer:
@@ -44,10 +55,11 @@ class Writer:
 
     Args:
         name: A decoder, as ``load_model`` takes it.
+        kwargs: Passed on to ``from_pretrained`` (``dtype``, ``device_map``, …).
     """
 
-    def __init__(self, name: str = "smollm2-135m") -> None:
-        self.model = load_model(name)
+    def __init__(self, name: str = "smollm2-135m", **kwargs: Any) -> None:
+        self.model = load_model(name, **kwargs)
         self.tokenizer: Any = load_tokenizer(name)
         self.longest: int = self.model.config.max_position_embeddings
 
@@ -84,7 +96,8 @@ def greedy(model: nn.Module, ids: Sequence[int], max_new_tokens: int, end: int) 
         max_new_tokens: Where it stops at the latest.
         end: The end token; it is not given.
     """
-    cache, new = None, torch.tensor([list(ids)])
+    device = next(model.parameters()).device
+    cache, new = None, torch.tensor([list(ids)], device=device)
     for _ in range(max_new_tokens):
         with torch.inference_mode():  # not around the yield: a generator runs on several threads
             answer = model(new, past_key_values=cache, use_cache=True, logits_to_keep=1)
@@ -92,7 +105,7 @@ def greedy(model: nn.Module, ids: Sequence[int], max_new_tokens: int, end: int) 
         if token == end:
             return
         yield token
-        new = torch.tensor([[token]])
+        new = torch.tensor([[token]], device=device)
 
 
 class Pieces:

@@ -22,16 +22,18 @@ class Answer(NamedTuple):
         begun: Seconds from the start of the load at which it should have been sent.
         ended: Seconds from the start of the load at which its answer was there.
         embedding: Of its text; empty where there is none.
+        late: Seconds after ``begun`` at which it was really sent, because the client itself was busy.
     """
 
     status: int
     begun: float
     ended: float
     embedding: list[float]
+    late: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """From the one to the other."""
+        """From the moment at which it should have been sent to its answer: a late client does not hide a wait."""
         return self.ended - self.begun
 
 
@@ -92,7 +94,7 @@ async def closed_loop(url: str, texts: Sequence[str], clients: int) -> list[Answ
 
 
 async def _ask(client: httpx2.AsyncClient, text: str, begun: float, start: float) -> Answer:
-    status, embedding = 0, list[float]()
+    status, embedding, late = 0, list[float](), time.perf_counter() - start - begun
     try:
         response = await client.post("/embed", json={"texts": [text]})
         status = response.status_code
@@ -100,7 +102,7 @@ async def _ask(client: httpx2.AsyncClient, text: str, begun: float, start: float
             embedding = response.json()["embeddings"][0]
     except httpx2.HTTPError:
         status = 0
-    return Answer(status, begun, time.perf_counter() - start, embedding)
+    return Answer(status, begun, time.perf_counter() - start, embedding, late)
 
 
 def throughput(answers: Sequence[Answer]) -> float:
@@ -132,7 +134,7 @@ def in_system(answers: Sequence[Answer]) -> float:
 def wrong(
     answers: Sequence[Answer], texts: Sequence[str], right: dict[str, list[float]], tolerance: float = 1e-4
 ) -> int:
-    """Answers that are not that of their text: lost among others, or swapped.
+    """Answers that are not that of their text: swapped, or no numbers.
 
     Args:
         answers: Of a load.
@@ -145,7 +147,43 @@ def wrong(
         1
     """
     return sum(
-        bool(np.abs(np.array(answer.embedding) - right[text]).max() > tolerance)
+        not np.abs(np.array(answer.embedding) - right[text]).max() <= tolerance
         for answer, text in zip(answers, texts, strict=True)
         if answer.status == 200
     )
+
+
+def simulated(
+    times: Sequence[float] | NDArray[np.float64],
+    fixed: float,
+    each: float,
+    max_batch: int = 1,
+    max_queue: float = np.inf,
+) -> NDArray[np.float64]:
+    """When a server that takes what waits would answer each request; NaN where it refuses.
+
+    Args:
+        times: Arrivals, rising.
+        fixed: Seconds that a batch takes, however small.
+        each: Seconds more for each of its texts.
+        max_batch: Most texts of a batch.
+        max_queue: Most texts that wait.
+
+    Example:
+        >>> simulated([0, 1, 2, 2.5], fixed=2, each=1)
+        array([ 3.,  6.,  9., 12.])
+        >>> simulated([0, 1, 2, 2.5], fixed=2, each=1, max_batch=16, max_queue=2)
+        array([ 3.,  7.,  7., nan])
+    """
+    ends, waiting, free, place = np.full(len(times), np.nan), list[int](), 0.0, 0
+    while place < len(times) or waiting:
+        if not waiting:  # idle until the next one comes
+            free = max(free, times[place])
+        while place < len(times) and times[place] <= free:
+            if len(waiting) < max_queue:
+                waiting.append(place)
+            place += 1
+        batch, waiting = waiting[:max_batch], waiting[max_batch:]
+        free += fixed + each * len(batch)
+        ends[batch] = free
+    return ends

@@ -1,5 +1,6 @@
 """Counters, gauges and histograms in Prometheus's text format, in fifty lines."""
 
+import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
@@ -28,13 +29,15 @@ class Metrics:
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # the thread of a model counts as well
         self._counters: dict[str, Counter[str]] = {}
         self._gauges: dict[str, Callable[[], float]] = {}
         self._histograms: dict[str, dict[str, tuple[tuple[float, ...], list[int], list[float]]]] = {}
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Adds to a counter; its name ends in ``_total`` by custom."""
-        self._counters.setdefault(name, Counter())[_labels(labels)] += amount  # type: ignore[assignment]
+        with self._lock:
+            self._counters.setdefault(name, Counter())[_labels(labels)] += amount  # type: ignore[assignment]
 
     def gauge(self, name: str, value: Callable[[], float]) -> None:
         """A value that is asked for whenever the metrics are."""
@@ -43,12 +46,17 @@ class Metrics:
     def observe(self, name: str, value: float, bounds: tuple[float, ...] = SECONDS, **labels: str) -> None:
         """Puts a value into a histogram."""
         empty = (bounds, [0] * (len(bounds) + 1), [0.0])
-        _, counts, total = self._histograms.setdefault(name, {}).setdefault(_labels(labels), empty)
-        counts[bisect_left(bounds, value)] += 1
-        total[0] += value
+        with self._lock:
+            _, counts, total = self._histograms.setdefault(name, {}).setdefault(_labels(labels), empty)
+            counts[bisect_left(bounds, value)] += 1
+            total[0] += value
 
     def text(self) -> str:
         """All of it, as Prometheus reads it."""
+        with self._lock:
+            return self._text()
+
+    def _text(self) -> str:
         lines = []
         for name, counter in self._counters.items():
             lines.append(f"# TYPE {name} counter")
