@@ -1,22 +1,24 @@
-"""What padding, bfloat16 and checkpointing cost in time; two processes; kill -9."""
+"""What padding, bfloat16 and checkpointing cost; two processes; kill -9."""
 
 # %% settings
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch.nn.utils import clip_grad_norm_
+from torch.profiler import profile
 from transformers import DataCollatorWithPadding
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from llm_tutorial.models import load_tokenizer
-from llm_tutorial.runs import LongRun
-from llm_tutorial.timing import ratios
+from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.training import PROBED_STEPS
 from llm_tutorial.transformer.checkpoints import last_whole_checkpoint, read_lines
 from llm_tutorial.transformer.finetune import (
     encoded,
@@ -28,6 +30,7 @@ BATCH, LONGEST = 16, 64
 long_run = LongRun("finetune_machine", Path(__file__))
 tokenizer = load_tokenizer("minilm")
 examples = encoded(tokenizer, library_summaries("train", 100))
+long_run.data = {"train": data_digest(examples)}
 padded = DataCollatorWithPadding(tokenizer)
 fixed = DataCollatorWithPadding(tokenizer, padding="max_length", max_length=LONGEST)
 
@@ -39,7 +42,7 @@ class Steps:
         self.model = minilm_classifier().train()
         if checkpointing:
             self.model.activation_checkpointing_enable()
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-5, fused=True)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-4, fused=True)
         self.dtype = dtype
 
     def __call__(self, batches) -> list[float]:
@@ -55,42 +58,93 @@ class Steps:
         return losses
 
 
-def batches_in(order, collate, count: int = 6) -> list:
-    chosen = [examples[place] for place in order[: count * BATCH]]
-    starts = range(0, len(chosen), BATCH)
-    return [collate(chosen[start : start + BATCH]) for start in starts]
+def batches_in(order, collate) -> list:
+    starts = range(0, len(order), BATCH)
+    return [
+        collate([examples[place] for place in order[start : start + BATCH]])
+        for start in starts
+    ]
+
+
+def seconds(runs: dict[str, Callable[[], object]], rounds: int) -> dict:
+    """Processor time of each, the median of several rounds in which each runs once."""
+    found = {name: [] for name in runs}
+    for number in range(rounds + 1):  # the first is for warming up
+        for name, run in runs.items():
+            begun = time.process_time()
+            run()
+            if number:
+                found[name].append(time.process_time() - begun)
+    return {name: round(statistics.median(each), 3) for name, each in found.items()}
 
 
 # %% padding
 def padding() -> dict:
+    """Twelve batches, two of the pieces in which texts are sorted, in three ways."""
+    lengths = [len(example["input_ids"]) for example in examples]
     torch.manual_seed(0)
     order = torch.randperm(len(examples)).tolist()
-    few = [examples[place] for place in order[: 6 * BATCH]]
-    grouped = [order[place] for place in LengthGroupedSampler(BATCH, few)]
-    step = Steps()
-    faster = {
-        "longest": lambda: step(batches_in(order, padded)),
-        "grouped": lambda: step(batches_in(grouped, padded)),
+    grouped = list(LengthGroupedSampler(BATCH, lengths=lengths))
+    timed = {
+        "fixed": batches_in(order, fixed)[6:18],
+        "longest": batches_in(order, padded)[6:18],
+        "grouped": batches_in(grouped, padded)[6:18],
     }
-    return ratios(lambda: step(batches_in(order, fixed)), faster, seconds=0, least=3)
+    tokens = {
+        name: sum(batch["input_ids"].numel() for batch in batches)
+        for name, batches in timed.items()
+    }
+    assert tokens["grouped"] < 0.8 * tokens["longest"]  # texts were really grouped
+    step = Steps()
+    runs = {name: lambda name=name: step(timed[name]) for name in timed}
+    return {"tokens": tokens, "processor_seconds": seconds(runs, rounds=2)}
 
 
 # %% sixteen_bits
 def sixteen_bits() -> dict:
-    batches = batches_in(range(len(examples)), padded, count=12)
-    histories = []
-    for dtype in (None, torch.bfloat16):
+    """Two epochs at a rate at which the model learns, in float32 and in bfloat16."""
+    steps = int(os.environ.get(PROBED_STEPS, 50))
+    batches = (2 * batches_in(range(len(examples)), padded))[:steps]
+    found = {}
+    for name, dtype in (("float32", None), ("bfloat16", torch.bfloat16)):
         torch.manual_seed(1)  # the same dropout
-        histories.append(Steps(dtype)(batches))
-    largest = max(abs(a - b) for a, b in zip(*histories, strict=True))
-    return {"largest_difference": largest, "loss": histories[0][-1]}
+        losses = Steps(dtype)(batches)
+        found[name] = [round(loss, 4) for loss in losses]
+    return found
 
 
 def times() -> dict:
-    batches = batches_in(range(len(examples)), fixed, count=1)
-    exact, short, again = Steps(), Steps(torch.bfloat16), Steps(checkpointing=True)
-    faster = {"float32": lambda: exact(batches), "bfloat16": lambda: short(batches)}
-    return ratios(lambda: again(batches), faster, seconds=0, least=5)
+    batches = batches_in(range(BATCH), fixed)
+    steps = {
+        "float32": Steps(),
+        "bfloat16": Steps(torch.bfloat16),
+        "checkpointing": Steps(checkpointing=True),
+    }
+    runs = {name: lambda name=name: steps[name](batches) for name in steps}
+    return {"processor_seconds": seconds(runs, rounds=5)}
+
+
+# %% activations
+def activations() -> dict:
+    """The most that comes and goes in a step, as PyTorch's allocator counts."""
+    (batch,) = batches_in(range(BATCH), fixed)
+    peaks = {}
+    for name in ("plain", "checkpointing"):
+        model = minilm_classifier().train()
+        if name == "checkpointing":
+            model.activation_checkpointing_enable()
+        model(**batch).loss.backward()  # from now on the gradients are there
+        with profile(profile_memory=True) as profiled:
+            model(**batch).loss.backward()
+        events = profiled.profiler.kineto_results.events()
+        memory = [event for event in events if event.name() == "[memory]"]
+        changes = sorted((event.start_ns(), event.nbytes()) for event in memory)
+        held = most = 0
+        for _, change in changes:
+            held += change
+            most = max(most, held)
+        peaks[name] = round(most / 2**20)
+    return {"peak_MiB": peaks}
 
 
 # %% jobs
@@ -107,7 +161,7 @@ tokenizer = load_tokenizer("minilm")
 model = minilm_classifier(
     hidden_dropout_prob=float(dropout), attention_probs_dropout_prob=float(dropout)
 )
-model.accepts_loss_kwargs = False  # or the logged loss is doubled on two processes
+model.accepts_loss_kwargs = False  # or two processes double loss and gradient
 Trainer(
     model,
     TrainingArguments(
@@ -187,6 +241,7 @@ def processes() -> dict:
 # %% runs
 long_run.measure("padding", padding, timed=True)
 long_run.measure("times", times, timed=True)
+long_run.measure("activations", activations, timed=True)
 long_run.measure("sixteen bits", sixteen_bits)
 long_run.measure("killed", killed, timed=True)
 long_run.measure("processes", processes, timed=True)

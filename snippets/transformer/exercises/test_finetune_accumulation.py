@@ -14,26 +14,30 @@ def batch():
     return logits, labels
 
 
-def gradients(answer, parts):
+def gradients(answer, processes):  # processes: the parts of each; a part: its texts
     logits, labels = batch()
     whole = logits.clone().requires_grad_()
     F.cross_entropy(whole.flatten(0, 1), labels.flatten()).backward()
     cut = logits.clone().requires_grad_()
-    for part in parts:
-        answer.part_loss(cut[part], labels[part], sum(LENGTHS)).backward()
+    for parts in processes:
+        for part in parts:
+            loss = answer.part_loss(
+                cut[part], labels[part], sum(LENGTHS), len(processes)
+            )
+            (loss / len(processes)).backward()  # added up, so averaged in the end
     return whole.grad, cut.grad
 
 
 def test_padding_does_not_count(answer):
-    _, cut = gradients(answer, [[0, 1, 2, 3]])
+    _, cut = gradients(answer, [[[0, 1, 2, 3]]])
     assert cut[1, 2:].abs().max() == 0, pytest.say(
         "Padding has a gradient: leave out labels of -100.",
         "填充处也有了梯度：标签为 -100 的位置不应计入。",
     )
 
 
-def test_the_parts_add_up_to_the_whole_batch(answer):
-    whole, cut = gradients(answer, [[0], [1], [2], [3]])
+def test_the_parts_of_one_process_add_up_to_the_whole_batch(answer):
+    whole, cut = gradients(answer, [[[0], [1], [2], [3]]])
     ratio = cut[0].norm() / whole[0].norm()
     last = cut[3].norm() / whole[3].norm()
     assert torch.allclose(whole, cut, atol=1e-6), pytest.say(
@@ -44,9 +48,11 @@ def test_the_parts_add_up_to_the_whole_batch(answer):
     )
 
 
-def test_other_cuts_give_the_same(answer):
-    whole, cut = gradients(answer, [[0, 1, 2], [3]])
+def test_two_processes_give_the_same(answer):
+    whole, cut = gradients(answer, [[[0], [1]], [[2, 3]]])
+    ratio = cut.norm() / whole.norm()
     assert torch.allclose(whole, cut, atol=1e-6), pytest.say(
-        "Cut into 3 texts and 1, the gradient is another one.",
-        "拆成 3 条和 1 条时，梯度就不同了。",
+        f"On two processes the gradient is {ratio:.2f} times what it should be: "
+        "the average over processes divides once more.",
+        f"两个进程时，梯度是应有的 {ratio:.2f} 倍：进程之间取平均，又除了一次。",
     )

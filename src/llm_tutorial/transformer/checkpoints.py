@@ -89,7 +89,7 @@ def last_whole_checkpoint(folder: str | Path) -> Path | None:
     """The latest checkpoint that was written to its end: ``Trainer`` takes the latest, whole or not.
 
     A checkpoint's ``trainer_state.json`` is written last: one that can be read, and that names the checkpoint's own
-    step, vouches for the files before it (as long as the machine itself did not crash).
+    step, vouches for the files before it, where one process wrote them and the machine itself did not crash.
 
     Args:
         folder: The run's ``output_dir``.
@@ -138,7 +138,9 @@ class JsonLines(TrainerCallback):
             if state.global_step
             else []
         )
-        self.file.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
+        new = self.file.with_name(self.file.name + ".new")  # a run that is killed here leaves the old file whole
+        new.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
+        new.replace(self.file)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Appends what is logged, with its step."""
