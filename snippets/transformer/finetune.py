@@ -268,11 +268,6 @@ fresh = float(torch.rand(1, generator=torch.Generator().manual_seed(42)))
 print(f"after Trainer is made: {after:.4f}; a generator with seed 42: {fresh:.4f}")
 assert after == fresh
 
-# %% habits_values values
-norms = [log["grad_norm"] for log in trainer.state.log_history if "loss" in log]
-print(f"norm_low = {min(norms):.1f}")  # tolerance 5%
-print(f"norm_high = {max(norms):.1f}")  # tolerance 5%
-
 # %% batches
 examples = encode(training)
 lengths = np.array([len(example["input_ids"]) for example in examples])
@@ -354,7 +349,6 @@ assert np.allclose(frozen[2], recorded["metrics"]["frozen"]["test"])
 # %% result_values values
 best_test = found(best_setting, "test")
 shares = np.array([np.mean(best_test) / 100, frozen[2]])
-print(f"best_validation = {np.mean(found(best_setting, 'validation')):.1f}")
 print(f"best_test = {np.mean(best_test):.1f}")
 print(f"best_low = {min(best_test):.1f}")
 print(f"best_high = {max(best_test):.1f}")
@@ -396,6 +390,6 @@ spread(
     rates,
     list(zip(*[found(f"rate {rate:g}", "validation") for rate in rates], strict=True)),
 )
-right.set(xscale="log", xlabel="learning rate", ylabel="right on validation, %")
+right.set(xscale="log", xlabel="learning rate", ylabel="accuracy on validation, %")
 left.set(xlabel="step", ylabel="training loss")
 label_lines(left)

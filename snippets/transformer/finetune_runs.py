@@ -81,7 +81,7 @@ for panel, kind, name, colour in (
     panel.plot(*zip(*points, strict=True), **style)
 middle.axvline(int(best.split("-")[1]), color=COLOURS[2], ls="--", marker="")
 left.set(xlabel="step", ylabel="loss")
-middle.set(xlabel="step", ylabel="share of wrong answers")
+middle.set(xlabel="step", ylabel="error rate")
 right.set(xlabel="step", ylabel="learning rate")
 label_lines(left)
 
@@ -170,11 +170,11 @@ far_too_high = {"learning_rate": 1e20, "max_steps": 4, "save_strategy": "no"}
 for hidden in (True, False):  # True is the default
     run = small_trainer(job_folder, logging_nan_inf_filter=hidden, **far_too_high)
     run.train()
-    print(f"logging_nan_inf_filter={hidden}:", losses(run))
+    print(f"logging_nan_inf_filter={hidden}:", [round(x, 3) for x in losses(run)])
 
 run = small_trainer(job_folder, max_steps=4, save_strategy="no")
 run.train()
-print("with a rate of 0.003:", losses(run))
+print("with a rate of 0.003:", [round(x, 3) for x in losses(run)])
 assert np.isfinite(losses(run)).all()
 
 # %% labels
@@ -214,4 +214,4 @@ for removed in (True, False):  # True is the default
     weighted = Weighted(run.model, run.args, run.data_collator, data)
     weighted.remove_callback(PrinterCallback)
     weighted.train()
-    print("loss:", losses(weighted))
+    print(f"loss: {losses(weighted)[0]:.3f}")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader, RandomSampler
 from transformers import Trainer, TrainingArguments, get_linear_schedule_with_warmup, set_seed
@@ -81,7 +82,7 @@ def test_a_label_out_of_range_is_named(labels):
 # --- the loop ---
 
 
-def by_hand(clip=1.0, decay=0.1, warmup=2, seed=42, order_seed=42):
+def by_hand(clip=1.0, decay=0.1, decay_all=False, warmup=2, seed=42, order_seed=42):
     model = small_classifier()
     trainer = small_trainer(tempfile.mkdtemp())
     set_seed(seed)
@@ -90,7 +91,8 @@ def by_hand(clip=1.0, decay=0.1, warmup=2, seed=42, order_seed=42):
     batches = DataLoader(trainer.train_dataset, 16, sampler=sampler, collate_fn=trainer.data_collator)
     groups = [{"params": [], "weight_decay": each} for each in (decay, 0.0)]
     for name, parameter in model.named_parameters():
-        groups["bias" in name or "LayerNorm" in name]["params"].append(parameter)
+        spared = ("bias" in name or "LayerNorm" in name) and not decay_all
+        groups[spared]["params"].append(parameter)
     optimizer = torch.optim.AdamW(groups, lr=1e-2, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, warmup, 16)
     history = []
@@ -118,7 +120,10 @@ def test_the_loop_gives_the_trainers_losses(by_trainer):
     assert by_hand() == pytest.approx(by_trainer, abs=1e-5)
 
 
-@pytest.mark.parametrize("wrong", [{"clip": 0.2}, {"decay": 0.0}, {"warmup": 0}, {"seed": 0}, {"order_seed": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"clip": 0.2}, {"decay": 0.0}, {"decay_all": True}, {"warmup": 0}, {"seed": 0}, {"order_seed": 0}],
+)
 def test_what_is_left_out_of_the_loop_shows(by_trainer, wrong):
     assert by_hand(**wrong) != pytest.approx(by_trainer, abs=1e-5)
 
@@ -140,6 +145,12 @@ def test_a_head_that_ignores_the_count_multiplies_loss_and_gradient(tmp_path):
     cured = small_trainer(tmp_path, max_steps=2, save_strategy="no", model=NO_DROPOUT, **parts)
     cured.model_accepts_loss_kwargs = False
     cured.train()
+    own = small_trainer(tmp_path, max_steps=2, save_strategy="no", model=NO_DROPOUT, **parts)
+    own.compute_loss_func = lambda outputs, labels, num_items_in_batch: (
+        F.cross_entropy(outputs.logits, labels, reduction="sum") / num_items_in_batch
+    )
+    own.train()
+    assert losses(own) == pytest.approx(losses(right), rel=1e-5)
     norms = [trainer.state.log_history[0]["grad_norm"] for trainer in (right, wrong, cured)]
     assert losses(wrong)[0] == pytest.approx(4 * losses(right)[0], rel=1e-5)
     assert norms[1] == pytest.approx(4 * norms[0], rel=1e-4)
@@ -152,11 +163,12 @@ def test_a_head_that_ignores_the_count_multiplies_loss_and_gradient(tmp_path):
 JOB = """
 import sys
 from llm_tutorial.transformer.checkpoints import JsonLines, small_trainer
-folder, batch, dropout, steps, save = sys.argv[1:]
+folder, batch, dropout, steps, save, cured = sys.argv[1:]
 model = {"hidden_dropout_prob": float(dropout), "attention_probs_dropout_prob": float(dropout)}
 trainer = small_trainer(folder, [JsonLines(folder + "/log.jsonl")], model=model, max_steps=int(steps),
                         per_device_train_batch_size=int(batch), save_steps=int(save), use_cpu=True)
-trainer.model_accepts_loss_kwargs = False
+if cured == "cured":
+    trainer.model_accepts_loss_kwargs = False
 trainer.train()
 """
 
@@ -166,13 +178,13 @@ def environment():
     return os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
 
 
-def logged(folder):
-    return [entry["loss"] for entry in read_lines(Path(folder) / "log.jsonl") if "loss" in entry]
+def logged(folder, name="loss"):
+    return [entry[name] for entry in read_lines(Path(folder) / "log.jsonl") if name in entry]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is a matter of POSIX")
 def test_a_run_killed_with_kill_9_goes_on_to_the_same_losses(tmp_path):
-    arguments = [str(tmp_path), "16", "0.1", "40", "4"]
+    arguments = [str(tmp_path), "16", "0.1", "40", "4", "cured"]
     job = subprocess.Popen([sys.executable, "-c", JOB, *arguments], env=environment(), stderr=subprocess.DEVNULL)
     while len(logged(tmp_path)) < 7:
         assert job.poll() is None
@@ -182,7 +194,9 @@ def test_a_run_killed_with_kill_9_goes_on_to_the_same_losses(tmp_path):
     done = len(logged(tmp_path))
     assert done < 40
     log = JsonLines(tmp_path / "log.jsonl")
-    again = trained(tmp_path, [log], last_whole_checkpoint(tmp_path), max_steps=40)
+    checkpoint = last_whole_checkpoint(tmp_path)
+    assert checkpoint is not None
+    again = trained(tmp_path, [log], checkpoint, max_steps=40)
     uninterrupted = losses(trained(tmp_path / "other", max_steps=40))
     assert losses(again) == pytest.approx(uninterrupted, abs=1e-6)
     assert logged(tmp_path) == losses(again)  # the log has each step once
@@ -235,9 +249,10 @@ def test_trainer_itself_takes_the_half_written_one(whole, tmp_path):
     assert found == pytest.approx(whole[1], abs=1e-6)
 
 
-def test_a_changed_batch_size_shows_examples_again(whole, tmp_path):
+@pytest.mark.parametrize(("size", "first"), [(8, 48), (18, 108)])
+def test_a_changed_batch_size_repeats_examples_or_leaves_some_out(whole, size, first, tmp_path):
     seen = []
-    trainer = small_trainer(tmp_path, max_steps=7, save_strategy="no", per_device_train_batch_size=8)
+    trainer = small_trainer(tmp_path, max_steps=7, save_strategy="no", per_device_train_batch_size=size)
     places = {tuple(example["input_ids"]): place for place, example in enumerate(trainer.train_dataset)}
     collate = trainer.data_collator
 
@@ -248,7 +263,7 @@ def test_a_changed_batch_size_shows_examples_again(whole, tmp_path):
     trainer.data_collator = noting
     trainer.train(resume_from_checkpoint=whole[0] / "checkpoint-6")  # 6 batches of 16: 96 examples
     order = torch.randperm(120, generator=torch.Generator().manual_seed(42)).tolist()
-    assert seen[:8] == order[48:56]  # 6 batches of 8 were skipped
+    assert seen[:8] == order[first : first + 8]  # 6 batches of the other size were skipped
 
 
 def test_the_best_checkpoint_survives_only_if_trainer_knows_which_it_is(tmp_path):
@@ -297,17 +312,29 @@ def test_a_loss_that_is_not_a_number_is_logged_as_zero_unless_asked(tmp_path):
 # --- several processes ---
 
 
-def test_two_processes_give_the_losses_of_one(tmp_path):
-    script = tmp_path / "job.py"
+def two_processes(folder, cured):
+    script = folder / "job.py"
     script.write_text(JOB)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
     command += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
-    command += [str(script), str(tmp_path), "8", "0", "6", "100"]
+    command += [str(script), str(folder), "8", "0", "8", "100", cured]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "checkpoint-6" / "rng_state_1.pth").exists()  # there were two
-    one = trained(tmp_path / "one", max_steps=6, per_device_train_batch_size=16, model=NO_DROPOUT)
-    assert logged(tmp_path) == pytest.approx(losses(one), abs=1e-5)
+    assert (folder / "checkpoint-8" / "rng_state_1.pth").exists()  # there were two
+
+
+def test_two_processes_give_the_losses_of_one_while_batches_are_full(tmp_path):
+    two_processes(tmp_path, "cured")
+    one = losses(trained(tmp_path / "one", max_steps=8, per_device_train_batch_size=16, model=NO_DROPOUT))
+    assert logged(tmp_path)[:7] == pytest.approx(one[:7], abs=1e-5)
+    assert logged(tmp_path)[7] != pytest.approx(one[7], abs=1e-4)  # 8 examples left, filled up to 16
+
+
+def test_without_the_cure_two_processes_double_loss_and_gradient(tmp_path):
+    two_processes(tmp_path, "not cured")
+    one = trained(tmp_path / "one", max_steps=1, per_device_train_batch_size=16, model=NO_DROPOUT)
+    assert logged(tmp_path)[0] == pytest.approx(2 * losses(one)[0], rel=1e-5)
+    assert logged(tmp_path, "grad_norm")[0] == pytest.approx(2 * one.state.log_history[0]["grad_norm"], rel=1e-4)
 
 
 def test_the_cpu_switch_of_accelerate_starts_one_process_whatever_it_is_asked(tmp_path):
@@ -342,6 +369,16 @@ def test_checkpointing_and_bfloat16_change_little():
     model.activation_checkpointing_enable()
     assert saved_tensor_bytes(model, lambda: model(**batch)) < kept / 3
     assert torch.allclose(gradient(), plain, atol=1e-6)
+
+
+def test_on_a_cpu_trainer_computes_in_bfloat16_but_not_in_float16(tmp_path):
+    exact, short, half = (
+        losses(trained(tmp_path, max_steps=3, warmup_steps=0, use_cpu=True, **kind))
+        for kind in ({}, {"bf16": True}, {"fp16": True})
+    )
+    assert short == pytest.approx(exact, abs=0.05)
+    assert short != exact
+    assert half == exact  # silently float32
 
 
 # --- what older tutorials write ---
