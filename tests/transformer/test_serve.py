@@ -556,10 +556,10 @@ def test_a_busy_client_counts_as_waiting(serve):
 
 def test_the_simulated_server_keeps_its_capacity_and_its_bound():
     times = arrivals(2, 4000, seed=1)
-    ends = simulated(times, 0.7, 0.3, max_queue=32)  # one a second
+    ends = simulated(times, lambda batch: 0.7 + 0.3 * len(batch), max_queue=32)  # one a second
     assert np.isnan(ends).mean() == pytest.approx(0.5, abs=0.03)
     assert np.nanmax(ends - times) <= 34
-    batches = simulated(times, 0.7, 0.3, 16, 32)
+    batches = simulated(times, lambda batch: 0.7 + 0.3 * len(batch), 16, 32)
     assert not np.isnan(batches).any()
     assert (batches - times).min() >= 1 - 1e-9
     assert np.nanmean(batches - times) < 8

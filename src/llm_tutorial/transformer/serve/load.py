@@ -6,7 +6,7 @@ been sent, so that a slow service cannot slow its own load down.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import httpx2
@@ -155,8 +155,7 @@ def wrong(
 
 def simulated(
     times: Sequence[float] | NDArray[np.float64],
-    fixed: float,
-    each: float,
+    cost: Callable[[list[int]], float],
     max_batch: int = 1,
     max_queue: float = np.inf,
 ) -> NDArray[np.float64]:
@@ -164,15 +163,14 @@ def simulated(
 
     Args:
         times: Arrivals, rising.
-        fixed: Seconds that a batch takes, however small.
-        each: Seconds more for each of its texts.
-        max_batch: Most texts of a batch.
-        max_queue: Most texts that wait.
+        cost: Seconds that a batch takes, given the places of its requests among the arrivals.
+        max_batch: Most requests of a batch.
+        max_queue: Most requests that wait.
 
     Example:
-        >>> simulated([0, 1, 2, 2.5], fixed=2, each=1)
+        >>> simulated([0, 1, 2, 2.5], lambda batch: 2 + len(batch))
         array([ 3.,  6.,  9., 12.])
-        >>> simulated([0, 1, 2, 2.5], fixed=2, each=1, max_batch=16, max_queue=2)
+        >>> simulated([0, 1, 2, 2.5], lambda batch: 2 + len(batch), max_batch=16, max_queue=2)
         array([ 3.,  7.,  7., nan])
     """
     ends, waiting, free, place = np.full(len(times), np.nan), list[int](), 0.0, 0
@@ -184,6 +182,6 @@ def simulated(
                 waiting.append(place)
             place += 1
         batch, waiting = waiting[:max_batch], waiting[max_batch:]
-        free += fixed + each * len(batch)
+        free += cost(batch)
         ends[batch] = free
     return ends
