@@ -190,6 +190,19 @@ for variant in ("plain", "smoothed"):
     print(f"loss_{variant}_low = {min(run['validation_loss'] for run in found):.2f}")
     print(f"loss_{variant}_high = {max(run['validation_loss'] for run in found):.2f}")
 
+tried = {
+    (variant, run["rate"]): run["validation_loss"]
+    for variant in ("plain", "smoothed")
+    for name, run in runs["metrics"].items()
+    if name.startswith(f"{variant}, rate")
+}
+best = {
+    min((loss, rate) for (of, rate), loss in tried.items() if of == variant)[1]
+    for variant in ("plain", "smoothed")
+}
+assert best == {0.002} and {rate for _, rate in tried} == {0.001, 0.002, 0.004}
+print(f"best_rate = {min(best)}")
+
 # %% bootstrap
 
 
@@ -262,7 +275,7 @@ for axes, test in zip(plots, TESTS, strict=True):
             for g in groups
         ]
         axes.plot(middle, [each["chrf"] for each in near[name, test]], label=name)
-    axes.set_xlabel(f"{test}: cosine to the nearest message")
+    axes.set_xlabel(f"{test}: cosine to the nearest")
     axes.set_xlim(right=1.1)
     axes.set_ylim(0, 52)
     label_lines(axes)

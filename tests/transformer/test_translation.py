@@ -120,7 +120,7 @@ def test_the_loss_is_the_models_own_and_ignores_padding(tokenizer, model):
     alone = sum(loss_for(tokenizer, 0.1)(model, [pair], None) for pair in pairs)
     torch.testing.assert_close(loss_for(tokenizer, 0.1)(model, pairs, None), alone)
     mean = held_out_loss(model, tokenizer, pairs, batch_size=2)
-    assert mean == pytest.approx(float(own) / count_for(tokenizer)(pairs), rel=1e-5)
+    assert mean == pytest.approx(float(own.detach()) / count_for(tokenizer)(pairs), rel=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
