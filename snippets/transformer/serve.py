@@ -11,12 +11,13 @@ import torch
 
 from llm_tutorial.data.documentation import documentation_questions
 from llm_tutorial.diagrams import Diagram
-from llm_tutorial.plotting import COLOURS
+from llm_tutorial.plotting import COLOURS, use_style
 from llm_tutorial.transformer.serve import app
 from llm_tutorial.transformer.serve.batching import Batcher as LibraryBatcher
 from llm_tutorial.transformer.serve.engines import Embedder
 from llm_tutorial.transformer.serve.load import arrivals, open_loop, wrong
 
+use_style()
 torch.set_num_threads(1)
 
 

@@ -43,14 +43,14 @@ drawn = {size: [] for size in map(int, texts_in)}
 for _ in range(20):
     for size, longest in drawn.items():
         longest.append(tokens[generator.choice(len(tokens), size)].max())
-rows = {}
+by_size = {}
 for size, longest in drawn.items():
     expected = c0 / size + c1 * np.mean(longest)
     mixed = known["seconds_of_batches"]["as they come"][str(size)] / size
-    rows[f"{size}"] = [np.mean(longest), 1e3 * expected, 1e3 * mixed]
+    by_size[f"{size}"] = [np.mean(longest), 1e3 * expected, 1e3 * mixed]
     assert abs(mixed / expected - 1) < 0.06
 columns = ["texts in a batch", "longest, tokens", "ms a text, formula", "measured"]
-table(rows, columns, ".1f").show()
+table(by_size, columns, ".1f").show()
 
 
 # %% queueing_curve
@@ -177,6 +177,8 @@ for length in (8, 32, 128):
 table(rows, ["simulated", "refused, %", "median, ms", "99th, ms"], ".0f").show()
 
 # %% load_values values
+errors = [abs(ours / theirs - 1) for _, theirs, ours in by_size.values()]
+print(f"formula_error = {np.ceil(100 * max(errors)):.0f}")
 for size in (1, 16):
     answered = known[f"batches of {size}"]["full"]["capacity"]
     print(f"capacity_{size} = {answered:.0f}")
