@@ -217,3 +217,5 @@ lates = [run["late"] > 0.04 for row in every for run in row.runs]
 assert len(lates) == 30
 print(f"lates = {sum(lates)}")
 print(f"answers = {sum(sum(phase['statuses'].values()) for phase in phases)}")
+print(f"phases = {len(phases)}")
+print(f"disturbed = {sum(phase['busy_others'] > 0.1 for phase in phases)}")

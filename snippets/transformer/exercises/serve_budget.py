@@ -1,8 +1,9 @@
 """A batch is padded to its longest text: it costs size times longest.
-Take waiting texts, first come, first served, as long as that stays within a budget.
+Take waiting texts, first come, first served, as long as that stays within a budget;
+a text that is beyond it goes alone.
 
 一批文本都要填充到最长的那段：代价是段数乘以最长的长度。
-按先来先服务取出等待的文本，只要代价不超过预算。
+按先来先服务取出等待的文本，只要代价不超过预算；单独一段就超出的，自己成一批。
 """
 
 

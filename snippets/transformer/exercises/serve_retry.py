@@ -17,6 +17,7 @@ def ask(
     # send() returns the status and the headers of one attempt
     # 429 and 503: wait, then try again, at most `tries` times in all
     # the pause: Retry-After, or else 1, 2, 4, … s; times random.uniform(1, 1.5)
+    # (Retry-After may be a date, too; here it is always seconds)
     # everything else is returned at once: a wrong request stays wrong
     for attempt in range(tries):
         status, headers = send()
