@@ -51,10 +51,12 @@ class VisionConfig:
         feed_forward: Width between the linear layers of the feed-forward part.
         classes: What there is to tell apart.
         pooling: What the classifier reads: the state of the CLS token, or the mean of the patches' states.
+        initializer_range: Standard deviation of the first weights. Transformers' 0.02 suits a width of 768; with
+            1/√width, as here, what a linear layer gives is as large as what it takes.
     """
 
     side: int = 28
-    patch: int = 4
+    patch: int = 7
     channels: int = 1
     width: int = 64
     layers: int = 4
@@ -62,6 +64,7 @@ class VisionConfig:
     feed_forward: int = 128
     classes: int = 10
     pooling: Literal["cls", "mean"] = "cls"
+    initializer_range: float = 0.125
 
     def __post_init__(self) -> None:
         if self.side % self.patch:
@@ -100,8 +103,8 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config.block) for _ in range(config.layers))
         self.last_norm = norm(config.block)
         self.head = nn.Linear(config.width, config.classes)
-        for tensor in (self.cls, self.positions, *(p for p in self.parameters() if p.dim() == 2)):
-            nn.init.trunc_normal_(tensor, std=0.02)
+        for tensor in (p for p in self.parameters() if p.dim() > 1):
+            nn.init.trunc_normal_(tensor, std=config.initializer_range, a=-1, b=1)
 
     def embed(self, images: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, 1 + patches, width); positions are interpolated if need be.
@@ -191,7 +194,10 @@ def own_vit(model: Any) -> VisionTransformer:
 
 
 def convolutional(
-    widths: tuple[int, ...] = (16, 32, 64), channels: int = 1, classes: int = 10, pool: bool = True
+    widths: tuple[int, ...] = (9, 18, 36),
+    channels: int = 1,
+    classes: int = 10,
+    dilations: tuple[int, ...] | None = None,
 ) -> nn.Sequential:
     """A plain CNN: two convolutions of 3 × 3 a stage with batch norm, each stage at half the resolution of the last.
 
@@ -199,14 +205,23 @@ def convolutional(
         widths: Channels of each stage.
         channels: Of the pictures.
         classes: What there is to tell apart.
-        pool: Whether the resolution is halved between stages; if not, what a unit sees stays small.
+        dilations: Of each stage's kernels. If given, the resolution stays, and these alone say how far a unit sees.
+
+    Example:
+        >>> convolutional()(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
     """
     layers: list[nn.Module] = []
     for stage, width in enumerate(widths):
+        d = dilations[stage] if dilations else 1
         for _ in range(2):
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [
+                nn.Conv2d(channels, width, 3, padding=d, dilation=d, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            ]
             channels = width
-        if pool and stage + 1 < len(widths):
+        if not dilations and stage + 1 < len(widths):
             layers.append(nn.MaxPool2d(2))
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 
@@ -251,15 +266,18 @@ def digit_tensors(split: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images)[:, None] / 255, torch.from_numpy(labels)
 
 
-def pairs(split: str, count: int = 0) -> tuple[Tensor, Tensor]:
-    """Two small digits, one at the left and one at the right: do they stand at the same height?
+SMALL, APART = 8, 20  # side of a digit in a pair; the column at which the right one begins
 
-    Real digits of MNIST, drawn at 10 × 10 pixels; which digits they are says nothing, and neither does the height of
-    one of them. Where heights differ, they differ by at least four pixels.
+
+def pairs(split: str, count: int = 0) -> tuple[Tensor, Tensor]:
+    """Two small digits, one at the left edge and one at the right: do they stand at the same height?
+
+    Real digits of MNIST, drawn at 8 × 8 pixels with 12 empty columns between. Which digits they are says nothing, and
+    neither does the height of either: each is uniform in both classes. Heights that differ do so by at least 4 pixels.
 
     Args:
-        split: Digits of which split; `train`, `validation` or `test`.
-        count: How many pictures; 4,000 for training and 1,000 else if left out.
+        split: Digits of which split; ``train``, ``validation`` or ``test``.
+        count: How many pictures; 8,000 for training and 1,000 else if left out.
 
     Returns:
         Pictures (picture, 1, 28, 28), and 1 where the height is the same, (picture,).
@@ -270,19 +288,17 @@ def pairs(split: str, count: int = 0) -> tuple[Tensor, Tensor]:
         (torch.Size([8, 1, 28, 28]), True)
     """
     digit, _ = digit_tensors(split)
-    small = F.interpolate(digit, (10, 10), mode="area")
-    count = count or (4000 if split == "train" else 1000)
+    small = F.interpolate(digit, (SMALL, SMALL), mode="area")[:, 0]
+    count = count or (8000 if split == "train" else 1000)
     generator = torch.Generator().manual_seed(len(digit))
-    which = torch.randint(len(small), (count, 2), generator=generator)
+    which = torch.randint(len(small), (2, count), generator=generator)
     labels = torch.randint(2, (count,), generator=generator)
-    rows = torch.randint(19, (count, 2), generator=generator)
-    while len(wrong := (((rows[:, 0] - rows[:, 1]).abs() < 4) & (labels == 0)).nonzero().flatten()):
-        rows[wrong] = torch.randint(19, (len(wrong), 2), generator=generator)
-    rows[labels == 1, 1] = rows[labels == 1, 0]
-    columns = torch.randint(3, (count, 2), generator=generator) + torch.tensor([0, 16])
-    images = torch.zeros(count, 1, 28, 28)
-    for side in range(2):
-        for picture in range(count):
-            row, column = int(rows[picture, side]), int(columns[picture, side])
-            images[picture, :, row : row + 10, column : column + 10] += small[which[picture, side]]
-    return images, labels
+    heights = 28 - SMALL + 1
+    left = torch.randint(heights, (count,), generator=generator)
+    step = torch.randint(4, heights - 3, (count,), generator=generator)  # round a ring, so both ends count alike
+    right = torch.where(labels == 1, left, (left + step) % heights)
+    images = torch.zeros(count, 28, 28)
+    picture, pixels = torch.arange(count)[:, None, None], torch.arange(SMALL)
+    for row, column, digit_of in ((left, 0, which[0]), (right, APART, which[1])):
+        images[picture, (row[:, None] + pixels)[:, :, None], column + pixels] = small[digit_of]
+    return images[:, None], labels
