@@ -163,3 +163,5 @@ table(rows, columns, ".3f").show()
 for key, name in (("wide", "width 768, std 0.02"), ("small", "width 64, std 0.02")):
     print(f"added_{key} = {rows[name][0]:.2f}")
     print(f"uneven_{key} = {rows[name][1]:.3f}")
+print(f"gain_wide = {0.02 * 768**0.5:.2f}")
+print(f"gain_small = {0.02 * 64**0.5:.2f}")
