@@ -4,7 +4,7 @@ import tempfile
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoImageProcessor, ViTImageProcessorPil
+from transformers import AutoImageProcessor, ViTConfig, ViTImageProcessorPil
 
 from llm_tutorial.data.digits import digits
 from llm_tutorial.tables import table
@@ -163,5 +163,7 @@ table(rows, columns, ".3f").show()
 for key, name in (("wide", "width 768, std 0.02"), ("small", "width 64, std 0.02")):
     print(f"added_{key} = {rows[name][0]:.2f}")
     print(f"uneven_{key} = {rows[name][1]:.3f}")
-print(f"gain_wide = {0.02 * 768**0.5:.2f}")
-print(f"gain_small = {0.02 * 64**0.5:.2f}")
+std = ViTConfig().initializer_range
+print(f"library_std = {std}")
+print(f"gain_wide = {std * 768**0.5:.2f}")
+print(f"gain_small = {std * 64**0.5:.2f}")

@@ -107,9 +107,8 @@ columns = [f"{name}: {part}" for name in names
 table(rows, ["pictures", *columns]).show()
 
 # %% accuracy_values values
-mean = {key: sum(each) / len(each) for key, each in wrong.items()}
-for (name, count), value in mean.items():
-    print(f"wrong_{name}_{count} = {value:.1f}")
+for (name, count), each in wrong.items():
+    print(f"wrong_{name}_{count} = {sum(each) / len(each):.1f}")
     kind, rate = (found[name, count][0][key] for key in ("augmentation", "rate"))
     tried = [
         float(run.rpartition(" ")[2])
@@ -121,6 +120,9 @@ print(f"test_error = {100 * (0.03 * 0.97 / len(labels)) ** 0.5:.1f}")
 
 
 # %% needed
+mean = {key: sum(each) / len(each) for key, each in wrong.items()}
+
+
 def needed(errors):
     """Pictures with which the CNN makes as many errors, on the line of the figure."""
     x, y = np.log(sizes), np.log([mean["CNN", count] for count in sizes])
