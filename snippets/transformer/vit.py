@@ -3,6 +3,7 @@ import tempfile
 
 import matplotlib.pyplot as plt
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModelForImageClassification, ViTConfig, ViTModel
@@ -200,6 +201,25 @@ except ValueError as error:
     print(error)
 logits = theirs(pixel_values=large, interpolate_pos_encoding=True).logits
 assert torch.allclose(own(large), logits, atol=1e-4)
+
+
+# %% retired
+def feature_extractor():
+    from transformers import ViTFeatureExtractor  # noqa: F401
+
+
+for call in (
+    feature_extractor,
+    lambda: get_peft_model(theirs, LoraConfig(target_modules=["query", "value"])),
+):
+    try:
+        call()
+    except (ImportError, ValueError) as error:
+        print(f"{type(error).__name__}: {str(error).split(' (')[0]}")
+
+# %% lora
+config = LoraConfig(target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"])
+get_peft_model(library_vit(own), config).print_trainable_parameters()
 
 
 # %% cost

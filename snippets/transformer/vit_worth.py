@@ -66,7 +66,7 @@ for name, (products, parameters) in rows.items():
 torch.manual_seed(0)
 one = images[4:5].repeat(8, 1, 1, 1)
 grid = np.stack([warped(one, kind)[:, 0] for kind in ("shift", "affine")])
-image_grid(1 - grid, ["shift", "affine"], size=0.5)
+image_grid(0.9 - 0.9 * grid, ["shift", "affine"], size=0.5)
 plt.show()
 
 # %% accuracy
@@ -119,23 +119,6 @@ for (name, count), each in wrong.items():
 print(f"test_error = {100 * (0.03 * 0.97 / len(labels)) ** 0.5:.1f}")
 
 
-# %% needed
-mean = {key: sum(each) / len(each) for key, each in wrong.items()}
-
-
-def needed(errors):
-    """Pictures with which the CNN makes as many errors, on the line of the figure."""
-    x, y = np.log(sizes), np.log([mean["CNN", count] for count in sizes])
-    return float(np.exp(np.interp(-np.log(errors), -y, x)))
-
-
-worth = {count: count / needed(mean["ViT", count]) for count in sizes[1:]}
-
-# %% needed_values values
-for count, ratio in worth.items():
-    print(f"worth_{count} = {ratio:.0f}")
-    print(f"needed_{count} = {needed(mean['ViT', count]):.0f}")
-
 # %% live
 own = trained_vit()  # of the 4,000, seed 0; half precision in its file
 with torch.no_grad():
@@ -143,19 +126,28 @@ with torch.no_grad():
 assert abs(right - runs["ViT, 4000 pictures, seed 0"]["accuracy"]) < 0.005
 
 # %% longer
-rows = {
-    f"{name}: {label}": [
-        f"{100 * run['accuracy']:.1f}",
-        f"{run['train_loss']:.3f}",
-        f"{run['loss']:.3f}",
-    ]
-    for name in names
-    for label, run in (
-        ("800 steps", runs[f"{name}, 4000 pictures, seed 0"]),
-        ("3,200 steps", runs[f"{name}, four times the steps, seed 0"]),
-    )
-}
-table(rows, ["4,000 pictures, seed 0", "right in %", "loss, training", "test"]).show()
+longer = results("transformer", "vit_longer")
+rows = {}
+for name in names:
+    for count in (1000, 4000):
+        for run in (manifest, longer):
+            each = by_seed(run, f"{name}, {count} pictures")
+            rows[f"{name}, {count:,} pictures, {run['steps']:,} steps"] = [
+                over_seeds([100 * found["accuracy"] for found in each]),
+                f"{sum(found['train_loss'] for found in each) / 3:.3f}",
+                f"{sum(found['loss'] for found in each) / 3:.3f}",
+            ]
+table(rows, ["", "right in %", "loss in training", "on the test"]).show()
+
+# %% longer_values values
+for name in names:
+    for count in (1000, 4000):
+        each = by_seed(longer, f"{name}, {count} pictures")
+        value = 100 - 100 * sum(found["accuracy"] for found in each) / 3
+        print(f"longer_{name}_{count} = {value:.1f}")
+    print(f"longer_rate_{name} = {each[0]['rate']}")
+print(f"steps = {manifest['steps']}")
+print(f"longer_steps = {longer['steps']}")
 
 # %% orders
 pixels = torch.randperm(784, generator=torch.Generator().manual_seed(0))
@@ -166,7 +158,9 @@ views = torch.stack([
     torch.nn.functional.fold(folded, 28, 7, stride=7),
     images.flatten(1)[:, pixels].view_as(images),
 ])[:, [1, 2, 4, 5, 8, 11], 0]  # (order, picture, 28, 28)  # fmt: skip
-image_grid(1 - views, ["in order", "patches shuffled", "pixels shuffled"], size=0.6)
+image_grid(
+    0.9 - 0.9 * views, ["in order", "patches shuffled", "pixels shuffled"], size=0.6
+)
 plt.show()
 
 # %% orders_figure
@@ -207,7 +201,8 @@ table(rows, ["ViT, 1,000 pictures", "right in %", "best rate"]).show()
 for key, variant in (("mean", "ViT, mean"), ("small", "ViT, small start")):
     each = by_seed(manifest, variant)
     print(f"right_{key} = {100 * sum(run['accuracy'] for run in each) / 3:.1f}")
-print(f"right_cls = {100 - mean['ViT', 1000]:.1f}")
+right_cls = 100 - sum(wrong["ViT", 1000]) / 3
+print(f"right_cls = {right_cls:.1f}")
 
 # %% rates
 curves = {}
@@ -227,4 +222,4 @@ label_lines(axes)
 plt.show()
 
 # %% rates_values values
-print(f"runs = {len(runs)}")
+print(f"runs = {len(runs) + len(longer['metrics'])}")

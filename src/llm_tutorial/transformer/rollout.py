@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from llm_tutorial.results import weights
+from llm_tutorial.transformer.block import Block
 from llm_tutorial.transformer.vit import VisionConfig, VisionTransformer
 
 
@@ -57,6 +58,7 @@ def attention_weights(model: VisionTransformer, images: Tensor) -> Tensor:
     places = torch.arange(n, device=x.device)[None]
     layers = []
     for block in model.blocks:
+        assert isinstance(block, Block)
         attention = block.attention
         normed = block.attention_norm(x)
         q, k = (

@@ -26,12 +26,12 @@ def library_vit(own: VisionTransformer) -> ViTForImageClassification:
     c = own.config
     if c.pooling != "cls":
         raise ValueError("ViTForImageClassification reads the CLS token\nViTForImageClassification 只读 CLS 词元")
-    model = ViTForImageClassification(
-        ViTConfig(
-            hidden_size=c.width, num_hidden_layers=c.layers, num_attention_heads=c.heads, num_channels=c.channels,
-            intermediate_size=c.feed_forward, image_size=c.side, patch_size=c.patch, num_labels=c.classes,
-        )
+    config = ViTConfig(
+        hidden_size=c.width, num_hidden_layers=c.layers, num_attention_heads=c.heads, num_channels=c.channels,
+        intermediate_size=c.feed_forward, image_size=c.side, patch_size=c.patch,
     )  # fmt: skip
+    config.num_labels = c.classes
+    model = ViTForImageClassification(config)
     ours = own.state_dict()
     with torch.no_grad():
         for name, tensor in renamed(model.state_dict(), VIT).items():
