@@ -210,7 +210,7 @@ def feature_extractor():
 
 for call in (
     feature_extractor,
-    lambda: get_peft_model(theirs, LoraConfig(target_modules=["query", "value"])),
+    lambda: get_peft_model(theirs, LoraConfig(target_modules=["query"])),
 ):
     try:
         call()
