@@ -126,28 +126,28 @@ with torch.no_grad():
 assert abs(right - runs["ViT, 4000 pictures, seed 0"]["accuracy"]) < 0.005
 
 # %% longer
-longer = results("transformer", "vit_longer")
-rows = {}
-for name in names:
-    for count in (1000, 4000):
-        for run in (manifest, longer):
-            each = by_seed(run, f"{name}, {count} pictures")
-            rows[f"{name}, {count:,} pictures, {run['steps']:,} steps"] = [
-                over_seeds([100 * found["accuracy"] for found in each]),
-                f"{sum(found['train_loss'] for found in each) / 3:.3f}",
-                f"{sum(found['loss'] for found in each) / 3:.3f}",
-            ]
-table(rows, ["", "right in %", "loss in training", "on the test"]).show()
+rows = {
+    f"{name}, {label} steps": [
+        f"{100 * run['accuracy']:.1f}",
+        f"{run['train_loss']:.3f}",
+        f"{run['loss']:.3f}",
+    ]
+    for name in names
+    for label, run in (
+        ("800", runs[f"{name}, 4000 pictures, seed 0"]),
+        ("3,200", runs[f"{name}, four times the steps, seed 0"]),
+    )
+}
+columns = ["4,000 pictures, seed 0", "right in %", "loss in training", "on the test"]
+table(rows, columns).show()
 
 # %% longer_values values
 for name in names:
-    for count in (1000, 4000):
-        each = by_seed(longer, f"{name}, {count} pictures")
-        value = 100 - 100 * sum(found["accuracy"] for found in each) / 3
-        print(f"longer_{name}_{count} = {value:.1f}")
-    print(f"longer_rate_{name} = {each[0]['rate']}")
-print(f"steps = {manifest['steps']}")
-print(f"longer_steps = {longer['steps']}")
+    for key, run in (("once", "4000 pictures"), ("longer", "four times the steps")):
+        found_loss = runs[f"{name}, {run}, seed 0"]["train_loss"]
+        print(f"loss_{key}_{name} = {found_loss:.2f}")
+    errors = 100 - 100 * runs[f"{name}, four times the steps, seed 0"]["accuracy"]
+    print(f"longer_{name} = {errors:.1f}")
 
 # %% orders
 pixels = torch.randperm(784, generator=torch.Generator().manual_seed(0))
@@ -222,4 +222,4 @@ label_lines(axes)
 plt.show()
 
 # %% rates_values values
-print(f"runs = {len(runs) + len(longer['metrics'])}")
+print(f"runs = {len(runs)}")
