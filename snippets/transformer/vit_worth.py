@@ -146,8 +146,8 @@ for name in names:
     for key, run in (("once", "4000 pictures"), ("longer", "four times the steps")):
         found_loss = runs[f"{name}, {run}, seed 0"]["train_loss"]
         print(f"loss_{key}_{name} = {found_loss:.2f}")
-    errors = 100 - 100 * runs[f"{name}, four times the steps, seed 0"]["accuracy"]
-    print(f"longer_{name} = {errors:.1f}")
+        errors = 100 - 100 * runs[f"{name}, {run}, seed 0"]["accuracy"]
+        print(f"{key}_{name} = {errors:.1f}")
 
 # %% orders
 pixels = torch.randperm(784, generator=torch.Generator().manual_seed(0))
