@@ -203,25 +203,6 @@ logits = theirs(pixel_values=large, interpolate_pos_encoding=True).logits
 assert torch.allclose(own(large), logits, atol=1e-4)
 
 
-# %% retired
-def feature_extractor():
-    from transformers import ViTFeatureExtractor  # noqa: F401
-
-
-for call in (
-    feature_extractor,
-    lambda: get_peft_model(theirs, LoraConfig(target_modules=["query"])),
-):
-    try:
-        call()
-    except (ImportError, ValueError) as error:
-        print(f"{type(error).__name__}: {str(error).split(' (')[0]}")
-
-# %% lora
-config = LoraConfig(target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"])
-get_peft_model(library_vit(own), config).print_trainable_parameters()
-
-
 # %% cost
 def multiplications(side, patch, channels, width, layers, inner, classes):
     patches = (side // patch) ** 2
@@ -280,3 +261,22 @@ table(rows, columns).show()
 
 # %% larger_values values
 print(f"products_own = {multiplications(28, 7, 1, 64, 4, 128, 10) / 1e6:.2f}")
+
+
+# %% retired
+def feature_extractor():
+    from transformers import ViTFeatureExtractor  # noqa: F401
+
+
+for call in (
+    feature_extractor,
+    lambda: get_peft_model(theirs, LoraConfig(target_modules=["query"])),
+):
+    try:
+        call()
+    except (ImportError, ValueError) as error:
+        print(f"{type(error).__name__}: {str(error).split(' (')[0]}")
+
+# %% lora
+config = LoraConfig(target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"])
+get_peft_model(library_vit(own), config).print_trainable_parameters()

@@ -90,7 +90,7 @@ def with_positions(positions):
 
 
 rows = {}
-for side in (28, 35, 42, 56):
+for side in (28, 42, 56):
     x, grid = enlarged(images, side), side // 7
     rows[f"{side} × {side}"] = [
         right(model, x),  # `embed` interpolates
@@ -101,7 +101,7 @@ columns = ["pixels", "in the plane", "along the row", "picture made small again"
 table(rows, columns, ".1f").show()
 
 # %% sizes_values values
-for side in (35, 42, 56):
+for side in (42, 56):
     plane, row, small = rows[f"{side} × {side}"]
     print(f"plane_{side} = {plane:.0f}")  # tolerance 40%
     print(f"row_{side} = {row:.0f}")  # tolerance 60%
