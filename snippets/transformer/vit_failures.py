@@ -117,25 +117,25 @@ curves = {}
 for name, positions in (
     ("in the plane", plane), ("along the row", row), ("drawn anew", fresh)
 ):  # fmt: skip
-    other, found = with_positions(positions).train(), []
+    other, reached = with_positions(positions).train(), []
     optimizer = torch.optim.AdamW(other.parameters(), 1e-3)
     for step in range(41):
         if step % 20 == 0:
-            found.append(right(other, test))
+            reached.append(right(other, test))
         batch = torch.randint(4000, (32,), generator=torch.manual_seed(step))
         with torch.enable_grad():
             logits = other(enlarged(train[batch], 42))
             F.cross_entropy(logits, answers[batch]).backward()
         optimizer.step()
         optimizer.zero_grad()
-    curves[name] = found
+    curves[name] = reached
 table(curves, ["positions at first", "0 steps", "20", "40"], ".1f").show()
 
 # %% tuned_values values
-for name, found in curves.items():
+for name, reached in curves.items():
     key = name.replace(" ", "_")
-    print(f"{key}_0 = {found[0]:.0f}")  # tolerance 60%
-    print(f"{key}_40 = {found[-1]:.0f}")  # tolerance 40%
+    print(f"{key}_0 = {reached[0]:.0f}")  # tolerance 60%
+    print(f"{key}_40 = {reached[-1]:.0f}")  # tolerance 40%
 
 
 # %% small_start

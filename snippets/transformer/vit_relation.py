@@ -28,6 +28,7 @@ networks = {
 }
 
 
+@torch.enable_grad()
 def field(network):
     """Columns that a unit in the middle, before the last mean, depends on."""
     features = network.eval()[:-3]  # without mean, flattening and classifier
@@ -56,7 +57,7 @@ with torch.no_grad():
 # %% relation_table
 variants = ("CNN, near", "CNN, far", "CNN", "ViT")
 fields["ViT"] = 28
-found = {
+solved = {
     (name, count): by_seed(manifest, f"{name}, pairs, {count} pictures")
     for name in variants
     for count in (1000, 8000)
@@ -65,7 +66,7 @@ rows = {
     name: [
         f"{fields[name]}",
         *(
-            over_seeds([100 * run["accuracy"] for run in found[name, count]])
+            over_seeds([100 * run["accuracy"] for run in solved[name, count]])
             for count in (1000, 8000)
         ),
     ]
@@ -75,7 +76,7 @@ columns = ["", "field in pixels", "right in %, 1,000 pairs", "8,000 pairs"]
 table(rows, columns).show()
 
 # %% relation_values values
-for (name, count), each in found.items():
+for (name, count), each in solved.items():
     key = f"{name.replace(', ', '_')}_{count}"
     print(f"{key} = {100 * sum(run['accuracy'] for run in each) / 3:.1f}")
 
