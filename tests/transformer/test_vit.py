@@ -144,6 +144,13 @@ def test_rollout_keeps_shares_and_the_order_of_layers():
     torch.testing.assert_close(rollout(nobody), torch.eye(17).expand(2, 17, 17))
 
 
+def test_later_layers_of_rollout_stand_on_the_left():
+    first = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, 0, 1]])  # token 1 reads token 2
+    second = torch.tensor([[0, 1.0, 0], [0, 1, 0], [0, 0, 1]])  # then token 0 reads token 1
+    shares = rollout(torch.stack([first, second])[:, None, None])
+    torch.testing.assert_close(shares[0, 0], torch.tensor([0.5, 0.25, 0.25]))
+
+
 def test_the_patches_of_a_map_are_erased_and_no_others():
     maps = torch.arange(16.0).view(1, 4, 4)
     left = erased(torch.ones(1, 1, 28, 28), maps, 4, 7)
