@@ -1,7 +1,7 @@
-"""Retrieval-augmented answers: find passages by words or by meaning, answer from them, and measure both.
+"""Find passages by words, by meaning, or by both.
 
 BM25 is that of Robertson and Zaragoza (2009), reciprocal rank fusion that of Cormack, Clarke and Büttcher (2009,
-SIGIR), and answering from what was retrieved that of Lewis et al. (2020, arXiv:2005.11401).
+SIGIR). ``quoting`` answers from what was found, ``grounded`` judges the answers.
 """
 
 import json
@@ -25,10 +25,9 @@ from llm_tutorial.data.documentation import (
     reference_passages,
 )
 
-NOTHING = "Not in the documentation."
 _WORDS = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)*|[\u4e00-\u9fff]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_CODE = re.compile(r"`([^`]+)`|\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[a-z]+_\w+|[A-Za-z_]\w*(?=\())")
+_SENTENCE = re.compile(r"(?<=[.!?:])\s+|\n+")
 
 
 def corpus() -> list[Passage]:
@@ -179,6 +178,24 @@ def fuse(rankings: Iterable[Sequence[int]], k: float = 60) -> list[int]:
     return sorted(total, key=lambda place: (-total[place], place))
 
 
+def combine(words: Tensor, meaning: Tensor, alpha: float) -> list[int]:
+    """Fusion of scores: each run of scores is stretched to the range from 0 to 1, then averaged.
+
+    Args:
+        words: Scores of all texts, (texts,).
+        meaning: Other scores of the same texts, (texts,).
+        alpha: Weight of the second; that of the first is ``1 - alpha``.
+
+    Example:
+        >>> combine(torch.tensor([9.0, 8.0, 0.0]), torch.tensor([0.1, 0.3, 0.2]), alpha=0.5)
+        [1, 0, 2]
+    """
+    low, high = (
+        ((scores - scores.min()) / (scores.max() - scores.min()).clamp(min=1e-9)) for scores in (words, meaning)
+    )
+    return ranked((1 - alpha) * low + alpha * high)
+
+
 def first_rank(ranking: Sequence[int], right: Iterable[int]) -> int:
     """Rank, from 1, of the first text that answers.
 
@@ -187,6 +204,66 @@ def first_rank(ranking: Sequence[int], right: Iterable[int]) -> int:
     """
     wanted = set(right)
     return next(rank for rank, place in enumerate(ranking, start=1) if place in wanted)
+
+
+class Chunk(NamedTuple):
+    """A text that is indexed in place of passages.
+
+    Attributes:
+        text: With the headings.
+        places: Of the passages it comes from.
+    """
+
+    text: str
+    places: tuple[int, ...]
+
+
+def split(passages: Sequence[Passage], characters: int) -> list[Chunk]:
+    r"""Passages cut between sentences into chunks, each under the heading of its passage.
+
+    Args:
+        passages: That are searched.
+        characters: A chunk has at most so many without its heading, unless a sentence alone has more.
+
+    Example:
+        >>> [chunk.text for chunk in split([Passage("f-0", "m", "f", "Does it. Fast.")], 8)]
+        ['f\nDoes it.', 'f\nFast.']
+    """
+    found = list[Chunk]()
+    for place, passage in enumerate(passages):
+        pieces = [""]
+        for part in sentences(passage.text):
+            joined = f"{pieces[-1]} {part}".strip()
+            pieces = [*pieces[:-1], joined] if len(joined) <= characters else [*pieces, part]
+        found += [Chunk(f"{passage.heading}\n{piece}", (place,)) for piece in pieces if piece]
+    return found
+
+
+def merged(passages: Sequence[Passage], characters: int) -> list[Chunk]:
+    """Neighbouring passages of one topic in one chunk, as long as it has at most so many characters.
+
+    Example:
+        >>> [chunk.places for chunk in merged(corpus()[:7], 2000)]
+        [(0,), (1, 2, 3), (4, 5, 6)]
+    """
+    found = list[Chunk]()
+    for place, passage in enumerate(passages):
+        last = found[-1] if found else Chunk("", ())
+        text = f"{last.text}\n\n{searched(passage)}"
+        if last.places and passages[last.places[-1]].topic == passage.topic and len(text) <= characters:
+            found[-1] = Chunk(text, (*last.places, place))
+        else:
+            found.append(Chunk(searched(passage), (place,)))
+    return found
+
+
+def sentences(text: str) -> list[str]:
+    r"""Sentences, items and lines of code of a text, each as it stands there.
+
+    >>> sentences("Does it. Or not:\n* fast\n    x = 1")
+    ['Does it.', 'Or not:', '* fast', 'x = 1']
+    """
+    return [part.strip() for part in _SENTENCE.split(text) if part.strip()]
 
 
 class Sentence(NamedTuple):
@@ -219,45 +296,3 @@ def taken_out(passages: Sequence[Passage], count: int, seed: int = 0) -> list[Se
             query = draw.choice(sentences)
             found.append(Sentence(query, place, rest.replace(query, " ")))
     return found
-
-
-def instruction(question: str, passages: Sequence[str] = (), refuse: bool = True) -> list[dict[str, str]]:
-    """Messages for a chat model: the numbered passages, the question, and what to do where nothing fits.
-
-    Args:
-        question: As it was asked.
-        passages: What was retrieved, the best first; without any, the model answers from memory.
-        refuse: Ask it to say ``NOTHING`` where it does not know.
-    """
-    numbered = "".join(f"[{number}] {text}\n\n" for number, text in enumerate(passages, start=1))
-    source = "Answer from the passages in one short sentence." if passages else "Answer in one short sentence."
-    otherwise = f' If you do not find the answer, say "{NOTHING}"' if refuse else ""
-    return [{"role": "user", "content": f"{numbered}{source}{otherwise}\n\nQuestion: {question}"}]
-
-
-def invented(reply: str, known: frozenset[str]) -> list[str]:
-    """Names of code in a reply that stand nowhere in the documentation nor in the question.
-
-    Args:
-        reply: Of the model.
-        known: As `names_of` gives them.
-
-    Example:
-        >>> invented("Use `textwrap.fill()` or text_magic(3).", names_of(["textwrap.fill(text)"]))
-        ['text_magic']
-    """
-    return [name for name in _names(reply) if name not in known]
-
-
-def names_of(texts: Iterable[str]) -> frozenset[str]:
-    """Every word of texts, and every part of a dotted name, as far as it may be a name of code.
-
-    >>> sorted(names_of(["os.path"]))
-    ['os', 'path']
-    """
-    return frozenset(word for text in texts for word in re.findall(r"[A-Za-z_]\w*", text))
-
-
-def _names(reply: str) -> list[str]:
-    code = [one or other for one, other in _CODE.findall(reply)]
-    return list(dict.fromkeys(word for text in code for word in re.findall(r"[A-Za-z_]\w*", text)))
