@@ -2,7 +2,7 @@
 
 Plan, in minutes of one core: embeddings of the passages, 2; settings on sentences
 taken out of their passages, 2; chunks, 6; three prompts, 2; replies to 244 questions
-from memory and from passages, 12; sentences quoted from them, 10: about 34.
+from memory and from passages, 10; sentences quoted from them, 8: about 30.
 """
 
 # %% settings
@@ -20,7 +20,13 @@ from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.saved_state import write_json
 from llm_tutorial.transformer.question_answering import f1, predict
 from llm_tutorial.transformer.question_data import QuestionExample, question_examples
-from llm_tutorial.transformer.quoting import NOTHING, PROMPTS, quote, replies
+from llm_tutorial.transformer.quoting import (
+    NOTHING,
+    PROMPTS,
+    offered_sentences,
+    quote,
+    replies,
+)
 from llm_tutorial.transformer.retrieval import (
     BM25,
     Chunk,
@@ -35,9 +41,6 @@ from llm_tutorial.transformer.retrieval import (
     searched,
     split,
     taken_out,
-)
-from llm_tutorial.transformer.retrieval import (
-    sentences as cut,
 )
 
 K1 = (0.3, 0.6, 0.9, 1.2, 1.6, 2.4, 4.0)
@@ -58,7 +61,7 @@ templates = [
     example
     for example in question_examples("validation", 260)
     if example.kind.isascii() and example.kind not in ("currency", "language", "week")
-][::3]
+][::4]
 long_run.data = {
     "passages": data_digest(texts),
     "questions": data_digest(asked),
@@ -245,7 +248,6 @@ def replied(read: dict[int, list[int]]) -> dict:
         [asked[at].question for at in chosen],
         [[texts[place] for place in read[at]] for at in chosen],
         prompt,
-        batch_size=8,
     )
     return {"said": said}
 
@@ -255,25 +257,30 @@ for name, read in READ.items():
 
 
 # %% quotes
-def quoted(read: dict[int, list[int]]) -> dict:
-    """The sentence that makes the question likeliest, and that closest to it."""
+def quoted() -> dict:
+    """Of each passage read, the sentence that makes the question likeliest, with its
+    score, and the one closest to the question."""
     found: dict[str, list] = {"likeliest": [], "closest": []}
-    for at in few(list(read)):
-        offered = [texts[place] for place in read[at]]
-        found["likeliest"].append(quote(model, tokenizer, asked[at].question, offered))
-        parts = [
-            (sentence, number, f"{heading}: {sentence}")
-            for number, passage in enumerate(offered, start=1)
-            for heading, _, text in [passage.partition("\n")]
-            for sentence in cut(text)
+    chosen = [at for at, question in enumerate(asked) if question.answer]
+    for at in few(chosen):
+        offered = [texts[place] for place in rankings[at][: 3 if at in half else 1]]
+        said = [quote(model, tokenizer, asked[at].question, [text]) for text in offered]
+        found["likeliest"].append([[each.text, round(each.score, 3)] for each in said])
+        parts = [offered_sentences([text]) for text in offered]
+        near = [
+            embed(encoder, words, [read for _, _, read in part]) @ queries[at]
+            for part in parts
         ]
-        near = embed(encoder, words, [text for _, _, text in parts]) @ queries[at]
-        found["closest"].append(parts[int(near.argmax())][:2])
-    return {name: [list(each) for each in said] for name, said in found.items()}
+        found["closest"].append(
+            [
+                [part[int(each.argmax())][0], round(float(each.max()), 4)]
+                for part, each in zip(parts, near, strict=True)
+            ]
+        )
+    return found
 
 
-long_run.measure("quotes, best", lambda: quoted(READ["best"]))
-long_run.measure("quotes, three", lambda: quoted(READ["three"]))
+long_run.measure("quotes", quoted)
 
 
 # %% spans

@@ -6,7 +6,7 @@ arXiv:2204.07496).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ def replies(
     questions: Sequence[str],
     passages: Sequence[Sequence[str]],
     prompt: str = "shown",
-    max_new_tokens: int = 40,
+    max_new_tokens: int = 32,
     batch_size: int = 16,
 ) -> list[str]:
     """Greedy replies of a chat model.
@@ -146,20 +146,49 @@ def question_likelihood(
     return found
 
 
-def quote(model: nn.Module, tokenizer: Any, question: str, passages: Sequence[str]) -> tuple[str, int]:
-    """The sentence of the passages that makes the question likeliest, and the number of its passage, from 1.
+class Quote(NamedTuple):
+    """A sentence copied out of a passage.
+
+    Attributes:
+        text: The sentence.
+        number: Of its passage, from 1.
+        score: Logarithm of the question's probability after it.
+    """
+
+    text: str
+    number: int
+    score: float
+
+
+def quote(model: nn.Module, tokenizer: Any, question: str, passages: Sequence[str]) -> Quote:
+    """The sentence of the passages that makes the question likeliest.
 
     Args:
         model: A decoder with a language-modelling head.
         tokenizer: Its tokenizer.
         question: As it was asked.
-        passages: Each with its heading as the first line.
+        passages: Each with its heading as the first line; the heading is read with every sentence, not quoted.
+
+    Raises:
+        ValueError: There is no sentence to quote.
     """
-    offered = [
+    offered = offered_sentences(passages)
+    if not offered:
+        raise ValueError("no passage has a sentence to quote\n没有一段文字里有可引用的句子")
+    scores = question_likelihood(model, tokenizer, question, [read for _, _, read in offered])
+    best = ranked(scores)[0]
+    return Quote(*offered[best][:2], float(scores[best]))
+
+
+def offered_sentences(passages: Sequence[str]) -> list[tuple[str, int, str]]:
+    r"""Each sentence, the number of its passage, and what is read to judge it.
+
+    >>> offered_sentences(["f\nDoes it. Fast."])
+    [('Does it.', 1, 'f: Does it.'), ('Fast.', 1, 'f: Fast.')]
+    """
+    return [
         (sentence, number, f"{heading}: {sentence}")
         for number, passage in enumerate(passages, start=1)
         for heading, _, text in [passage.partition("\n")]
         for sentence in sentences(text)
     ]
-    best = ranked(question_likelihood(model, tokenizer, question, [text for _, _, text in offered]))[0]
-    return offered[best][:2]

@@ -87,12 +87,17 @@ class BM25:
         k1: How soon a repeated word stops counting.
         b: How much the length of a text counts.
 
+    Raises:
+        ValueError: There is no text.
+
     Example:
         >>> BM25(["a cat", "a dog and a dog", "the sun"]).search("dog")[:1]
         [1]
     """
 
     def __init__(self, texts: Sequence[str], k1: float = 1.2, b: float = 0.75) -> None:
+        if not texts:
+            raise ValueError("an index needs at least one text\n索引至少需要一段文本")
         bags = [Counter(terms(text)) for text in texts]
         mean = sum(bag.total() for bag in bags) / len(bags)
         holding = Counter(word for bag in bags for word in bag)
@@ -146,7 +151,12 @@ def embed(
 
     Returns:
         (texts, width), float32.
+
+    Raises:
+        ValueError: There is no text.
     """
+    if not texts:
+        raise ValueError("there is no text to embed\n没有可以嵌入的文本")
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     found: dict[int, Tensor] = {}
     for at in range(0, len(order), batch_size):

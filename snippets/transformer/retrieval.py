@@ -1,0 +1,129 @@
+# %% setup
+import math
+from collections import Counter
+
+import matplotlib.pyplot as plt
+import torch
+from safetensors.torch import load_file
+from torch.nn.functional import normalize
+
+from llm_tutorial.diagrams import Diagram
+from llm_tutorial.models import load_encoder, load_model, load_tokenizer
+from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style, verbatim
+from llm_tutorial.results import weights
+from llm_tutorial.tables import table
+from llm_tutorial.transformer import retrieval
+from llm_tutorial.transformer.quoting import question_likelihood, quote, replies, rules
+from llm_tutorial.transformer.retrieval import BM25, corpus, ranked, searched, terms
+
+torch.manual_seed(0)
+use_style()
+
+# %% memory differs="greedy text near a tie"
+model, tokenizer = load_model(), load_tokenizer()
+asked = [
+    "Which attribute limits how long a diff in a failed assertion may be?",
+    "Why would a library add a handler that does nothing to its logger?",
+]
+for reply in replies(model, tokenizer, asked, [[], []], "rules"):
+    print("•", reply)
+
+# %% flow
+diagram = Diagram(width=24, height=17)
+question = diagram.box(12, 15.6, "question", 8)
+words = diagram.box(6, 12, ["BM25: words"], 10, colour=COLOURS[0])
+meaning = diagram.box(18, 12, ["MiniLM: meaning"], 10, colour=COLOURS[0])
+joined = diagram.box(12, 8.4, "ranks joined", 8, colour=COLOURS[0])
+prompt = diagram.box(12, 5, "best passages, then the question", 18)
+speaker = diagram.box(12, 1.6, "SmolLM2", 8, colour=COLOURS[1])
+for finder in (words, meaning):
+    diagram.arrow(question, finder)
+    diagram.arrow(finder, joined)
+diagram.arrow(joined, prompt)
+diagram.arrow(prompt, speaker)
+diagram.text(20.4, 1.6, ["answer and", "its passage"], color=COLOURS[1])
+plt.show()
+
+# %% passages
+passages = corpus()
+texts = [searched(passage) for passage in passages]
+example = next(p for p in passages if p.id == "unittest.TestCase-0")
+print(len(texts), "passages, such as", example.id, "\n\n" + searched(example)[:400], "…")
+
+
+# %% bm25
+def bm25(query, texts, k1=1.2, b=0.75):
+    """The score of each text, as the formula has it."""
+    bags = [Counter(terms(text)) for text in texts]  # word: how often
+    N, mean = len(bags), sum(bag.total() for bag in bags) / len(bags)
+    scores = [0.0] * N
+    for word in set(terms(query)):
+        n = sum(word in bag for bag in bags)
+        idf = math.log(1 + (N - n + 0.5) / (n + 0.5))
+        for at, bag in enumerate(bags):
+            f, length = bag[word], bag.total() / mean
+            scores[at] += idf * f * (k1 + 1) / (f + k1 * (1 - b + b * length))
+    return torch.tensor(scores)
+
+
+# %% same_as_index
+few = texts[:300]
+for query in asked:
+    torch.testing.assert_close(bm25(query, few), BM25(few).scores(query))
+
+# %% saturation
+f = torch.linspace(0, 12, 60)
+length = torch.linspace(0.2, 4, 60)
+figure, (left, right) = panels(2)
+for k1 in (0, 0.5, 1.2, 4):
+    left.plot(f, f * (k1 + 1) / (f + k1).clamp(min=1e-9), label=f"{k1:g}", marker="")
+for b in (0, 0.5, 0.75, 1):
+    right.plot(length, 2 * 2.2 / (2 + 1.2 * (1 - b + b * length)), label=f"{b:g}", marker="")
+left.set(xlabel="times in the text, f", ylabel="factor of the idf", xlim=(0, 15))
+right.set(xlabel="length over the mean", ylabel="factor of the idf", xlim=(0.2, 5))
+for axes, name in ((left, "$k_1$"), (right, "$b$")):
+    verbatim(axes.texts)
+    legend(axes, title=name, ncols=4)
+    verbatim(axes.get_legend().get_texts())
+plt.show()
+
+# %% embed
+encoder, pieces = load_encoder("minilm"), load_tokenizer("minilm")
+
+
+@torch.inference_mode()
+def embed(texts):
+    read = pieces(texts, padding=True, truncation=True, max_length=256,
+                  return_tensors="pt")  # fmt: skip
+    hidden = encoder(**read).last_hidden_state  # (text, token, 384)
+    mask = read["attention_mask"][..., None]  # 0 at padding
+    mean = (hidden * mask).sum(1) / mask.sum(1)
+    return normalize(mean, dim=-1)  # so that a product of two is their cosine
+
+
+# %% same_as_library
+torch.testing.assert_close(embed(texts[:6]), retrieval.embed(encoder, pieces, texts[:6]))
+vectors = load_file(weights("transformer", "retrieval") / "passages.safetensors")
+vectors = vectors["passages"].float()  # (2158, 384), of all passages, embedded before
+torch.testing.assert_close(embed(texts[:6]), vectors[:6], atol=1e-3, rtol=0)
+
+# %% two_questions
+index = BM25(texts)
+pair = {
+    "What does Python turn the private attribute `__spam` of a class called Ham into?": (
+        "atom-identifiers-1"
+    ),
+    "Who has to delete the file that mkstemp made?": "tempfile.mkstemp-1",
+}
+place = {passage.id: at for at, passage in enumerate(passages)}
+
+
+def fuse(rankings, k=60):
+    scores = Counter()
+    for ranking in rankings:
+        for rank, text in enumerate(ranking, start=1):
+            scores[text] += 1 / (k + rank)
+    return sorted(scores, key=lambda text: (-scores[text], text))
+
+
+# %% answer differs="greedy text near a tie"
