@@ -27,7 +27,7 @@ from llm_tutorial.data.documentation import (
 
 _WORDS = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)*|[\u4e00-\u9fff]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_SENTENCE = re.compile(r"(?<=[.!?:])\s+|\n+")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 def corpus() -> list[Passage]:
@@ -270,8 +270,8 @@ def merged(passages: Sequence[Passage], characters: int) -> list[Chunk]:
 def sentences(text: str) -> list[str]:
     r"""Sentences, items and lines of code of a text, each as it stands there.
 
-    >>> sentences("Does it. Or not:\n* fast\n    x = 1")
-    ['Does it.', 'Or not:', '* fast', 'x = 1']
+    >>> sentences("Does it. Or not: fast\n* item\n    x = 1")
+    ['Does it.', 'Or not: fast', '* item', 'x = 1']
     """
     return [part.strip() for part in _SENTENCE.split(text) if part.strip()]
 
