@@ -9,7 +9,15 @@ from torch.nn.functional import normalize
 
 from llm_tutorial.diagrams import Diagram
 from llm_tutorial.models import load_encoder, load_model, load_tokenizer
-from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style, verbatim
+from llm_tutorial.plotting import (
+    COLOURS,
+    GREY,
+    label_lines,
+    legend,
+    panels,
+    use_style,
+    verbatim,
+)
 from llm_tutorial.results import weights
 from llm_tutorial.tables import table
 from llm_tutorial.transformer import retrieval
@@ -48,7 +56,9 @@ plt.show()
 passages = corpus()
 texts = [searched(passage) for passage in passages]
 example = next(p for p in passages if p.id == "unittest.TestCase-0")
-print(len(texts), "passages, such as", example.id, "\n\n" + searched(example)[:400], "…")
+print(
+    len(texts), "passages, such as", example.id, "\n\n" + searched(example)[:400], "…"
+)
 
 
 # %% bm25
@@ -72,19 +82,19 @@ for query in asked:
     torch.testing.assert_close(bm25(query, few), BM25(few).scores(query))
 
 # %% saturation
-f = torch.linspace(0, 12, 60)
-length = torch.linspace(0.2, 4, 60)
+times, length = torch.linspace(0, 12, 60), torch.linspace(0.2, 4, 60)
 figure, (left, right) = panels(2)
 for k1 in (0, 0.5, 1.2, 4):
-    left.plot(f, f * (k1 + 1) / (f + k1).clamp(min=1e-9), label=f"{k1:g}", marker="")
+    factor = times * (k1 + 1) / (times + k1).clamp(min=1e-9)
+    left.plot(times, factor, label=f"k₁ = {k1:g}", marker="")
 for b in (0, 0.5, 0.75, 1):
-    right.plot(length, 2 * 2.2 / (2 + 1.2 * (1 - b + b * length)), label=f"{b:g}", marker="")
-left.set(xlabel="times in the text, f", ylabel="factor of the idf", xlim=(0, 15))
-right.set(xlabel="length over the mean", ylabel="factor of the idf", xlim=(0.2, 5))
-for axes, name in ((left, "$k_1$"), (right, "$b$")):
+    factor = 2 * 2.2 / (2 + 1.2 * (1 - b + b * length))
+    right.plot(length, factor, label=f"b = {b:g}", marker="")
+left.set(xlabel="times in the text", ylabel="factor of the idf", xlim=(0, 12))
+right.set(xlabel="length over the mean", ylabel="factor of the idf", xlim=(0.2, 4))
+for axes in (left, right):
+    label_lines(axes)
     verbatim(axes.texts)
-    legend(axes, title=name, ncols=4)
-    verbatim(axes.get_legend().get_texts())
 plt.show()
 
 # %% embed
@@ -102,22 +112,41 @@ def embed(texts):
 
 
 # %% same_as_library
-torch.testing.assert_close(embed(texts[:6]), retrieval.embed(encoder, pieces, texts[:6]))
+torch.testing.assert_close(
+    embed(texts[:6]), retrieval.embed(encoder, pieces, texts[:6])
+)
 vectors = load_file(weights("transformer", "retrieval") / "passages.safetensors")
 vectors = vectors["passages"].float()  # (2158, 384), of all passages, embedded before
 torch.testing.assert_close(embed(texts[:6]), vectors[:6], atol=1e-3, rtol=0)
 
-# %% two_questions
+# %% two_spaces
 index = BM25(texts)
-pair = {
-    "What does Python turn the private attribute `__spam` of a class called Ham into?": (
-        "atom-identifiers-1"
-    ),
-    "Who has to delete the file that mkstemp made?": "tempfile.mkstemp-1",
-}
 place = {passage.id: at for at, passage in enumerate(passages)}
+pair = {
+    "How long does waiting for ready sockets block if I give no timeout?": place[
+        "selectors.BaseSelector.select-0"
+    ],
+    "Which time zone do I end up with if I misspell its name?": place["time.tzset-0"],
+}
+figure, each = panels(2)
+for axes, name, (query, right) in zip(each, "AB", pair.items(), strict=True):
+    words, cosines = index.scores(query), vectors @ embed([query])[0]
+    near = [*set(ranked(words)[:100]) | set(ranked(cosines)[:100])]
+    axes.plot(words[near], cosines[near], ".", color=GREY, ms=3, label="other passages")
+    axes.plot(
+        words[right],
+        cosines[right],
+        "o",
+        color=COLOURS[1],
+        label="the one that answers",
+    )
+    axes.set(xlabel="BM25", ylabel="cosine", title=name)
+    verbatim([axes.title])
+legend(figure)
+plt.show()
 
 
+# %% fuse
 def fuse(rankings, k=60):
     scores = Counter()
     for ranking in rankings:
@@ -126,4 +155,48 @@ def fuse(rankings, k=60):
     return sorted(scores, key=lambda text: (-scores[text], text))
 
 
-# %% answer differs="greedy text near a tie"
+rows = {}
+for query, right in pair.items():
+    rankings = [index.search(query), ranked(vectors @ embed([query])[0])]
+    joined = fuse(rankings)
+    assert joined == retrieval.fuse(rankings)
+    rows[query] = [ranking.index(right) + 1 for ranking in (*rankings, joined)]
+table(rows, ["rank of the passage that answers", "BM25", "MiniLM", "both"]).show()
+
+# %% reply differs="greedy text near a tie"
+queries = embed(asked)
+found = [
+    fuse([index.search(query), ranked(vectors @ vector)])[0]
+    for query, vector in zip(asked, queries, strict=True)
+]
+for at, reply in zip(
+    found,
+    replies(model, tokenizer, asked, [[texts[at]] for at in found], "rules"),
+    strict=True,
+):
+    print(f"• {reply} ({passages[at].id})")
+
+# %% prompt
+print(rules(asked[0], [texts[found[0]]])[0]["content"])
+
+
+# %% likelihood
+@torch.inference_mode()
+def log_probability(question, text):
+    """Of the question, if it follows the text."""
+    before = tokenizer(f"{tokenizer.bos_token}{text}\n\nQuestion:").input_ids
+    after = tokenizer(f" {question}").input_ids
+    logits = model(torch.tensor([before + after])).logits[0]  # (token, vocabulary)
+    p = logits[len(before) - 1 : -1].log_softmax(-1)  # each tells the next token
+    return p[torch.arange(len(after)), after].sum()
+
+
+said = "logging.NullHandler: This handler does nothing."
+batch = question_likelihood(
+    model, tokenizer, asked[1], [said, "A text of another length."]
+)
+torch.testing.assert_close(log_probability(asked[1], said), batch[0], atol=1e-3, rtol=0)
+
+# %% quote
+for query, at in zip(asked, found, strict=True):
+    print(f"• {quote(model, tokenizer, query, [texts[at]]).text} ({passages[at].id})")

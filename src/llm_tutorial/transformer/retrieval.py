@@ -254,7 +254,7 @@ def merged(passages: Sequence[Passage], characters: int) -> list[Chunk]:
 
     Example:
         >>> [chunk.places for chunk in merged(corpus()[:7], 2000)]
-        [(0,), (1, 2, 3), (4, 5, 6)]
+        [(0,), (1, 2), (3,), (4, 5), (6,)]
     """
     found = list[Chunk]()
     for place, passage in enumerate(passages):

@@ -1,0 +1,222 @@
+# %% setup
+import json
+
+import matplotlib.pyplot as plt
+from safetensors.torch import load_file
+from transformers.utils import logging
+
+from llm_tutorial.models import load_encoder, load_tokenizer
+from llm_tutorial.plotting import COLOURS, bars, legend, panels, use_style
+from llm_tutorial.results import results, weights
+from llm_tutorial.tables import table
+from llm_tutorial.transformer.grounded import (
+    cited,
+    contains,
+    invented,
+    names_of,
+    refuses,
+    unsupported,
+    word_recall,
+)
+from llm_tutorial.transformer.question_answering import interval
+from llm_tutorial.transformer.retrieval import corpus, embed, questions, searched
+
+use_style()
+logging.set_verbosity_error()
+folder = weights("transformer", "retrieval")
+recorded = json.loads((folder / "replies.json").read_text(encoding="utf-8"))
+passages = corpus()
+texts = [searched(passage) for passage in passages]
+place = {passage.id: at for at, passage in enumerate(passages)}
+asked = questions()
+right = [[place[name] for name in question.passages] for question in asked]
+topics = [passages[places[0]].topic for places in right]
+answerable = [at for at, question in enumerate(asked) if question.answer]
+without = [at for at, question in enumerate(asked) if not question.answer]
+
+# %% methods
+reads = {
+    name: {int(at): places for at, places in chosen.items()}
+    for name, chosen in recorded["passages"].items()
+}
+free = {
+    name: dict(zip(chosen, recorded[f"replies, {name}"]["said"], strict=True))
+    for name, chosen in reads.items()
+}
+likeliest, closest = (
+    dict(zip(answerable, recorded["quotes"][key], strict=True))
+    for key in ("likeliest", "closest")
+)  # of each question, the best sentence of each passage with its score
+spans = [text for text, _ in recorded["spans, best"]["spans"]]
+methods = {
+    "from memory": free["memory"],
+    "passage found, own words": free["best"],
+    "right passage, own words": free["right"],
+    "passage found, reader": dict(enumerate(spans)),
+    "passage found, closest sentence": {at: s[0][0] for at, s in closest.items()},
+    "passage found, likeliest sentence": {at: s[0][0] for at, s in likeliest.items()},
+    "passage found, all of it": {
+        at: texts[places[0]] for at, places in reads["best"].items()
+    },
+}
+
+# %% scores
+contained = {
+    name: [100.0 * contains(said[at], asked[at].answer) for at in answerable]
+    for name, said in methods.items()
+}
+recall = {
+    name: [100.0 * word_recall(said[at], asked[at].answer) for at in answerable]
+    for name, said in methods.items()
+}
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+rows = {
+    name: [
+        "{:.1f} [{:.1f}, {:.1f}]".format(
+            *interval(contained[name], [topics[at] for at in answerable])
+        ),
+        f"{mean(recall[name]):.1f}",
+        f"{mean(len(said[at].split()) for at in answerable):.0f}",
+    ]
+    for name, said in methods.items()
+}
+table(rows, ["", "contains the answer, %", "words of the answer, %", "length"]).show()
+
+# %% picture
+figure, (axes,) = panels(1)
+bars(axes, [*methods], {"": [mean(contained[name]) for name in methods]})
+axes.set(xlabel="contains the answer, %", xlim=(0, 100))
+plt.show()
+
+
+# %% made_up
+def made_up(name):
+    """In percent: words without support, replies with an unknown name, refusals."""
+    said, read = free[name], reads[name]
+    known = names_of(texts)
+    support = {
+        at: [asked[at].question, *(texts[p] for p in read[at] or right[at])]
+        for at in said
+    }
+    return {
+        "words": 100 * mean(unsupported(said[at], support[at]) for at in answerable),
+        "names": 100
+        * mean(
+            bool(invented(said[at], known | names_of([asked[at].question])))
+            for at in said
+        ),
+        "refused, answer": 100 * mean(refuses(said[at]) for at in answerable),
+        "refused, no answer": 100 * mean(refuses(said[at]) for at in without),
+    }
+
+
+found = {name: made_up(name) for name in ("memory", "best", "right")}
+names = {"memory": "from memory", "best": "passage found", "right": "right passage"}
+table(
+    {names[name]: [f"{v:.1f}" for v in values.values()] for name, values in found.items()},
+    ["", "unsupported words, %", "unknown names, %", "refused if answerable, %",
+     "refused if not, %"],
+).show()  # fmt: skip
+
+# %% nothing_fits
+for at in (without[0], without[12], without[24]):
+    print(f"{asked[at].question}\n  {free['best'][at]}")
+
+# %% three
+half = [at for at in answerable if at in reads["three"]]
+named = {at: cited(free["three"][at]) for at in half}
+good = {
+    at: {n for n, p in enumerate(reads["three"][at], start=1) if p in right[at]}
+    for at in half
+}
+there = [at for at in half if good[at]]
+said = [at for at in there if named[at]]
+own = mean(named[at][0] in good[at] for at in said) if said else 0.0
+
+
+def source(sentences):
+    scores = [score for _, score in sentences]
+    return scores.index(max(scores)) + 1
+
+
+rows = {
+    "the model's own number": [f"{len(said)}", f"{100 * own:.0f}"],
+    "passage of the likeliest sentence": [
+        f"{len(there)}", f"{100 * mean(source(likeliest[at]) in good[at] for at in there):.0f}",
+    ],
+    "passage of the closest sentence": [
+        f"{len(there)}", f"{100 * mean(source(closest[at]) in good[at] for at in there):.0f}",
+    ],
+    "always the first": [f"{len(there)}", f"{100 * mean(1 in good[at] for at in there):.0f}"],
+}  # fmt: skip
+table(rows, ["of three passages", "cited", "right, %"]).show()
+
+# %% similarity
+vectors = load_file(folder / "passages.safetensors")["passages"].float()
+queries = embed(
+    load_encoder("minilm"), load_tokenizer("minilm"), [q.question for q in asked]
+)
+highest = (queries @ vectors.T).max(1).values
+yes, no = highest[answerable], highest[without]
+order = (yes[:, None] > no).float().mean()  # area under the curve
+
+figure, (axes,) = panels(1)
+bins = [0.2 + 0.05 * step for step in range(14)]
+for values, label, colour in ((yes, "answerable", 0), (no, "unanswerable", 1)):
+    share = [100 / len(values)] * len(values)
+    axes.hist(values, bins=bins, weights=share, label=label, color=COLOURS[colour],
+              alpha=0.6)  # fmt: skip
+axes.set(xlabel="cosine of the nearest passage", ylabel="questions, %")
+legend(axes)
+plt.show()
+
+# %% similarity_values values
+print(f"area = {order:.2f}")  # tolerance 5%
+
+# %% numbers values
+keys = ("memory", "found", "right", "reader", "closest", "likeliest", "passage")
+for key, name in zip(keys, methods, strict=True):
+    print(f"{key}_contains = {mean(contained[name]):.1f}")
+    print(f"{key}_recall = {mean(recall[name]):.1f}")
+    print(
+        f"{key}_length = {mean(len(methods[name][at].split()) for at in answerable):.0f}"
+    )
+key_of = dict(zip(methods, keys, strict=True))
+pairs = [
+    ("passage found, own words", "from memory"),
+    ("right passage, own words", "passage found, own words"),
+    ("passage found, likeliest sentence", "passage found, own words"),
+    ("passage found, likeliest sentence", "passage found, closest sentence"),
+]
+for one, other in pairs:
+    for measure, values in (("contains", contained), ("recall", recall)):
+        gap = [a - b for a, b in zip(values[one], values[other], strict=True)]
+        moved = interval(gap, [topics[at] for at in answerable])
+        for part, value in zip(("mean", "low", "high"), moved, strict=True):
+            print(f"{key_of[one]}_{key_of[other]}_{measure}_{part} = {value:.1f}")
+for name, values in found.items():
+    for key, value in values.items():
+        print(f"{name}_{key.replace(', ', '_').replace(' ', '_')} = {value:.1f}")
+gap = [
+    100.0 * contains(free["three"][at], asked[at].answer)
+    - 100.0 * contains(free["best"][at], asked[at].answer)
+    for at in half
+]
+for part, value in zip(
+    ("mean", "low", "high"), interval(gap, [topics[at] for at in half]), strict=True
+):
+    print(f"three_best_{part} = {value:.1f}")
+print(f"half = {len(half)}")
+print(f"there = {len(there)}")
+print(f"cited = {len(said)}")
+print(f"cited_right = {100 * own:.0f}")
+run = results("transformer", "retrieval")
+for name in ("plain", "rules", "shown"):
+    print(f"prompt_{name} = {100 * mean(run['metrics'][f'prompt, {name}']['f1']):.1f}")
+print(f"prompt_questions = {len(run['metrics']['prompt, plain']['f1'])}")
