@@ -118,11 +118,10 @@ def made_up(name):
 
 found = {name: made_up(name) for name in ("memory", "best", "right")}
 names = {"memory": "from memory", "best": "passage found", "right": "right passage"}
-table(
-    {names[name]: [f"{v:.1f}" for v in values.values()] for name, values in found.items()},
-    ["", "unsupported words, %", "unknown names, %", "refused if answerable, %",
-     "refused if not, %"],
-).show()  # fmt: skip
+rows = {names[name]: [f"{v:.1f}" for v in found[name].values()] for name in found}
+columns = ["", "unsupported words, %", "unknown names, %",
+           "refused if answerable, %", "refused if not, %"]  # fmt: skip
+table(rows, columns).show()
 
 # %% nothing_fits
 for at in (without[0], without[12], without[24]):
@@ -137,7 +136,6 @@ good = {
 }
 there = [at for at in half if good[at]]
 said = [at for at in there if named[at]]
-own = mean(named[at][0] in good[at] for at in said) if said else 0.0
 
 
 def source(sentences):
@@ -145,17 +143,21 @@ def source(sentences):
     return scores.index(max(scores)) + 1
 
 
+def share(sources):
+    return f"{100 * mean(source in good[at] for at, source in sources.items()):.0f}"
+
+
 rows = {
-    "the model's own number": [f"{len(said)}", f"{100 * own:.0f}"],
-    "passage of the likeliest sentence": [
-        f"{len(there)}", f"{100 * mean(source(likeliest[at]) in good[at] for at in there):.0f}",
+    "the model's own number": [len(said), share({at: named[at][0] for at in said})],
+    "of the likeliest sentence": [
+        len(there), share({at: source(likeliest[at]) for at in there})
     ],
-    "passage of the closest sentence": [
-        f"{len(there)}", f"{100 * mean(source(closest[at]) in good[at] for at in there):.0f}",
+    "of the closest sentence": [
+        len(there), share({at: source(closest[at]) for at in there})
     ],
-    "always the first": [f"{len(there)}", f"{100 * mean(1 in good[at] for at in there):.0f}"],
+    "always the first": [len(there), share(dict.fromkeys(there, 1))],
 }  # fmt: skip
-table(rows, ["of three passages", "cited", "right, %"]).show()
+table(rows, ["the passage named", "questions", "right, %"]).show()
 
 # %% similarity
 vectors = load_file(folder / "passages.safetensors")["passages"].float()
@@ -184,9 +186,8 @@ keys = ("memory", "found", "right", "reader", "closest", "likeliest", "passage")
 for key, name in zip(keys, methods, strict=True):
     print(f"{key}_contains = {mean(contained[name]):.1f}")
     print(f"{key}_recall = {mean(recall[name]):.1f}")
-    print(
-        f"{key}_length = {mean(len(methods[name][at].split()) for at in answerable):.0f}"
-    )
+    length = mean(len(methods[name][at].split()) for at in answerable)
+    print(f"{key}_length = {length:.0f}")
 key_of = dict(zip(methods, keys, strict=True))
 pairs = [
     ("passage found, own words", "from memory"),
@@ -208,14 +209,14 @@ gap = [
     - 100.0 * contains(free["best"][at], asked[at].answer)
     for at in half
 ]
-for part, value in zip(
-    ("mean", "low", "high"), interval(gap, [topics[at] for at in half]), strict=True
-):
+moved = interval(gap, [topics[at] for at in half])
+for part, value in zip(("mean", "low", "high"), moved, strict=True):
     print(f"three_best_{part} = {value:.1f}")
 print(f"half = {len(half)}")
 print(f"there = {len(there)}")
-print(f"cited = {len(said)}")
-print(f"cited_right = {100 * own:.0f}")
+for key, row in zip(("cited", "likely", "close", "first"), rows.values(), strict=True):
+    print(f"{key} = {row[0]}")
+    print(f"{key}_right = {row[1]}")
 run = results("transformer", "retrieval")
 for name in ("plain", "rules", "shown"):
     print(f"prompt_{name} = {100 * mean(run['metrics'][f'prompt, {name}']['f1']):.1f}")

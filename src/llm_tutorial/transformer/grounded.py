@@ -25,10 +25,16 @@ _SMALL = frozenset(
 def contains(text: str, answer: str) -> bool:
     """Whether the words of an answer stand in a text, next to each other and in their order.
 
+    An answer that is nothing but signs has to stand there as it is, quotation marks apart.
+
     Example:
         >>> contains("It is **None** by default", "`None`"), contains("The result is 120.", "12")
         (True, False)
+        >>> contains("Use `^`.", "'^'")
+        True
     """
+    if not any(map(str.isalnum, answer)):
+        return answer.strip("`'\" ") in text
     words, wanted = words_of(text), words_of(answer)
     return any(words[at : at + len(wanted)] == wanted for at in range(len(words) - len(wanted) + 1))
 
@@ -40,6 +46,8 @@ def word_recall(text: str, answer: str) -> float:
         >>> word_recall("It returns None", "None or zero")
         0.3333333333333333
     """
+    if not any(map(str.isalnum, answer)):
+        return float(contains(text, answer))
     wanted = set(words_of(answer))
     return len(wanted & set(words_of(text))) / len(wanted)
 
