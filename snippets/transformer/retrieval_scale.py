@@ -80,7 +80,7 @@ for axes, found, key in ((left, by_rank, "k"), (right_axes, by_score, "alpha")):
     axes.plot(x, [*found.values()], label="questions")
     axes.set(ylabel="MRR", ylim=(0.3, 0.8))
 left.set_xscale("symlog", linthresh=1)
-left.set(xlabel="k, by rank", xlim=(0, 1000))
+left.set(xlabel="c, by rank", xlim=(0, 1000))
 right_axes.set(xlabel="α, by score", xlim=(0, 1))
 for axes in (left, right_axes):
     label_lines(axes)
