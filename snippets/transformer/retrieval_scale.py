@@ -9,8 +9,9 @@ from torch.nn.functional import normalize
 from transformers.utils import logging
 
 from llm_tutorial.models import load_encoder, load_tokenizer
-from llm_tutorial.plotting import heatmap, label_lines, panels, use_style
+from llm_tutorial.plotting import label_lines, panels, use_style, verbatim
 from llm_tutorial.results import results, weights
+from llm_tutorial.transformer.question_answering import interval
 from llm_tutorial.transformer.retrieval import (
     BM25,
     combine,
@@ -31,11 +32,13 @@ metrics, k1, b = run["metrics"], run["k1"], run["b"]
 
 # %% bm25_settings
 mrr = metrics["BM25"]["mrr"]
-rows, columns = ({name.split()[at]: None for name in mrr} for at in (0, 1))
-grid = [[mrr[f"{row} {column}"] for column in columns] for row in rows]
 figure, (axes,) = panels(1)
-heatmap(axes, grid, [*rows], [*columns], form=".3f")
-axes.set(xlabel="b", ylabel="k₁")
+for row in ("0.3", "1.6", "4.0"):
+    found = {name.split()[1]: v for name, v in mrr.items() if name.split()[0] == row}
+    axes.plot([*map(float, found)], [*found.values()], label=f"k₁ = {float(row):g}")
+axes.set(xlabel="b", ylabel="MRR", xlim=(0, 1))
+label_lines(axes)
+verbatim(axes.texts)
 plt.show()
 
 # %% fusion_settings
@@ -86,7 +89,14 @@ for axes in (left, right_axes):
     label_lines(axes)
 plt.show()
 
+
 # %% chunk_lengths
+def read_within(name, tokens):
+    """Of each question, whether the answer is in the first tokens that are read."""
+    read = metrics[f"chunks, {name}"]["read"]["both"]
+    return [100.0 * (0 < upto <= tokens) for upto in read]
+
+
 figure, (axes,) = panels(1)
 budgets = range(50, 1601, 50)
 for name, label in (
@@ -94,17 +104,10 @@ for name, label in (
     ("passages", "passages"),
     ("2000, window 512", "2,000 characters"),
 ):
-    read = metrics[f"chunks, {name}"]["read"]["both"]
-    share = [
-        100 * sum(0 < upto <= most for upto in read) / len(read) for most in budgets
-    ]
-    axes.plot(budgets, share, label=label, marker="")
-axes.set(
-    xlabel="tokens read",
-    ylabel="answer was among them, %",
-    xlim=(50, 1600),
-    ylim=(0, 100),
-)
+    shares = [sum(read_within(name, most)) / len(asked) for most in budgets]
+    axes.plot(budgets, shares, label=label, marker="")
+axes.set(xlabel="tokens read", ylabel="answer was among them, %")
+axes.set(xlim=(50, 1600), ylim=(0, 100))
 label_lines(axes)
 plt.show()
 
@@ -147,8 +150,6 @@ assert torch.equal((queries @ again.T).topk(10).indices, exact)
 print(f"{size / len(vectors):.0f} bytes a passage")
 
 # %% numbers values
-print(f"best_sentences = {max(mrr.values()):.3f}")
-print(f"usual_sentences = {mrr['1.2 0.75']:.3f}")
 print(f"bm25_test = {reciprocal([pair[0] for pair in rankings]):.3f}")  # tolerance 2%
 usual = BM25([searched(passage) for passage in passages])
 usual = reciprocal([usual.search(question.question) for question in asked])
@@ -162,3 +163,10 @@ print(f"compared = {eight[0]:.0f}")  # tolerance 20%
 print(f"agreed = {eight[1]:.0f}")  # tolerance 10%
 print(f"bytes = {2 * vectors.shape[1]}")
 print(f"million = {1e6 * 2 * vectors.shape[1] / 1e9:.2f}")
+topics = [passages[min(places)].topic for places in right]
+for tokens in (200, 800):
+    for one, other in (("250", "passages"), ("passages", "2000, window 512")):
+        pair = zip(read_within(one, tokens), read_within(other, tokens), strict=True)
+        moved = interval([a - b for a, b in pair], topics)
+        for part, value in zip(("mean", "low", "high"), moved, strict=True):
+            print(f"from_{one}_{tokens}_{part} = {value:.1f}")
