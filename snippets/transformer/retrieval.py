@@ -76,11 +76,6 @@ def bm25(query, texts, k1=1.2, b=0.75):
     return torch.tensor(scores)
 
 
-# %% same_as_index
-few = texts[:300]
-for query in asked:
-    torch.testing.assert_close(bm25(query, few), BM25(few).scores(query))
-
 # %% saturation
 times, length = torch.linspace(0, 12, 60), torch.linspace(0.2, 4, 60)
 figure, (left, right) = panels(2)
@@ -96,6 +91,11 @@ for axes in (left, right):
     label_lines(axes)
     verbatim(axes.texts)
 plt.show()
+
+# %% same_as_index
+few = texts[:300]
+for query in asked:
+    torch.testing.assert_close(bm25(query, few), BM25(few).scores(query))
 
 # %% embed
 encoder, pieces = load_encoder("minilm"), load_tokenizer("minilm")
@@ -177,7 +177,7 @@ for at, reply in zip(
     print(f"• {reply} ({passages[at].id})")
 
 # %% prompt
-print(rules(asked[0], [texts[found[0]]])[0]["content"])
+print(rules(asked[0], ["a passage"])[0]["content"])
 
 
 # %% likelihood

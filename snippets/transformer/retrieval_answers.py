@@ -76,6 +76,13 @@ def mean(values):
     return sum(values) / len(values)
 
 
+# %% picture
+figure, (axes,) = panels(1)
+bars(axes, [*methods], {"": [mean(contained[name]) for name in methods]})
+axes.set(xlabel="contains the answer, %", xlim=(0, 100))
+plt.show()
+
+# %% table
 rows = {
     name: [
         "{:.1f} [{:.1f}, {:.1f}]".format(
@@ -87,12 +94,6 @@ rows = {
     for name, said in methods.items()
 }
 table(rows, ["", "contains the answer, %", "words of the answer, %", "length"]).show()
-
-# %% picture
-figure, (axes,) = panels(1)
-bars(axes, [*methods], {"": [mean(contained[name]) for name in methods]})
-axes.set(xlabel="contains the answer, %", xlim=(0, 100))
-plt.show()
 
 
 # %% made_up

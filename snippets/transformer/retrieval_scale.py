@@ -30,17 +30,6 @@ torch.manual_seed(0)
 run = results("transformer", "retrieval")
 metrics, k1, b = run["metrics"], run["k1"], run["b"]
 
-# %% bm25_settings
-mrr = metrics["BM25"]["mrr"]
-figure, (axes,) = panels(1)
-for row in ("0.3", "1.6", "4.0"):
-    found = {name.split()[1]: v for name, v in mrr.items() if name.split()[0] == row}
-    axes.plot([*map(float, found)], [*found.values()], label=f"k₁ = {float(row):g}")
-axes.set(xlabel="b", ylabel="MRR", xlim=(0, 1))
-label_lines(axes)
-verbatim(axes.texts)
-plt.show()
-
 # %% fusion_settings
 passages = corpus()
 place = {passage.id: at for at, passage in enumerate(passages)}
@@ -87,6 +76,18 @@ left.set(xlabel="c, by rank", xlim=(0, 1000))
 right_axes.set(xlabel="α, by score", xlim=(0, 1))
 for axes in (left, right_axes):
     label_lines(axes)
+plt.show()
+
+
+# %% bm25_settings
+mrr = metrics["BM25"]["mrr"]
+figure, (axes,) = panels(1)
+for row in ("0.3", "1.6", "4.0"):
+    found = {name.split()[1]: v for name, v in mrr.items() if name.split()[0] == row}
+    axes.plot([*map(float, found)], [*found.values()], label=f"k₁ = {float(row):g}")
+axes.set(xlabel="b", ylabel="MRR", xlim=(0, 1))
+label_lines(axes)
+verbatim(axes.texts)
 plt.show()
 
 

@@ -51,7 +51,6 @@ for question, query, places in zip(asked, queries, right, strict=True):
         found.append(first_rank(ranking, places))
 
 
-# %% table
 def recall(ranks, at):
     return [100.0 * (rank <= at) for rank in ranks]
 
@@ -60,6 +59,19 @@ def reciprocal(ranks):
     return [1 / rank for rank in ranks]
 
 
+# %% curves
+figure, (axes,) = panels(1)
+depths = range(1, 31)
+for name in ("BM25", "MiniLM", "both, by rank"):
+    curve = [sum(recall(ranks[name], at)) / len(asked) for at in depths]
+    axes.plot(depths, curve, label=name, marker="")
+axes.set(
+    xlabel="passages read, k", ylabel="recall@k in %", xlim=(1, 30), ylim=(40, 100)
+)
+label_lines(axes)
+plt.show()
+
+# %% table
 rows = {
     name: [
         *(f"{interval(recall(found, at), topics)[0]:.1f}" for at in (1, 3, 5, 10)),
@@ -95,18 +107,6 @@ rows = {
     for one, other in pairs
 }
 table(rows, ["", "recall@3, points", "MRR"]).show()
-
-# %% curves
-figure, (axes,) = panels(1)
-depths = range(1, 31)
-for name in ("BM25", "MiniLM", "both, by rank"):
-    curve = [sum(recall(ranks[name], at)) / len(asked) for at in depths]
-    axes.plot(depths, curve, label=name, marker="")
-axes.set(
-    xlabel="passages read, k", ylabel="recall@k in %", xlim=(1, 30), ylim=(40, 100)
-)
-label_lines(axes)
-plt.show()
 
 # %% numbers values
 print(f"questions = {len(asked)}")
