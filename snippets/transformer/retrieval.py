@@ -163,6 +163,9 @@ for query, right in pair.items():
     rows[query] = [ranking.index(right) + 1 for ranking in (*rankings, joined)]
 table(rows, ["rank of the passage that answers", "BM25", "MiniLM", "both"]).show()
 
+# %% prompt
+print(rules(asked[0], ["a passage"])[0]["content"])
+
 # %% reply differs="greedy text near a tie"
 queries = embed(asked)
 found = [
@@ -175,9 +178,6 @@ for at, reply in zip(
     strict=True,
 ):
     print(f"• {reply} ({passages[at].id})")
-
-# %% prompt
-print(rules(asked[0], ["a passage"])[0]["content"])
 
 
 # %% likelihood

@@ -128,6 +128,25 @@ table(rows, columns).show()
 for at in (without[0], without[12], without[24]):
     print(f"{asked[at].question}\n  {free['best'][at]}")
 
+# %% similarity
+vectors = load_file(folder / "passages.safetensors")["passages"].float()
+queries = embed(
+    load_encoder("minilm"), load_tokenizer("minilm"), [q.question for q in asked]
+)
+highest = (queries @ vectors.T).max(1).values
+yes, no = highest[answerable], highest[without]
+order = (yes[:, None] > no).float().mean()  # area under the curve
+
+figure, (axes,) = panels(1)
+bins = [0.2 + 0.05 * step for step in range(14)]
+for values, label, colour in ((yes, "answerable", 0), (no, "unanswerable", 1)):
+    share = [100 / len(values)] * len(values)
+    axes.hist(values, bins=bins, weights=share, label=label, color=COLOURS[colour],
+              alpha=0.6)  # fmt: skip
+axes.set(xlabel="cosine of the nearest passage", ylabel="questions, %")
+legend(axes)
+plt.show()
+
 # %% three
 half = [at for at in answerable if at in reads["three"]]
 named = {at: cited(free["three"][at]) for at in half}
@@ -159,25 +178,6 @@ rows = {
     "always the first": [len(there), share(dict.fromkeys(there, 1))],
 }  # fmt: skip
 table(rows, ["the passage named", "questions", "right, %"]).show()
-
-# %% similarity
-vectors = load_file(folder / "passages.safetensors")["passages"].float()
-queries = embed(
-    load_encoder("minilm"), load_tokenizer("minilm"), [q.question for q in asked]
-)
-highest = (queries @ vectors.T).max(1).values
-yes, no = highest[answerable], highest[without]
-order = (yes[:, None] > no).float().mean()  # area under the curve
-
-figure, (axes,) = panels(1)
-bins = [0.2 + 0.05 * step for step in range(14)]
-for values, label, colour in ((yes, "answerable", 0), (no, "unanswerable", 1)):
-    share = [100 / len(values)] * len(values)
-    axes.hist(values, bins=bins, weights=share, label=label, color=COLOURS[colour],
-              alpha=0.6)  # fmt: skip
-axes.set(xlabel="cosine of the nearest passage", ylabel="questions, %")
-legend(axes)
-plt.show()
 
 # %% similarity_values values
 print(f"area = {order:.2f}")  # tolerance 5%

@@ -112,6 +112,17 @@ axes.set(xlim=(50, 1600), ylim=(0, 100))
 label_lines(axes)
 plt.show()
 
+# %% save
+with tempfile.TemporaryDirectory() as folder:
+    file = Path(folder, "index.safetensors")
+    save_file(
+        {"passages": vectors.half()}, file, {"encoder": "minilm", "tokens": "256"}
+    )
+    again = load_file(file)["passages"].float()
+    size = file.stat().st_size
+assert torch.equal((queries @ again.T).topk(10).indices, exact)
+print(f"{size / len(vectors):.0f} bytes a passage")
+
 # %% cells
 CELLS = 46  # near the root of the number of passages
 centres = vectors[torch.randperm(len(vectors))[:CELLS]]
@@ -138,17 +149,6 @@ axes.set(
     xlabel="passages compared, %", ylabel="of the true ten nearest, %", ylim=(0, 105)
 )
 plt.show()
-
-# %% save
-with tempfile.TemporaryDirectory() as folder:
-    file = Path(folder, "index.safetensors")
-    save_file(
-        {"passages": vectors.half()}, file, {"encoder": "minilm", "tokens": "256"}
-    )
-    again = load_file(file)["passages"].float()
-    size = file.stat().st_size
-assert torch.equal((queries @ again.T).topk(10).indices, exact)
-print(f"{size / len(vectors):.0f} bytes a passage")
 
 # %% numbers values
 print(f"bm25_test = {reciprocal([pair[0] for pair in rankings]):.3f}")  # tolerance 2%
