@@ -113,6 +113,7 @@ label_lines(axes)
 plt.show()
 
 # %% save
+exact = cosines.topk(10).indices
 with tempfile.TemporaryDirectory() as folder:
     file = Path(folder, "index.safetensors")
     save_file(
@@ -132,7 +133,6 @@ for _ in range(10):  # k-means on the sphere
         torch.stack([vectors[cell == at].sum(0) for at in range(CELLS)]), dim=-1
     )
 cell = (vectors @ centres.T).argmax(1)  # of each passage
-exact = cosines.topk(10).indices
 curve = []
 for probed in (1, 2, 4, 8, 16, 32, CELLS):
     opened = (queries @ centres.T).topk(probed).indices  # (208, probed)
