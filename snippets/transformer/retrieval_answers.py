@@ -95,6 +95,15 @@ rows = {
 }
 table(rows, ["", "contains the answer, %", "words of the answer, %", "length"]).show()
 
+# %% by_hand
+read_by_hand = answerable[1::4]
+right_by_hand = {
+    "memory": {29, 37, 185, 193, 209, 221, 237},
+    "best": {1, 29, 37, 45, 93, 177, 181, 185, 189, 193, 209, 221, 233, 237},
+}
+for at in (37, 233):
+    print(f"{asked[at].question}\n  {asked[at].answer}\n  {free['best'][at]!r}")
+
 
 # %% made_up
 def made_up(name):
@@ -125,7 +134,7 @@ columns = ["", "unsupported words, %", "unknown names, %",
 table(rows, columns).show()
 
 # %% nothing_fits
-for at in (without[0], without[12], without[24]):
+for at in (without[12], without[22], without[32]):
     print(f"{asked[at].question}\n  {free['best'][at]}")
 
 # %% similarity
@@ -213,6 +222,12 @@ gap = [
 moved = interval(gap, [topics[at] for at in half])
 for part, value in zip(("mean", "low", "high"), moved, strict=True):
     print(f"three_best_{part} = {value:.1f}")
+print(f"by_hand = {len(read_by_hand)}")
+for name, found_right in right_by_hand.items():
+    assert found_right <= set(read_by_hand)
+    strict = sum(contains(free[name][at], asked[at].answer) for at in read_by_hand)
+    print(f"{name}_by_hand = {len(found_right)}")
+    print(f"{name}_strict = {strict}")
 print(f"half = {len(half)}")
 print(f"there = {len(there)}")
 for key, row in zip(("cited", "likely", "close", "first"), rows.values(), strict=True):

@@ -265,9 +265,18 @@ def test_half_an_answer_is_not_contained_and_has_half_its_words():
 
 
 def test_refusals_in_the_model_s_words_and_what_only_looks_like_one():
-    said = ["Not in the documentation.", "The answer is not in the documentation.", "The passage does not say."]
+    said = [
+        "Not in the documentation.",
+        "The answer is not in the documentation.",
+        "The passage does not say.",
+        "The number is not available. [1]",
+    ]
     assert all(map(refuses, said))
-    assert not any(map(refuses, ["It does not return.", "The file is not found.", "not in place"]))
+    assert not any(
+        map(
+            refuses, ["It does not return.", "The file is not found.", "not in place", "It is not available in Python."]
+        )
+    )
 
 
 def test_what_no_text_supports_is_counted_and_what_one_does_is_not():

@@ -9,7 +9,8 @@ _CODE = re.compile(r"`([^`]+)`|\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[a-z]+_\w+|[A-
 _REFUSAL = re.compile(
     r"not (?:\w+ )?(?:in|by|from|provided|available|mentioned|specified|given|found)\b.{0,40}"
     r"(?:documentation|passages?|text)|(?:documentation|passages?|text) (?:do|does) not|"
-    r"answer .{0,40}(?:not|un)\s?(?:provided|available|known|found)|(?:do not|don't) know",
+    r"answer .{0,40}(?:not|un)\s?(?:provided|available|known|found)|(?:do not|don't) know|"
+    r"not (?:provided|available|specified|mentioned)\s*(?:[.\[]|$)",
     re.IGNORECASE,
 )
 _SMALL = frozenset(
