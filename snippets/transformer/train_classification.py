@@ -1,0 +1,188 @@
+"""Chinese reviews: TF-IDF, and a small encoder with and without masked pretraining.
+
+Plan, in minutes of one core: pretraining on news and on reviews, 6; rates, 5; two
+numbers of labels, three ways to start and three seeds, 12; TF-IDF, 2; as long, 2.
+"""
+
+import itertools
+import statistics
+
+# %% settings
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from torch.nn import functional as F
+from transformers import BertForMaskedLM, BertForSequenceClassification
+
+from llm_tutorial.data.people_daily import people_daily
+from llm_tutorial.data.reviews import reviews
+from llm_tutorial.experiments import tune, with_seeds
+from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.timing import Paced
+from llm_tutorial.training import adamw, fit, linear_decay
+from llm_tutorial.transformer.classification import (
+    Labelled,
+    batches,
+    chunks,
+    encode,
+    logits_of,
+    loss_of,
+    masked_loss,
+    own_tokenizer,
+    small_config,
+)
+
+LABELS, BATCH, SEEDS = ("negative", "positive"), 32, range(3)
+STEPS = {1000: 200, 13687: 600}  # by the number of labelled reviews
+STARTS = ("from scratch", "news", "reviews")
+PRETRAINING, PRETRAINING_BATCH, PRETRAINING_RATE = 600, 16, 2e-3
+RATES = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3)
+
+torch.set_num_threads(1)
+long_run = LongRun("classification", Path(__file__))
+few = long_run.few
+data = {split: reviews(split) for split in ("train", "validation", "test")}
+texts = {split: [review.text for review in each] for split, each in data.items()}
+gold = {split: [review.label for review in each] for split, each in data.items()}
+assert not set(texts["train"]) & set(texts["validation"] + texts["test"])
+news = [document.text for document in people_daily("train")]
+long_run.data = {s: data_digest(each) for s, each in data.items()}
+long_run.data["news"] = data_digest(news)
+tokenizer = own_tokenizer([*texts["train"], *news])
+encoded = {split: encode(tokenizer, texts[split], gold[split]) for split in data}
+
+
+# %% pretraining
+def rows_of(name: str) -> list[Labelled]:
+    """A corpus as rows of 128 tokens; reviews follow one another."""
+    corpus = {"news": news, "reviews": texts["train"]}[name]
+    ids = tokenizer(corpus, add_special_tokens=False, truncation=False).input_ids
+    return [Labelled(row, 0) for row in chunks(itertools.chain(*ids))]
+
+
+def pretrain(name: str) -> dict:
+    torch.manual_seed(0)
+    model = BertForMaskedLM(small_config(len(tokenizer)))
+    rows = rows_of(name)
+    batch_at = batches(rows, PRETRAINING_BATCH, 0)
+    paced = Paced(lambda step: [each.input_ids for each in batch_at(step)])
+    optimizer = adamw(model, PRETRAINING_RATE)
+    losses = fit(
+        model, paced, optimizer, PRETRAINING,
+        linear_decay(optimizer, PRETRAINING, warmup=30), long_run.state_of(name), 0,
+        save_every=100, description=name, loss_of=masked_loss, count=len,
+    )  # fmt: skip
+    long_run.folder.mkdir(parents=True, exist_ok=True)
+    save_file(model.bert.state_dict(), long_run.folder / f"{name}.safetensors")
+    first, last = statistics.mean(losses[:20]), statistics.mean(losses[-50:])
+    return {
+        "losses": losses, "rows": len(rows), "first_loss": first, "last_loss": last,
+        "cpu_seconds": paced.pace * PRETRAINING,
+    }  # fmt: skip
+
+
+# %% fine-tuning
+def train(run: str, start: str, labels: int, rate: float, seed: int, steps: int):
+    torch.manual_seed(seed)
+    model = BertForSequenceClassification(small_config(len(tokenizer), LABELS))
+    if start in STARTS[1:]:
+        state = load_file(long_run.folder / f"{start}.safetensors")
+        missing = model.bert.load_state_dict(state, strict=False)
+        assert all(name.startswith("pooler") for name in missing.missing_keys)
+    optimizer = adamw(model, rate)
+    paced = Paced(batches(encoded["train"][:labels], BATCH, seed))
+    losses = fit(
+        model, paced, optimizer, steps, linear_decay(optimizer, steps, warmup=20),
+        long_run.state_of(run), seed, save_every=100, description=run,
+        loss_of=loss_of, count=len,
+    )  # fmt: skip
+    return model, losses, paced.pace * steps
+
+
+def score(model: torch.nn.Module, split: str) -> dict:
+    found = few(encoded[split], 32)
+    logits = logits_of(model, found)
+    labels = torch.tensor([each.label for each in found])
+    right = (logits.argmax(-1) == labels).double().mean()
+    loss = float(F.cross_entropy(logits, labels))
+    return {"accuracy": float(right), "loss": loss}
+
+
+def validate(run: str, rate: float, start: str, labels: int) -> dict:
+    steps = STEPS[labels] // 2
+    model, losses, _ = train(run, start, labels, rate, len(SEEDS), steps)
+    return {"losses": losses, **score(model, "validation")}
+
+
+def measure(run: str, start: str, labels: int, rate: float, seed: int, steps: int):
+    model, losses, seconds = train(run, start, labels, rate, seed, steps)
+    if run == f"reviews, {max(STEPS)} labels, seed 0":  # what the page loads
+        model.half().save_pretrained(long_run.folder)
+        tokenizer.save_pretrained(long_run.folder)
+        model.float()
+    found = {
+        f"{s}_{k}": v for s in data if s != "train" for k, v in score(model, s).items()
+    }
+    return {
+        "losses": losses, "rate": rate, "steps": steps, "cpu_seconds": seconds,
+        "parameters": model.num_parameters(), **found,
+    }  # fmt: skip
+
+
+# %% n-grams
+def ngrams(labels: int) -> dict:
+    """Logistic regression on n-grams of characters, tuned on validation."""
+    tried = {}
+    for longest in few((1, 2, 3, 4, 5), 1):
+        vectorizer = TfidfVectorizer(
+            analyzer="char", ngram_range=(1, longest), min_df=2, sublinear_tf=True
+        )
+        vectors = vectorizer.fit_transform(texts["train"][:labels])
+        others = {s: vectorizer.transform(texts[s]) for s in ("validation", "test")}
+        for strength in few((0.25, 1, 4, 16, 64), 1):
+            model = LogisticRegression(C=strength, max_iter=1000)
+            model.fit(vectors, gold["train"][:labels])
+            tried[longest, strength] = {
+                "longest": longest, "C": strength,
+                **{f"{s}_accuracy": model.score(x, gold[s]) for s, x in others.items()},
+            }  # fmt: skip
+    return max(tried.values(), key=lambda found: found["validation_accuracy"])
+
+
+# %% runs
+for labels in STEPS:
+    name = f"TF-IDF, {labels} labels"
+    long_run.measure(name, partial(ngrams, labels))
+for name in STARTS[1:]:
+    long_run.measure(f"pretraining, {name}", partial(pretrain, name))
+rates = {
+    start: tune(
+        long_run, start, RATES,
+        lambda run, rate, start=start: validate(run, rate, start, max(STEPS)),
+        by="loss", best=min,
+    )
+    for start in STARTS
+}  # fmt: skip
+with_seeds(
+    long_run,
+    [f"{start}, {labels} labels" for labels in STEPS for start in STARTS],
+    SEEDS,
+    lambda run, variant, seed: measure(
+        run, start := variant.split(", ")[0], labels := int(variant.split()[-2]),
+        rates[start], seed, STEPS[labels],
+    ),
+)  # fmt: skip
+# the time that pretraining took, given to the encoder that had none
+pace = [long_run.runs[f"from scratch, 13687 labels, seed {s}"] for s in SEEDS]
+pace = statistics.mean(run["cpu_seconds"] / run["steps"] for run in pace)
+long_run.measure(
+    run := "from scratch, longer, seed 0",
+    lambda: measure(run, STARTS[0], max(STEPS), rates[STARTS[0]], 0, LONGER),
+)
+for name in STARTS[1:]:
+    (long_run.folder / f"{name}.safetensors").unlink(missing_ok=True)
+long_run.finish(seeds=list(SEEDS), steps=STEPS[13687], batch=BATCH, tolerance=0.3)
