@@ -20,7 +20,7 @@ from llm_tutorial.data.reviews import reviews
 from llm_tutorial.experiments import tune, with_seeds
 from llm_tutorial.models import load_tokenizer, model_folder
 from llm_tutorial.runs import LongRun, data_digest
-from llm_tutorial.timing import Paced
+from llm_tutorial.timing import Paced, curve
 from llm_tutorial.training import adamw, fit, linear_decay
 from llm_tutorial.transformer.classification import (
     batches,
@@ -113,7 +113,8 @@ def probe(labels: str, seed: int) -> dict:
                 regression.decision_function(x)
             ).float()
             logits[split] = z
-        found = judged(logits) | {"C": strength, "cpu_seconds": features + seconds}
+        found = judged(logits) | {"C": strength}
+        found["curve"] = [[1, features + seconds, 0.0]]
         if not best or found["validation_loss"] < best["validation_loss"]:
             best = found
     return best
@@ -131,14 +132,14 @@ def train(run: str, method: str, labels: str, rate: float, seed: int, steps: int
         long_run.state_of(run), seed, save_every=100, description=run,
         loss_of=loss_of, count=len,
     )  # fmt: skip
-    return model, losses, paced.pace * steps
+    return model, losses, curve(losses, paced.pace, every=steps // 5)
 
 
 def measure(run: str, method: str, labels: str, rate: float, seed: int, steps: int):
-    model, losses, seconds = train(run, method, labels, rate, seed, steps)
+    model, losses, times = train(run, method, labels, rate, seed, steps)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return {
-        "losses": losses, "rate": rate, "steps": steps, "cpu_seconds": seconds,
+        "losses": losses, "rate": rate, "steps": steps, "curve": times,
         "trained": trained, **judged(heldout(model)),
     }  # fmt: skip
 
