@@ -1,0 +1,179 @@
+# %% setup
+import statistics
+from collections import Counter
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from llm_tutorial.data.reviews import reviews
+from llm_tutorial.experiments import by_seed
+from llm_tutorial.models import load_tokenizer
+from llm_tutorial.plotting import (
+    GREY,
+    bars,
+    heatmap,
+    legend,
+    panels,
+    use_style,
+    verbatim,
+)
+from llm_tutorial.results import results
+from llm_tutorial.tables import over_seeds, table
+from llm_tutorial.transformer.classification_data import language_texts, package_texts
+
+use_style()
+chinese = results("transformer", "classification")
+methods = results("transformer", "classification_methods")
+languages = results("transformer", "classification_languages")
+
+
+def percent(manifest, variant, key="test_accuracy"):
+    """Of each seed."""
+    return [100 * run[key] for run in by_seed(manifest, variant)]
+
+
+# %% reviews_table
+STARTS = {
+    "from scratch": "from scratch",
+    "pretrained on news": "news",
+    "pretrained on reviews": "reviews",
+}
+LABELS = (1000, 13687)
+rows = {
+    name: [over_seeds(percent(chinese, f"{start}, {n} labels")) for n in LABELS]
+    for name, start in STARTS.items()
+}
+runs = chinese["metrics"]
+rows["TF-IDF"] = [
+    f"{100 * runs[f'TF-IDF, {n} labels']['test_accuracy']:.1f}" for n in LABELS
+]
+table(rows, ["accuracy (%)", "1,000 labels", "13,687 labels"]).show()
+
+# %% reviews_figure
+figure, (ax,) = panels()
+shown = {
+    f"{n:,} labels": [
+        *(percent(chinese, f"{start}, {n} labels") for start in STARTS.values()),
+        [100 * runs[f"TF-IDF, {n} labels"]["test_accuracy"]],
+    ]
+    for n in LABELS
+}
+bars(ax, [*STARTS, "TF-IDF"], shown, form=".1f")
+ax.set(xlabel="accuracy (%)", xlim=(50, 90))
+plt.show()
+
+# %% unknown
+tokenizer = load_tokenizer("minilm")
+
+
+def unknown(texts):
+    """Share of the characters, spaces aside, that stand in unknown tokens."""
+    lost = total = 0
+    for text in texts:
+        read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        total += len("".join(text.split()))
+        for token, (start, end) in zip(
+            read.input_ids, read.offset_mapping, strict=True
+        ):
+            lost += (end - start) * (token == tokenizer.unk_token_id)
+    return 100 * lost / total
+
+
+by_language: dict[str, list[str]] = {}
+for text, code in language_texts("test"):
+    by_language.setdefault(code, []).append(text)
+share = {code: unknown(texts) for code, texts in by_language.items()}
+lost = {
+    "Chinese reviews": unknown([r.text for r in reviews("test")[:500]]),
+    "English summaries": unknown([t.text for t in package_texts("test")]),
+}
+for name, value in lost.items():
+    print(f"{name}: {value:.1f} % of the characters unknown")
+blind = [code for code, value in share.items() if value > 20]
+print(f"{len(blind)} of {len(share)} languages above 20 %:", *sorted(blind))
+
+# %% methods_table
+METHODS = {"linear probe": "probe", "LoRA": "LoRA", "full fine-tuning": "full"}
+found = methods["metrics"]
+
+
+def accuracy(method, setting):
+    if method in ("probe", "TF-IDF"):  # one training with all labels: nothing is drawn
+        setting = setting if setting == "few labels" else "all labels"
+    return percent(methods, f"{method}, {setting}")
+
+
+def seconds(method, setting):
+    if method == "probe":
+        setting = setting if setting == "few labels" else "all labels"
+    each = [run["curve"][-1][1] for run in by_seed(methods, f"{method}, {setting}")]
+    return statistics.mean(each)
+
+
+SETTINGS = ("few labels", "short", "all labels")
+rows = {
+    name: [over_seeds(accuracy(method, setting)) for setting in SETTINGS]
+    for name, method in {**METHODS, "TF-IDF": "TF-IDF"}.items()
+}
+headings = ["accuracy (%)", "5 labels a class", "all labels, short", "all labels, long"]
+table(rows, headings).show()
+
+# %% methods_figure
+figure, axes = panels(2, height=3)
+for ax, few in zip(axes, (True, False), strict=True):
+    for name, method in METHODS.items():
+        settings = ("few labels",) if few else ("short", "all labels")
+        if method == "probe":
+            settings = settings[-1:]
+        x = [seconds(method, setting) for setting in settings]
+        each = [accuracy(method, setting) for setting in settings]
+        middle = [statistics.mean(values) for values in each]
+        low = [m - min(v) for m, v in zip(middle, each, strict=True)]
+        high = [max(v) - m for m, v in zip(middle, each, strict=True)]
+        ax.errorbar(x, middle, [low, high], label=name, capsize=3)
+    ax.set(xscale="log", xlabel="seconds of one core", ylabel="accuracy (%)")
+    ax.set_title("5 labels a class" if few else "all labels")
+legend(figure)
+plt.show()
+
+# %% classes
+counts = Counter(text.label for text in package_texts("train"))
+print("most", counts.most_common(1), "fewest", counts.most_common()[-1:])
+for name, method in METHODS.items():
+    variant = f"{method}, all labels"
+    print(f"{name:18} accuracy {over_seeds(percent(methods, variant))}", end="  ")
+    print(f"mean recall {over_seeds(percent(methods, variant, 'test_recall'))}")
+
+# %% languages_table
+encoder = by_seed(languages, "encoder")
+bayes = languages["metrics"]["naive Bayes"]
+rows = {
+    "naive Bayes on n-grams": [
+        f"{100 * bayes['test']['accuracy']:.1f}",
+        f"{bayes['test']['loss']:.2f}",
+    ],
+    "encoder": [
+        over_seeds([100 * run["test"]["accuracy"] for run in encoder]),
+        over_seeds([run["test"]["loss"] for run in encoder], ".2f"),
+    ],
+}
+table(rows, ["", "accuracy (%)", "loss"]).show()
+
+# %% confusion
+confused = Counter()
+for true, named, times in encoder[0]["confused"]:
+    confused[true] += times
+    confused[named] += times
+names = encoder[0]["confused"][:16]
+codes = sorted({code for true, named, _ in names for code in (true, named)})
+matrix = np.zeros((len(codes), len(codes)))
+for true, named, times in encoder[0]["confused"]:
+    if true in codes and named in codes:
+        matrix[codes.index(true), codes.index(named)] = times
+figure, (ax,) = panels(height=4.6)
+heatmap(ax, matrix, codes, codes)
+verbatim(ax.get_xticklabels())
+verbatim(ax.get_yticklabels())
+ax.tick_params(axis="x", rotation=90)
+ax.set(xlabel="named", ylabel="true")
+plt.show()
