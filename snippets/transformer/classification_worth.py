@@ -9,7 +9,6 @@ from llm_tutorial.data.reviews import reviews
 from llm_tutorial.experiments import by_seed
 from llm_tutorial.models import load_tokenizer
 from llm_tutorial.plotting import (
-    GREY,
     bars,
     heatmap,
     legend,
@@ -33,11 +32,7 @@ def percent(manifest, variant, key="test_accuracy"):
 
 
 # %% reviews_table
-STARTS = {
-    "from scratch": "from scratch",
-    "pretrained on news": "news",
-    "pretrained on reviews": "reviews",
-}
+STARTS = {"from scratch": "from scratch", "pretrained on news": "news"}
 LABELS = (1000, 13687)
 rows = {
     name: [over_seeds(percent(chinese, f"{start}, {n} labels")) for n in LABELS]
@@ -61,6 +56,33 @@ shown = {
 bars(ax, [*STARTS, "TF-IDF"], shown, form=".1f")
 ax.set(xlabel="accuracy (%)", xlim=(50, 90))
 plt.show()
+
+
+# %% reviews_values values
+def reach(run):
+    return 100 * runs[run]["test_accuracy"]
+
+
+print(f"reviews_train = {len(reviews('train'))}")
+print(f"reviews_test = {len(reviews('test'))}")
+pretraining = runs["pretraining, news"]
+print(f"pretraining_steps = {len(pretraining['curve']) * 50}")
+print(f"pretraining_first = {pretraining['first_loss']:.2f}")
+print(f"pretraining_last = {pretraining['last_loss']:.2f}")
+print(f"pretraining_minutes = {pretraining['curve'][-1][1] / 60:.1f}")  # tolerance 60%
+for start, key in (("from scratch", "scratch"), ("news", "news")):
+    for n in LABELS:
+        each = percent(chinese, f"{start}, {n} labels")
+        print(f"{key}_{n} = {statistics.mean(each):.1f}")
+    print(f"{key}_longer = {reach(f'{start}, longer, seed 0'):.1f}")
+    print(f"rate_{key} = {runs[f'{start}, longer, seed 0']['rate']:g}")
+for n in LABELS:
+    print(f"ngrams_{n} = {reach(f'TF-IDF, {n} labels'):.1f}")
+print(f"longest = {runs['TF-IDF, 13687 labels']['longest']}")
+print(f"strength = {runs['TF-IDF, 13687 labels']['C']:g}")
+print(f"longer_steps = {runs['news, longer, seed 0']['steps']}")
+total = sum(manifest["seconds"] for manifest in (chinese, methods, languages))
+print(f"training_minutes = {total / 60:.0f}")  # tolerance 80%
 
 # %% unknown
 tokenizer = load_tokenizer("minilm")
@@ -92,9 +114,15 @@ for name, value in lost.items():
 blind = [code for code, value in share.items() if value > 20]
 print(f"{len(blind)} of {len(share)} languages above 20 %:", *sorted(blind))
 
+# %% unknown_values values
+print(f"lost_chinese = {lost['Chinese reviews']:.0f}")
+print(f"lost_english = {lost['English summaries']:.1f}")
+print(f"blind = {len(blind)}")
+found = methods["metrics"]["Chinese reviews"]
+print(f"minilm_chinese = {100 * found['best_accuracy']:.1f}")
+
 # %% methods_table
 METHODS = {"linear probe": "probe", "LoRA": "LoRA", "full fine-tuning": "full"}
-found = methods["metrics"]
 
 
 def accuracy(method, setting):
@@ -136,6 +164,20 @@ for ax, few in zip(axes, (True, False), strict=True):
 legend(figure)
 plt.show()
 
+# %% methods_values values
+print(f"packages = {len({t.label for t in package_texts('test')})}")
+print(f"sentences_train = {len(package_texts('train'))}")
+print(f"sentences_test = {len(package_texts('test'))}")
+for method in ("probe", "LoRA", "full", "TF-IDF"):
+    for setting, key in zip(SETTINGS, ("few", "short", "long"), strict=True):
+        print(f"{method}_{key} = {statistics.mean(accuracy(method, setting)):.1f}")
+for method in ("LoRA", "full"):
+    run = by_seed(methods, f"{method}, all labels")[0]
+    print(f"trained_{method} = {run['trained']}")
+    print(f"rate_{method} = {run['rate']:g}")
+library_head = methods["metrics"]["library head, seed 0"]
+print(f"library_head = {100 * library_head['test_accuracy']:.1f}")
+
 # %% classes
 counts = Counter(text.label for text in package_texts("train"))
 print("most", counts.most_common(1), "fewest", counts.most_common()[-1:])
@@ -159,11 +201,19 @@ rows = {
 }
 table(rows, ["", "accuracy (%)", "loss"]).show()
 
+# %% languages_values values
+print(f"languages = {len(by_language)}")
+print(f"names_test = {sum(map(len, by_language.values()))}")
+lengths = [len(text) for texts in by_language.values() for text in texts]
+print(f"name_length = {statistics.mean(lengths):.0f}")
+accuracies = [100 * run["test"]["accuracy"] for run in encoder]
+print(f"languages_encoder = {statistics.mean(accuracies):.1f}")
+print(f"languages_bayes = {100 * bayes['test']['accuracy']:.1f}")
+print(f"languages_bayes_longest = {bayes['longest']}")
+for true, named, times in encoder[0]["confused"][:6]:
+    print(f"confused_{true}_{named} = {times}")
+
 # %% confusion
-confused = Counter()
-for true, named, times in encoder[0]["confused"]:
-    confused[true] += times
-    confused[named] += times
 names = encoder[0]["confused"][:16]
 codes = sorted({code for true, named, _ in names for code in (true, named)})
 matrix = np.zeros((len(codes), len(codes)))

@@ -70,11 +70,9 @@ def test_every_name_is_written_so_in_one_language_alone() -> None:
 
 
 def test_what_a_name_stands_for_is_in_one_split() -> None:
-    french = {split: {t.text for t in language_texts(split) if t.label == "nb"} for split in SPLITS}
-    german = {split: {t.text for t in language_texts(split) if t.label == "is"} for split in SPLITS}
-    home = next(split for split in SPLITS if "Frankrike" in french[split] or "Frakkland" in german[split])
-    others = [split for split in SPLITS if split != home]
-    assert not any("Frankrike" in french[split] or "Frakkland" in german[split] for split in others)
+    france = {"fi": "Ranska", "pl": "Francja", "hu": "Franciaország", "lt": "Prancūzija", "tr": "Fransa"}
+    homes = {split for split in SPLITS for text in language_texts(split) if france.get(text.label) == text.text}
+    assert len(homes) == 1
 
 
 @pytest.mark.parametrize("texts", [package_texts, language_texts])
@@ -113,7 +111,8 @@ def test_logits_keep_the_order_of_texts_and_ignore_padding() -> None:
     together, alone = logits_of(model, found), logits_of(model, found, size=1)
     assert not model.training
     assert torch.allclose(together, alone, atol=1e-5)
-    assert not torch.allclose(together, logits_of(model, found[::-1]), atol=1e-3)
+    assert torch.allclose(together.flip(0), logits_of(model, found[::-1]), atol=1e-5)
+    assert (together - together.flip(0)).abs().max() > 1e-3
 
 
 def test_logits_in_16_bits_are_finite_and_near() -> None:

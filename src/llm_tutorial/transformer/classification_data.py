@@ -45,7 +45,9 @@ def package_texts(split: str = "train") -> list[Text]:
 
     Example:
         >>> {split: len(package_texts(split)) for split in ("train", "validation", "test")}
-        {}
+        {'train': 2530, 'validation': 804, 'test': 833}
+        >>> package_texts("test")[2]
+        Text(text='Zero-one classification loss.', label='sklearn.metrics')
     """
     check_split(split)
     return list(_packages()[split])
@@ -56,7 +58,7 @@ def package_labels() -> list[str]:
 
     Example:
         >>> len(package_labels())
-        0
+        32
     """
     return sorted({text.label for text in _packages()["train"]})
 
@@ -75,7 +77,7 @@ def language_texts(split: str = "train") -> list[Text]:
 
     Example:
         >>> {split: len(language_texts(split)) for split in ("train", "validation", "test")}
-        {}
+        {'train': 36487, 'validation': 8826, 'test': 9821}
     """
     check_split(split)
     return list(_languages()[split])
@@ -85,8 +87,8 @@ def language_labels() -> list[str]:
     """Codes of the locales, sorted.
 
     Example:
-        >>> len(language_labels()) >= 60
-        True
+        >>> len(language_labels())
+        126
     """
     return sorted({text.label for text in _languages()["train"]})
 
