@@ -40,16 +40,16 @@ for text, p in zip(texts, logits.softmax(-1), strict=True):
 assert logits.argmax(-1)[:2].tolist() == [1, 0]
 
 # %% chain
-diagram = Diagram(width=24, height=16.4)
+diagram = Diagram(width=24, height=21.4)
 steps = (
-    (14.9, "text", COLOURS[5]),
-    (12.3, "encoder: a vector for each token", COLOURS[0]),
-    (9.7, "head: one logit for each class", COLOURS[0]),
-    (7.1, "temperature: a probability you may believe", COLOURS[1]),
-    (4.5, "threshold: what a mistake costs", COLOURS[1]),
-    (1.9, "decision", COLOURS[5]),
+    (20.2, ["text"], COLOURS[5]),
+    (16.8, ["encoder", "a vector for each token"], COLOURS[0]),
+    (12.8, ["head", "one logit for each class"], COLOURS[0]),
+    (8.8, ["temperature", "a probability you may believe"], COLOURS[1]),
+    (4.8, ["threshold", "what a mistake costs"], COLOURS[1]),
+    (1.2, ["decision"], COLOURS[5]),
 )
-boxes = [diagram.box(12, y, name, 20, 1.5, colour) for y, name, colour in steps]
+boxes = [diagram.box(12, y, lines, 19, colour=colour) for y, lines, colour in steps]
 for above, below in itertools.pairwise(boxes):
     diagram.arrow(above, below)
 plt.show()

@@ -81,8 +81,6 @@ for n in LABELS:
 print(f"longest = {runs['TF-IDF, 13687 labels']['longest']}")
 print(f"strength = {runs['TF-IDF, 13687 labels']['C']:g}")
 print(f"longer_steps = {runs['news, longer, seed 0']['steps']}")
-total = sum(manifest["seconds"] for manifest in (chinese, methods, languages))
-print(f"training_minutes = {total / 60:.0f}")  # tolerance 80%
 
 # %% unknown
 tokenizer = load_tokenizer("minilm")

@@ -46,7 +46,10 @@ TINY = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 def tiny(labels: int = 2, **changes: object) -> BertForSequenceClassification:
     torch.manual_seed(0)
     config = small_config(40, [str(n) for n in range(labels)], **TINY, **changes)
-    return BertForSequenceClassification(config).eval()
+    model = BertForSequenceClassification(config).eval()
+    for parameter in model.parameters():
+        parameter.data.mul_(4)  # so that texts differ
+    return model
 
 
 def rows(count: int, seed: int = 0) -> list[Labelled]:
