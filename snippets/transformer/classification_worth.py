@@ -4,6 +4,7 @@ from collections import Counter
 
 import matplotlib.pyplot as plt
 import numpy as np
+from transformers.utils import logging
 
 from llm_tutorial.data.reviews import reviews
 from llm_tutorial.experiments import by_seed
@@ -21,6 +22,7 @@ from llm_tutorial.tables import over_seeds, table
 from llm_tutorial.transformer.classification_data import language_texts, package_texts
 
 use_style()
+logging.set_verbosity_error()
 chinese = results("transformer", "classification")
 methods = results("transformer", "classification_methods")
 languages = results("transformer", "classification_languages")
@@ -157,7 +159,7 @@ for ax, few in zip(axes, (True, False), strict=True):
         low = [m - min(v) for m, v in zip(middle, each, strict=True)]
         high = [max(v) - m for m, v in zip(middle, each, strict=True)]
         ax.errorbar(x, middle, [low, high], label=name, capsize=3)
-    ax.set(xscale="log", xlabel="seconds of one core", ylabel="accuracy (%)")
+    ax.set(xlabel="seconds of one core", ylabel="accuracy (%)", xlim=(0, None))
     ax.set_title("5 labels a class" if few else "all labels")
 legend(figure)
 plt.show()
