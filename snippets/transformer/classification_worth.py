@@ -4,6 +4,10 @@ from collections import Counter
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.naive_bayes import MultinomialNB
+from torch.nn import functional as F
 from transformers.utils import logging
 
 from llm_tutorial.data.reviews import reviews
@@ -19,6 +23,7 @@ from llm_tutorial.plotting import (
 )
 from llm_tutorial.results import results
 from llm_tutorial.tables import over_seeds, table
+from llm_tutorial.transformer.calibration import calibration_error, fit_temperature
 from llm_tutorial.transformer.classification_data import language_texts, package_texts
 
 use_style()
@@ -201,29 +206,64 @@ rows = {
 }
 table(rows, ["", "accuracy (%)", "loss"]).show()
 
+# %% naive_bayes
+hashing = HashingVectorizer(
+    analyzer="char", ngram_range=(1, bayes["longest"]), n_features=2**16,
+    alternate_sign=False, norm=None,
+)  # fmt: skip
+names = {split: language_texts(split) for split in ("train", "validation", "test")}
+counts = {s: hashing.transform([t.text for t in each]) for s, each in names.items()}
+classifier = MultinomialNB(alpha=bayes["alpha"])
+classifier.fit(counts["train"], [t.label for t in names["train"]])
+codes = classifier.classes_.tolist()
+log_p, true = {}, {}
+for split in ("validation", "test"):
+    log_p[split] = torch.from_numpy(classifier.predict_log_proba(counts[split]))
+    true[split] = torch.tensor([codes.index(t.label) for t in names[split]])
+named = log_p["test"].argmax(-1)
+right = named == true["test"]
+assert abs(right.double().mean() - bayes["test"]["accuracy"]) < 0.002
+
+# %% too_sure
+T = fit_temperature(log_p["validation"], true["validation"])
+for name, z in (("as it is", log_p["test"]), (f"T = {T:.2f}", log_p["test"] / T)):
+    error = calibration_error(z.softmax(-1).max(-1).values, right)
+    loss = F.cross_entropy(z, true["test"])
+    print(f"{name:9} calibration error {error:.3f}, loss {loss:.2f}")
+
 # %% languages_values values
-print(f"languages = {len(by_language)}")
-print(f"names_test = {sum(map(len, by_language.values()))}")
-lengths = [len(text) for texts in by_language.values() for text in texts]
-print(f"name_length = {statistics.mean(lengths):.0f}")
+print(f"languages = {len(codes)}")
+print(f"names_test = {len(names['test'])}")
+print(f"name_length = {statistics.mean(len(t.text) for t in names['test']):.0f}")
 accuracies = [100 * run["test"]["accuracy"] for run in encoder]
 print(f"languages_encoder = {statistics.mean(accuracies):.1f}")
 print(f"languages_bayes = {100 * bayes['test']['accuracy']:.1f}")
 print(f"languages_bayes_longest = {bayes['longest']}")
-for true, named, times in encoder[0]["confused"][:6]:
-    print(f"confused_{true}_{named} = {times}")
+print(f"languages_temperature = {T:.2f}")
+z = log_p["test"]
+print(f"bayes_loss = {F.cross_entropy(z, true['test']):.2f}")
+print(f"bayes_loss_after = {F.cross_entropy(z / T, true['test']):.2f}")
+for key, scaled in (("", z), ("_after", z / T)):
+    error = calibration_error(scaled.softmax(-1).max(-1).values, right)
+    print(f"bayes_ece{key} = {100 * error:.1f}")
+recall = {
+    c: float(right[true["test"] == n].double().mean()) for n, c in enumerate(codes)
+}
+print(f"recall_perfect = {sum(value == 1 for value in recall.values())}")
+for code in ("nb", "nn", "th", "my"):
+    print(f"recall_{code} = {100 * recall[code]:.0f}")
 
 # %% confusion
-names = encoder[0]["confused"][:16]
-codes = sorted({code for true, named, _ in names for code in (true, named)})
-matrix = np.zeros((len(codes), len(codes)))
-for true, named, times in encoder[0]["confused"]:
-    if true in codes and named in codes:
-        matrix[codes.index(true), codes.index(named)] = times
+pairs = Counter(zip(true["test"][~right].tolist(), named[~right].tolist(), strict=True))
+worst = [pair for pair, _ in pairs.most_common(16)]
+shown = sorted({number for pair in worst for number in pair})
+matrix = np.array([[pairs[row, column] for column in shown] for row in shown])
 figure, (ax,) = panels(height=4.6)
-heatmap(ax, matrix, codes, codes)
+heatmap(ax, matrix, [codes[n] for n in shown], [codes[n] for n in shown])
 verbatim(ax.get_xticklabels())
 verbatim(ax.get_yticklabels())
 ax.tick_params(axis="x", rotation=90)
 ax.set(xlabel="named", ylabel="true")
 plt.show()
+for a, b in worst[:8]:
+    print(f"{codes[a]} named {codes[b]}: {pairs[a, b]}")
