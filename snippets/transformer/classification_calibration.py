@@ -290,6 +290,7 @@ table(rows, columns, [".1f", ".1f", ".1f", ".3f"]).show()
 # %% cost_values values
 print(f"threshold = {t:.3f}")
 print(f"unread = {UNREAD}")
+print(f"validation_texts = {len(y['validation'])}")
 for name, key in (
     ("0.5", "half"), ("formula, before", "raw"), ("formula, after", "scaled"),
     ("searched on validation", "searched"), ("read all", "all"),

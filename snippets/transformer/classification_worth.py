@@ -1,4 +1,5 @@
 # %% setup
+import math
 import statistics
 from collections import Counter
 
@@ -10,6 +11,7 @@ from sklearn.naive_bayes import MultinomialNB
 from torch.nn import functional as F
 from transformers.utils import logging
 
+from llm_tutorial.data.people_daily import people_daily
 from llm_tutorial.data.reviews import reviews
 from llm_tutorial.experiments import by_seed
 from llm_tutorial.models import load_tokenizer
@@ -76,18 +78,26 @@ pretraining = runs["pretraining, news"]
 print(f"pretraining_steps = {len(pretraining['curve']) * 50}")
 print(f"pretraining_first = {pretraining['first_loss']:.2f}")
 print(f"pretraining_last = {pretraining['last_loss']:.2f}")
+counts = Counter(
+    character for d in people_daily("train") for character in d.text.strip()
+)
+total = sum(counts.values())
+entropy = -sum(n / total * math.log(n / total) for n in counts.values())
+print(f"by_frequency = {entropy:.2f}")  # nats, by the frequency of characters alone
 print(f"pretraining_minutes = {pretraining['curve'][-1][1] / 60:.1f}")  # tolerance 60%
 for start, key in (("from scratch", "scratch"), ("news", "news")):
     for n in LABELS:
         each = percent(chinese, f"{start}, {n} labels")
         print(f"{key}_{n} = {statistics.mean(each):.1f}")
-    print(f"{key}_longer = {reach(f'{start}, longer, seed 0'):.1f}")
-    print(f"rate_{key} = {runs[f'{start}, longer, seed 0']['rate']:g}")
+    print(f"rate_{key} = {runs[f'{start}, 1000 labels, seed 0']['rate']:g}")
 for n in LABELS:
     print(f"ngrams_{n} = {reach(f'TF-IDF, {n} labels'):.1f}")
 print(f"longest = {runs['TF-IDF, 13687 labels']['longest']}")
 print(f"strength = {runs['TF-IDF, 13687 labels']['C']:g}")
-print(f"longer_steps = {runs['news, longer, seed 0']['steps']}")
+print(f"scratch_longer = {reach('from scratch, longer, seed 0'):.1f}")
+print(f"longer_steps = {runs['from scratch, longer, seed 0']['steps']}")
+print(f"news_long = {reach('news, long, seed 0'):.1f}")
+print(f"long_steps = {runs['news, long, seed 0']['steps']}")
 
 # %% unknown
 tokenizer = load_tokenizer("minilm")
