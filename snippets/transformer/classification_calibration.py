@@ -5,6 +5,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -64,15 +65,14 @@ assert torch.allclose(first, slope) and torch.allclose(second, curvature)
 assert curvature > 0
 
 # %% newton
-beta = 1.0
-for _ in range(20):
+beta, path = 0.0, []  # T is infinite: every class as probable as the others
+for _ in range(30):
     loss, slope, curvature = slopes(z["validation"].double(), y["validation"], beta)
     beta -= float(slope / curvature)
+    path.append(beta)
 T = 1 / beta
-assert (
-    abs(slope) < 1e-9
-    and abs(T - fit_temperature(z["validation"], y["validation"])) < 1e-6
-)
+assert abs(slope) < 1e-9 and path == sorted(path)  # from one side, never too far
+assert abs(T - fit_temperature(z["validation"], y["validation"])) < 1e-6
 print(f"T = {T:.3f}")
 
 
@@ -191,42 +191,51 @@ print(f"texts = {len(right)}")
 UNREAD, IN_VAIN = 4, 1  # an unhappy guest overlooked; a happy one read in vain
 t = cost_threshold(IN_VAIN, UNREAD)
 unhappy = {split: y[split] == 0 for split in y}
-raw, calibrated = p[:, 0], scaled[:, 0]  # probability of a negative review
+as_is = {split: each.softmax(-1)[:, 0] for split, each in z.items()}  # q
+scaled_q = {split: (each / T).softmax(-1)[:, 0] for split, each in z.items()}
+
+# %% platt
+d = {split: (each[:, :1] - each[:, 1:]).double().numpy() for split, each in z.items()}
+platt = LogisticRegression(C=1e6).fit(d["validation"], unhappy["validation"])
+shifted = {split: torch.from_numpy(platt.predict_proba(d[split])[:, 1]) for split in d}
+print(f"a = {platt.coef_[0, 0]:.3f} (1/T = {1 / T:.3f}), c = {platt.intercept_[0]:.3f}")
+near = (scaled_q["test"] > 0.05) & (scaled_q["test"] < 0.2)
+share = unhappy["test"][near].double().mean()
+for name, q in (("scaled", scaled_q), ("scaled and shifted", shifted)):
+    print(f"{name}: q is {q['test'][near].mean():.3f}, and {share:.3f} are negative")
 
 
-def searched(probability, true):
+# %% rules
+def searched(q, true):
     """The threshold with the least cost on these texts."""
-    tried = probability.unique()
-    costs = [mean_cost(probability, true, float(c), IN_VAIN, UNREAD) for c in tried]
-    return float(tried[int(np.argmin(costs))])
+    tried = q.unique().tolist()
+    costs = [mean_cost(q, true, each, IN_VAIN, UNREAD) for each in tried]
+    return tried[int(np.argmin(costs))]
 
 
+best = searched(as_is["validation"], unhappy["validation"])
 rules = {
-    "read none": (raw, 2.0),
-    "read all": (raw, 0.0),
-    "0.5": (raw, 0.5),
-    "formula, before": (raw, t),
-    "formula, after": (calibrated, t),
-    "searched on validation": (
-        raw, searched(z["validation"].softmax(-1)[:, 0], unhappy["validation"])
-    ),
-}  # fmt: skip
-costs = {
-    name: mean_cost(probability, unhappy["test"], threshold, IN_VAIN, UNREAD)
-    for name, (probability, threshold) in rules.items()
+    "read none": (as_is, 2.0),
+    "read all": (as_is, 0.0),
+    "q ≥ 0.5": (as_is, 0.5),
+    "q ≥ τ": (as_is, t),
+    "scaled q ≥ τ": (scaled_q, t),
+    "scaled and shifted q ≥ τ": (shifted, t),
+    "searched on validation": (as_is, best),
 }
-reads = {
-    name: 100 * float((probability >= threshold).double().mean())
-    for name, (probability, threshold) in rules.items()
-}
+costs, reads = {}, {}
+for name, (q, threshold) in rules.items():
+    costs[name] = mean_cost(q["test"], unhappy["test"], threshold, IN_VAIN, UNREAD)
+    reads[name] = 100 * float((q["test"] >= threshold).double().mean())
 rows = {name: [reads[name], costs[name]] for name in rules}
 table(rows, ["", "read (%)", "cost a review"], [".0f", ".3f"]).show()
 
 # %% cost_figure
 figure, (ax,) = panels()
 grid = np.linspace(0.005, 0.6, 120)
-for name, probability in (("before", raw), ("after", calibrated)):
-    line = [mean_cost(probability, unhappy["test"], x, IN_VAIN, UNREAD) for x in grid]
+ways = {"as it is": as_is, "scaled": scaled_q, "scaled and shifted": shifted}
+for name, q in ways.items():
+    line = [mean_cost(q["test"], unhappy["test"], x, IN_VAIN, UNREAD) for x in grid]
     ax.plot(grid, line, label=name, markevery=20)
 ax.axvline(t, color=GREY, lw=1, ls="--")
 ax.set(xlabel="threshold", ylabel="cost a review", ylim=(0, None))
@@ -238,19 +247,24 @@ plt.show()
 def difference(first, second):
     """How much more the first rule costs: mean, and 95 % of bootstrap draws."""
     each = []
-    for probability, threshold in (rules[first], rules[second]):
-        act = probability >= threshold
-        miss = UNREAD * (~act & unhappy["test"]) + IN_VAIN * (act & ~unhappy["test"])
-        each.append(miss.double())
+    for q, threshold in (rules[first], rules[second]):
+        act = q["test"] >= threshold
+        missed, vain = ~act & unhappy["test"], act & ~unhappy["test"]
+        each.append((UNREAD * missed + IN_VAIN * vain).double())
     gap = (each[0] - each[1]).numpy()
     picks = np.random.default_rng(0).integers(len(gap), size=(2000, len(gap)))
     low, high = np.quantile(gap[picks].mean(1), (0.025, 0.975))
     return gap.mean(), low, high
 
 
-for name in ("0.5", "formula, before", "searched on validation"):
-    mean, low, high = difference(name, "formula, after")
-    print(f"{name:24} costs {mean:+.3f} more ({low:+.3f} to {high:+.3f})")
+PAIRS = {
+    "scaling": ("q ≥ τ", "scaled q ≥ τ"),
+    "shifting": ("scaled q ≥ τ", "scaled and shifted q ≥ τ"),
+    "searching": ("searched on validation", "scaled and shifted q ≥ τ"),
+}
+for first, second in PAIRS.values():
+    mean, low, high = difference(first, second)
+    print(f"{first} - {second}: {mean:+.3f} ({low:+.3f} to {high:+.3f})")
 
 # %% rare
 SHARE = 0.05  # of negative reviews where the model is used
@@ -265,15 +279,16 @@ def weighted(x):
     return float((weight * x.double()).sum() / weight.sum())
 
 
-share = float(torch.tensor([r.label == 0 for r in reviews("train")]).double().mean())
-odds = SHARE / (1 - SHARE) / (share / (1 - share))
-shift = calibrated / (1 - calibrated) * odds  # odds of a negative review, corrected
-corrected = shift / (1 + shift)
+trained = sum(r.label == 0 for r in reviews("train")) / len(reviews("train"))
+odds = SHARE / (1 - SHARE) / (trained / (1 - trained))
+q = shifted["test"]
+new_odds = q / (1 - q) * odds
+corrected = new_odds / (1 + new_odds)
 flags = {
     "never": torch.zeros_like(unhappy["test"]),
-    "p ≥ 0.5": calibrated >= 0.5,
-    "corrected p ≥ 0.5": corrected >= 0.5,
-    "corrected p ≥ t": corrected >= t,
+    "q ≥ τ": q >= t,
+    "corrected q ≥ 0.5": corrected >= 0.5,
+    "corrected q ≥ τ": corrected >= t,
 }
 rows = {}
 for name, flag in flags.items():
@@ -288,31 +303,21 @@ columns = ["", "accuracy (%)", "recall (%)", "precision (%)", "cost a review"]
 table(rows, columns, [".1f", ".1f", ".1f", ".3f"]).show()
 
 # %% cost_values values
-print(f"threshold = {t:.3f}")
+print(f"threshold = {t:.2f}")
 print(f"unread = {UNREAD}")
 print(f"validation_texts = {len(y['validation'])}")
-for name, key in (
-    ("0.5", "half"), ("formula, before", "raw"), ("formula, after", "scaled"),
-    ("searched on validation", "searched"), ("read all", "all"),
-):  # fmt: skip
+print(f"near_scaled = {100 * scaled_q['test'][near].mean():.0f}")
+print(f"near_negative = {100 * share:.0f}")
+KEYS = ("none", "all", "half", "raw", "scaled", "shifted", "searched")
+for key, name in zip(KEYS, rules, strict=True):
     print(f"cost_{key} = {costs[name]:.3f}")
     print(f"read_{key} = {reads[name]:.0f}")
-for name, key in (
-    ("0.5", "half"),
-    ("formula, before", "raw"),
-    ("searched on validation", "searched"),
-):
-    mean, low, high = difference(name, "formula, after")
-    print(f"more_{key} = {mean:.3f}")
-    print(f"more_{key}_low = {low:.3f}")
-    print(f"more_{key}_high = {high:.3f}")
-for name, key in (
-    ("never", "never"),
-    ("p ≥ 0.5", "half"),
-    ("corrected p ≥ 0.5", "corrected"),
-    ("corrected p ≥ t", "cheap"),
-):
-    for value, what in zip(
-        rows[name], ("accuracy", "recall", "precision", "cost"), strict=True
-    ):
-        print(f"rare_{key}_{what} = {value:.3f}")
+for key, pair in PAIRS.items():
+    mean, low, high = difference(*pair)
+    print(f"{key} = {mean:.3f}")
+    print(f"{key}_low = {low:.3f}")
+    print(f"{key}_high = {high:.3f}")
+for name, key in zip(flags, ("never", "plain", "half", "cheap"), strict=True):
+    what = ("accuracy", "recall", "precision", "cost")
+    for value, word in zip(rows[name], what, strict=True):
+        print(f"rare_{key}_{word} = {value:.3f}")
