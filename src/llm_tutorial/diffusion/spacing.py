@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+import torch
+
 from llm_tutorial.diffusion.schedule import Schedule
 
 Spacing = Literal["leading", "trailing", "linspace"]
@@ -57,6 +59,37 @@ def spaced_timesteps(
             f"偏移 {offset} 使时间步到了 {up[-1]}，超出了最后一个 {train_steps - 1}"
         )
     return up[::-1][:steps]
+
+
+def log_snr_timesteps(schedule: Schedule, steps: int) -> list[int]:
+    """Timesteps at even distances in the logarithm of signal over noise, or as near to them as the chain allows.
+
+    Args:
+        schedule: Of the forward process.
+        steps: How many, both ends of the chain among them.
+
+    Returns:
+        Timesteps from the noisiest on, no two alike; where the chain is too coarse they follow one another.
+
+    Raises:
+        ValueError: No steps, or more than the chain has.
+
+    Example:
+        >>> from llm_tutorial.diffusion.schedule import make_schedule
+        >>> log_snr_timesteps(make_schedule("linear", 1000, 1e-4, 0.02), 6)
+        [999, 785, 492, 138, 17, 0]
+    """
+    if not 1 <= steps <= len(schedule):
+        raise ValueError(f"from 1 to {len(schedule)} steps, not {steps}\n步数应在 1 到 {len(schedule)} 之间，而不是 {steps}")
+    log_ratios = schedule.snr().log() / 2
+    noisiest = log_ratios[log_ratios.isfinite()][-1]  # with zero terminal SNR the last one is minus infinity
+    goals = torch.linspace(float(noisiest), float(log_ratios[0]), steps, dtype=torch.float64)
+    near = [int((log_ratios - goal).abs().argmin()) for goal in goals]
+    near[0] = len(schedule) - 1
+    for place in reversed(range(steps - 1)):  # apart from the next one,
+        near[place] = max(near[place], near[place + 1] + 1)
+    near = [min(each, len(schedule) - 1 - place) for place, each in enumerate(near)]  # and within the chain
+    return near
 
 
 def levels(schedule: Schedule, timesteps: Sequence[int], final: Final = "zero") -> tuple[list[float], list[float]]:
