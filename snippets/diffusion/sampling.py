@@ -56,7 +56,11 @@ def step(x, guess, now, then, eta=0.0):  # levels: (a, sigma)
 # %% same_marginal
 x0 = torch.full((200_000,), 1.5)
 x_t = a[700] * x0 + sigma[700] * torch.randn(200_000)
-for eta in (0.0, 0.5, 1.0):  # the guess is right: whatever eta, x_s is what it should be
+for eta in (
+    0.0,
+    0.5,
+    1.0,
+):  # the guess is right: whatever eta, x_s is what it should be
     x_s = step(x_t, x0, (a[700], sigma[700]), (a[300], sigma[300]), eta)
     assert abs(x_s.mean() - a[300] * 1.5) < 0.01
     assert abs(x_s.std() - sigma[300]) < 0.01
@@ -116,7 +120,9 @@ for place, (t, now, then) in enumerate(
     zip(timesteps, levels[:-1], levels[1:], strict=True)
 ):
     guess = (x - now[1] * network(x, torch.tensor(t))) / now[0]
-    if 0 < place < 19:  # the first step has nothing before it, in the last h is infinite
+    if (
+        0 < place < 19
+    ):  # the first step has nothing before it, in the last h is infinite
         h = log_snr[timesteps[place + 1]] - log_snr[t]
         h_before = log_snr[t] - log_snr[timesteps[place - 1]]
         x = second_order(x, guess, before, h, h_before, now, then)

@@ -60,9 +60,9 @@ class DDIM(Sampler):
         a_t, a_s = self.signal[place : place + 2]
         sigma_t, sigma_s = self.noise[place : place + 2]
         noise = (x - a_t * guess) / sigma_t
-        # 2. the level of fresh noise (4)
+        # 2. the level of fresh noise (3)
         tau = self.eta * sigma_s / sigma_t * (1 - (a_t / a_s) ** 2) ** 0.5
-        # 3. guess and noise at the new level (3)
+        # 3. guess and noise at the new level (2)
         x = a_s * guess + (sigma_s**2 - tau**2) ** 0.5 * noise
         if tau == 0:
             return x

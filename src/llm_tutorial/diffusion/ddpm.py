@@ -43,7 +43,9 @@ class DDPM(Sampler):
     ) -> None:
         super().__init__(schedule, timesteps, kind)
         if variance not in ("fixed_small", "fixed_large"):
-            raise ValueError(f"the variance is fixed_small or fixed_large, not {variance!r}\n没有名为 {variance!r} 的方差")
+            raise ValueError(
+                f"the variance is fixed_small or fixed_large, not {variance!r}\n没有名为 {variance!r} 的方差"
+            )
         self.variance = variance
 
     def step(self, prediction: Tensor, place: int, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -62,7 +64,7 @@ class DDPM(Sampler):
         sigma_t, sigma_s = self.noise[place : place + 2]
         alpha = (a_t / a_s) ** 2
         beta = 1 - alpha
-        # 3. the posterior's mean (5)
+        # 3. the posterior's mean (4)
         mean = a_s * beta / sigma_t**2 * guess + alpha**0.5 * sigma_s**2 / sigma_t**2 * x
         # 4. and its variance, or the forward process's; none in the last step
         if place + 1 == len(self.timesteps):

@@ -72,7 +72,7 @@ class DPMSolver(Sampler):
         # 2. lambda is the log of signal over noise, h how far a step goes along it
         a_s, sigma_t, sigma_s = self.signal[place + 1], *self.noise[place : place + 2]
         h = self._lambda(place + 1) - self._lambda(place)
-        # 3. at which guess the step aims: now's (10), or the one extrapolated to mid-step (12)
+        # 3. at which guess the step aims: now's (10), or the one extrapolated to mid-step (11)
         last = place + 1 == len(self.timesteps)
         plain = last and (sigma_s == 0 or len(self.timesteps) < 15)  # as Diffusers: the last step is of first order
         if self.order == 2 and before is not None and place and not plain:

@@ -34,11 +34,11 @@ def guided(conditional: Tensor, unconditional: Tensor, scale: float, rescale: fl
         )
     if not 0 <= rescale <= 1:
         raise ValueError(f"rescale is from 0 to 1, not {rescale}\nrescale 应在 0 到 1 之间，而不是 {rescale}")
-    # 1. further along the way from without to with (18)
+    # 1. further along the way from without to with (16)
     both = unconditional + scale * (conditional - unconditional)
     if not rescale:
         return both
-    # 2. the standard deviation that the conditional prediction has, over all but the batch (19)
+    # 2. the standard deviation that the conditional prediction has, over all but the batch (17)
     others = tuple(range(1, both.ndim))
     wanted = conditional.std(others, keepdim=True)
     found = both.std(others, keepdim=True).clamp(min=torch.finfo(both.dtype).tiny)

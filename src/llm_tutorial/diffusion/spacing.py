@@ -1,6 +1,7 @@
 """Which of the training's timesteps a sampler of few steps visits, and the levels of signal and noise there."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
@@ -80,7 +81,9 @@ def log_snr_timesteps(schedule: Schedule, steps: int) -> list[int]:
         [999, 785, 492, 138, 17, 0]
     """
     if not 1 <= steps <= len(schedule):
-        raise ValueError(f"from 1 to {len(schedule)} steps, not {steps}\n步数应在 1 到 {len(schedule)} 之间，而不是 {steps}")
+        raise ValueError(
+            f"from 1 to {len(schedule)} steps, not {steps}\n步数应在 1 到 {len(schedule)} 之间，而不是 {steps}"
+        )
     log_ratios = schedule.snr().log() / 2
     noisiest = log_ratios[log_ratios.isfinite()][-1]  # with zero terminal SNR the last one is minus infinity
     goals = torch.linspace(float(noisiest), float(log_ratios[0]), steps, dtype=torch.float64)
@@ -114,7 +117,7 @@ def levels(schedule: Schedule, timesteps: Sequence[int], final: Final = "zero") 
     """
     if final not in get_args(Final):
         raise ValueError(f"the end is {' or '.join(get_args(Final))}, not {final!r}\n终点应为 zero 或 sigma_min")
-    falling = all(now > then for now, then in zip(timesteps, timesteps[1:], strict=False))
+    falling = all(now > then for now, then in pairwise(timesteps))
     if not timesteps or not falling or not 0 <= timesteps[-1] <= timesteps[0] < len(schedule):
         raise ValueError(
             f"timesteps fall, each once, from at most {len(schedule) - 1} to at least 0\n"

@@ -1,0 +1,161 @@
+# %% setup
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+
+from llm_tutorial.diffusion.ddim import DDIM
+from llm_tutorial.diffusion.distances import kl_to_density
+from llm_tutorial.diffusion.dpm_solver import DPMSolver
+from llm_tutorial.diffusion.mixture import Mixture, three_islands
+from llm_tutorial.diffusion.sampling import generate, perfect_network
+from llm_tutorial.diffusion.schedule import Schedule, make_schedule, zero_terminal_snr
+from llm_tutorial.diffusion.spacing import spaced_timesteps
+from llm_tutorial.tables import table
+
+torch.manual_seed(0)
+islands = three_islands()
+start = torch.randn(2000, 2)
+linear = make_schedule("linear", 1000, 1e-4, 0.02)  # DDPM's
+stable = make_schedule()  # Stable Diffusion's
+
+# %% no_steps
+rows = {}
+for cls in (DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler):
+    rows[cls.__name__] = []
+    for spacing in ("leading", "trailing", "linspace"):
+        scheduler = cls(timestep_spacing=spacing)
+        try:
+            scheduler.set_timesteps(0)
+            assert not len(scheduler.timesteps)  # a pipeline decodes the noise itself
+            rows[cls.__name__].append("noise comes back")
+        except ZeroDivisionError:
+            rows[cls.__name__].append("ZeroDivisionError")
+table(rows, ["0 steps", "leading", "trailing", "linspace"]).show()
+try:
+    spaced_timesteps("linspace", 0)
+except ValueError as error:
+    print(error)
+
+# %% night
+brightness = torch.linspace(-0.9, -0.5, 9)  # a prompt asks for night
+# only the mean of the 4,096 pixels tells such pictures apart; times √4096 = 64, its
+# noise is standard normal, so that this one number is all that has to be followed
+dark = Mixture(torch.ones(9), 64 * brightness[:, None], torch.ones(9))
+noise = torch.randn(4000, 1)
+rows = {}
+for name, schedule in (
+    ("Stable Diffusion's", stable), ("zero terminal SNR", zero_terminal_snr(stable))
+):  # fmt: skip
+    network = perfect_network(dark, schedule, "v_prediction")
+    for spacing in ("leading", "trailing"):
+        for eta in (0.0, 1.0):
+            drawn = [
+                generate(
+                    network,
+                    DDIM(schedule, spaced_timesteps(spacing, n), "v_prediction", eta),
+                    noise,
+                )
+                for n in (5, 20, 200)
+            ]
+            rows[f"{name}, {spacing}, η = {eta:g}"] = [
+                each.mean().item() / 64 for each in drawn
+            ]
+table(rows, ["mean brightness", "5 steps", "20", "200"], ".2f").show()
+assert abs(rows["zero terminal SNR, trailing, η = 0"][0] + 0.7) < 0.01
+assert rows["zero terminal SNR, leading, η = 0"][0] > -0.5
+assert rows["Stable Diffusion's, trailing, η = 0"][2] > -0.5
+
+# %% night_values values
+print(f"night_leading_5 = {-rows['zero terminal SNR, leading, η = 0'][0]:.2f}")
+print(f"night_leading_200 = {-rows['zero terminal SNR, leading, η = 0'][2]:.2f}")
+stable_200 = -rows["Stable Diffusion's, trailing, η = 0"][2]
+print(f"night_stable_200 = {stable_200:.2f}")
+fresh_200 = -rows["Stable Diffusion's, trailing, η = 1"][2]
+print(f"night_fresh_200 = {fresh_200:.2f}")
+
+# %% nothing_left
+options = {
+    "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
+    "rescale_betas_zero_snr": True, "clip_sample": False,
+}  # fmt: skip
+for spacing in ("trailing", "leading"):
+    scheduler = DDIMScheduler(**options, timestep_spacing=spacing)  # epsilon
+    network = perfect_network(islands, Schedule(scheduler.betas))
+    scheduler.set_timesteps(20)
+    x = start
+    for t in scheduler.timesteps:
+        x = scheduler.step(network(x, t), t, x).prev_sample
+    print(spacing, f"{100 * x.isnan().float().mean():.0f} % not a number")
+    assert bool(x.isnan().all()) == (spacing == "trailing")
+try:
+    DDIM(zero_terminal_snr(stable), spaced_timesteps("trailing", 20), "epsilon")
+except ValueError as error:
+    print(error)
+
+# %% wrong_type
+kinds = ("epsilon", "sample", "v_prediction")
+rows = {}
+for learned in kinds:
+    network = perfect_network(islands, linear, learned)
+    rows[f"network: {learned}"] = []
+    for believed in kinds:
+        sampler = DPMSolver(linear, spaced_timesteps("trailing", 20), believed)
+        points = generate(network, sampler, start)
+        rows[f"network: {learned}"].append(kl_to_density(points, islands))
+    right = rows[f"network: {learned}"][kinds.index(learned)]
+    assert right < 0.3 and sorted(rows[f"network: {learned}"])[1] > 0.6
+heads = ["KL, in nats", *(f"sampler: {kind}" for kind in kinds)]
+table(rows, heads, ",.1f").show()
+
+# %% sixty_one
+rows, wrong = {}, 0
+for steps in (60, 61):
+    scheduler = DDIMScheduler(timestep_spacing="trailing", clip_sample=False)
+    scheduler.set_timesteps(steps)
+    network = perfect_network(islands, Schedule(scheduler.betas))
+    x = start
+    for t in scheduler.timesteps:
+        x = scheduler.step(network(x, t.clamp(min=0)), t, x).prev_sample
+    sampler = DDIM(linear, spaced_timesteps("trailing", steps))
+    ours = generate(network, sampler, start)
+    rows[f"{steps} steps"] = [
+        str(len(scheduler.timesteps)), str(scheduler.timesteps[-1].item()),
+        f"{x.std():.1f}", f"{ours.std():.1f}",
+    ]  # fmt: skip
+heads = ["DDIMScheduler, trailing", "timesteps", "the last", "deviation", "ours"]
+table(rows, heads).show()
+for steps in range(1, 1001):
+    scheduler.set_timesteps(steps)
+    wrong += len(scheduler.timesteps) != steps
+
+# %% sixty_one_values values
+print(f"wrong_counts = {wrong}")
+print(f"deviation_61 = {x.std():.0f}")  # tolerance 5%
+
+# %% half
+rows = {}
+for name, schedule, kind in (
+    ("linear, epsilon", linear, "epsilon"),
+    ("cosine, epsilon", make_schedule("squaredcos_cap_v2"), "epsilon"),
+    ("cosine, v_prediction", make_schedule("squaredcos_cap_v2"), "v_prediction"),
+):
+    network = perfect_network(islands, schedule, kind)
+    sampler = DDIM(schedule, spaced_timesteps("trailing", 200), kind)
+    exact = generate(network, sampler, start)
+    rows[name] = []
+    for half in (torch.float16, torch.bfloat16):
+
+        def rounded(x, t, half=half, network=network):
+            return network(x.to(half), t).float()
+
+        for points in (
+            generate(network, sampler, start.to(half)).float(),
+            generate(rounded, sampler, start),
+        ):
+            rows[name].append((points - exact).square().mean().sqrt().item())
+heads = [
+    "error of a coordinate", "float16", "network alone",
+    "bfloat16", "network alone ",
+]  # fmt: skip
+table(rows, heads, ".4f").show()
+assert rows["linear, epsilon"][1] < 0.1 * rows["linear, epsilon"][0]
+assert rows["cosine, epsilon"][1] > 10 * rows["cosine, v_prediction"][1]
