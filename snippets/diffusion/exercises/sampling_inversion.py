@@ -1,11 +1,13 @@
-"""Without fresh noise the way from noise to sample can be walked backwards, from a sample
-to the noise that it is drawn from: formula (1) does not ask which level is the noisier.
-Editing pictures builds on it ("DDIM inversion"). Write the way to the noise.
+"""Without fresh noise the way from noise to sample can be walked backwards, from a
+sample to the noise that it is drawn from: formula (1) does not ask which level is the
+noisier. Editing pictures builds on it ("DDIM inversion"). Write the way to the noise.
 
 不添新噪声时，从噪声到样本的路可以倒着走，由样本找出画出它的那份噪声：
 公式 (1) 并不问哪一个水平的噪声更强。编辑图片的方法就建立在这上面，叫 DDIM 反演。
 请写出走向噪声的路。
 """
+
+from itertools import pairwise
 
 import torch
 
@@ -13,7 +15,7 @@ import torch
 def invert(x, levels, guess_at):
     # levels: (a, sigma) from the least noisy to the noisiest; x is at the first
     # guess_at(x, a, sigma): the clean sample that the network guesses
-    for now, then in zip(levels[:-1], levels[1:], strict=True):
+    for now, then in pairwise(levels):
         (a_t, sigma_t), (a_s, sigma_s) = now, then
         guess = guess_at(x, a_t, sigma_t)
         # TODO: this draws any noise; take the one that x holds

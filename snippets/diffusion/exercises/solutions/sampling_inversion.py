@@ -1,5 +1,8 @@
+from itertools import pairwise
+
+
 def invert(x, levels, guess_at):
-    for now, then in zip(levels[:-1], levels[1:], strict=True):
+    for now, then in pairwise(levels):
         (a_t, sigma_t), (a_s, sigma_s) = now, then
         guess = guess_at(x, a_t, sigma_t)
         noise = (x - a_t * guess) / sigma_t
