@@ -243,3 +243,8 @@ assert swapped.config.prediction_type == "v_prediction"
 assert torch.equal(swapped.betas, DDIMScheduler(**stable).betas)
 swapped.set_timesteps(5)
 print(swapped.timesteps.tolist())
+
+# %% final_values values
+least = schedule.noise(torch.tensor([0])).item()
+print(f"final_linear = {least:.3f}")
+print(f"final_stable = {make_schedule().noise(torch.tensor([0])).item():.3f}")

@@ -30,14 +30,14 @@ def sliced(one, other):  # of points in the plane
     angles = torch.arange(64) * torch.pi / 64
     lines = torch.stack([angles.cos(), angles.sin()])  # (2, 64)
     shadows, others = (one @ lines).sort(0).values, (other @ lines).sort(0).values
-    return (shadows - others).square().mean().sqrt().item()  # (13)
+    return (shadows - others).square().mean().sqrt().item()  # (12)
 
 
 def frechet(one, other):  # features (samples, dimensions)
     C, D = one.T.cov(), other.T.cov()
     apart = (one.mean(0) - other.mean(0)).square().sum()
     roots = torch.linalg.eigvals(C @ D).real.clamp(min=0).sqrt()
-    return (apart + C.trace() + D.trace() - 2 * roots.sum()).item()  # (14)
+    return (apart + C.trace() + D.trace() - 2 * roots.sum()).item()  # (13)
 
 
 one, other = islands.sample(2000), islands.sample(2000) + torch.tensor([0.5, 0.0])

@@ -22,9 +22,9 @@ def test_two_sets_of_one_distribution_are_at_no_distance(answer):
     ]
     got = float(answer.at_infinity(SIZES, torch.tensor(measured, dtype=torch.float64)))
     assert abs(got) < 0.1, pytest.say(
-        "Of two sets from one normal distribution, 100 to 800 vectors each, the distance "
-        f"is 0; measured were {measured[0]:.1f} to {measured[-1]:.1f}, you returned "
-        f"{got:.2f}.",
+        "Of two sets from one normal distribution, 100 to 800 vectors each, the "
+        f"distance is 0; measured were {measured[0]:.1f} to {measured[-1]:.1f}, you "
+        f"returned {got:.2f}.",
         "两组向量来自同一个正态分布，各 100 到 800 个，距离应为 0；"
         f"实测是 {measured[0]:.1f} 到 {measured[-1]:.1f}，你返回的是 {got:.2f}。",
     )

@@ -27,8 +27,8 @@ def test_the_same_sample_has_the_same_noise(answer):
 def test_the_noise_is_as_large_as_noise(answer):
     spread = answer.invert(points, levels, islands.denoise).std().item()
     assert 0.85 < spread < 1.15, pytest.say(
-        f"The noise should have a deviation of about 1; yours has {spread:.2f}. Is what "
-        "is left of x divided by sigma_t?",
+        f"The noise should have a deviation of about 1; yours has {spread:.2f}. Is "
+        "what is left of x divided by sigma_t?",
         f"噪声的标准差应约为 1，你的是 {spread:.2f}。剩下的部分除以 sigma_t 了吗？",
     )
 

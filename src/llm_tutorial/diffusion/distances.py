@@ -83,7 +83,7 @@ def frechet_distance(one: Tensor, other: Tensor) -> float:
 def kl_to_density(points: Tensor, data: Mixture, neighbours: int = 5) -> float:
     """KL divergence of points from a known density, in nats: minus their entropy, less their mean log density.
 
-    The entropy is estimated from the distance of each point to a near neighbour [Kozachenko & Leonenko 1987], so the
+    The entropy is estimated from the distance of each point to a near neighbour [Kraskov et al. 2004], so the
     result scatters around the truth, and of samples of the data themselves around 0. Points on a grid, such as those
     in half precision, look denser than they are.
 
