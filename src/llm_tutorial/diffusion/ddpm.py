@@ -1,5 +1,6 @@
 """The first sampler: each step is the posterior of the forward process, with a guess in place of the clean sample."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -65,9 +66,9 @@ class DDPM(Sampler):
         alpha = (a_t / a_s) ** 2
         beta = 1 - alpha
         # 3. the posterior's mean (4)
-        mean = a_s * beta / sigma_t**2 * guess + alpha**0.5 * sigma_s**2 / sigma_t**2 * x
+        mean = a_s * beta / sigma_t**2 * guess + math.sqrt(alpha) * sigma_s**2 / sigma_t**2 * x
         # 4. and its variance, or the forward process's; none in the last step
         if place + 1 == len(self.timesteps):
             return mean
         variance = beta * sigma_s**2 / sigma_t**2 if self.variance == "fixed_small" else beta
-        return mean + variance**0.5 * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        return mean + math.sqrt(variance) * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)

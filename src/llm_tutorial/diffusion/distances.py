@@ -77,7 +77,7 @@ def frechet_distance(one: Tensor, other: Tensor) -> float:
     root = _root(spread)
     # the trace of the root of a product is the sum of roots of its eigenvalues, which are those of a symmetric matrix
     shared = torch.linalg.eigvalsh(root @ spread_other @ root).clamp(min=0).sqrt().sum()
-    return max(0.0, (apart + spread.trace() + spread_other.trace() - 2 * shared).item())
+    return max(0.0, float(apart + spread.trace() + spread_other.trace() - 2 * shared))
 
 
 def kl_to_density(points: Tensor, data: Mixture, neighbours: int = 5) -> float:
@@ -121,7 +121,8 @@ def kl_to_density(points: Tensor, data: Mixture, neighbours: int = 5) -> float:
 
 def _root(matrix: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+    root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    return root
 
 
 def _check(one: Tensor, other: Tensor) -> None:

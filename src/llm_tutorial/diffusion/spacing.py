@@ -1,5 +1,6 @@
 """Which of the training's timesteps a sampler of few steps visits, and the levels of signal and noise there."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, get_args
@@ -125,4 +126,4 @@ def levels(schedule: Schedule, timesteps: Sequence[int], final: Final = "zero") 
         )
     left = [float(schedule.alphas_cumprod[timestep]) for timestep in timesteps]
     left.append(1.0 if final == "zero" else float(schedule.alphas_cumprod[0]))
-    return [share**0.5 for share in left], [(1 - share) ** 0.5 for share in left]
+    return [math.sqrt(share) for share in left], [math.sqrt(1 - share) for share in left]
