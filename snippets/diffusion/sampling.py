@@ -22,7 +22,7 @@ sigma = (1 - a**2).sqrt()
 
 # %% paths
 network = perfect_network(islands, schedule)  # predicts the best guess of the noise
-start = torch.randn(24, 2)
+start = torch.randn(12, 2)
 ways = {
     "DDPM, 100 steps": DDPM(schedule, spaced_timesteps("trailing", 100)),
     "DDIM, 100 steps": DDIM(schedule, spaced_timesteps("trailing", 100)),

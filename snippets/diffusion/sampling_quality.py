@@ -108,6 +108,7 @@ for panel, which, title in zip(
     panel.set(xscale="log", yscale="log", xlabel="steps", title=title)
     panel.set_xticks(counts, [str(n) for n in counts], minor=False)
     panel.minorticks_off()
+axes[1].set_yticks([0.1, 0.2, 0.4], ["0.1", "0.2", "0.4"], minor=False)
 axes[1].axhline(sum(floors) / 3, color=GREY, ls="--", marker="", label="_")
 legend(figure, ncols=2)
 plt.show()
