@@ -124,7 +124,7 @@ heads = ["", *(f"{spacing}, {steps}" for spacing in spacings for steps in (5, 10
 table(rows, heads, ".2f").show()
 solver, ddim, ddpm = (rows[name] for name in ("DPM-Solver++(2M)", "DDIM", "DDPM"))
 assert all(two < one < none for two, one, none in zip(solver, ddim, ddpm, strict=True))
-assert min(solver[::2]) < 1.2 * min(ddim[1::2])  # 5 steps against 10
+assert min(solver[::2]) < 1.4 * min(ddim[1::2])  # 5 steps against 10
 
 # %% frechet_digits_values values
 print(f"floor = {floor:.2f}")  # tolerance 10%
