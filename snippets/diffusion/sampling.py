@@ -1,4 +1,6 @@
 # %% setup
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
@@ -67,7 +69,7 @@ for eta in (
 
 # %% posterior
 x, guess = torch.randn(2, 5)  # any numbers
-for t in (1, 300, 999):  # eta = 1, one step of the chain: DDPM's posterior
+for t in (1, 300, 999):  # eta = 1, here for strides of one: DDPM's posterior
     torch.manual_seed(0)
     ours = step(x, guess, (a[t], sigma[t]), (a[t - 1], sigma[t - 1]), eta=1.0)
     torch.manual_seed(0)
@@ -196,7 +198,7 @@ for kind in kinds:
             (DDPMScheduler(**said, clip_sample=False), DDPM, False),
             (DPMSolverMultistepScheduler(**said), DPMSolver, True),
         ]
-        if spacing != "linspace":  # where DDIMScheduler has a fault: see below
+        if spacing != "linspace":  # where DDIMScheduler has a fault: see the next cell
             theirs_and_ours.append(
                 (DDIMScheduler(**said, clip_sample=False), DDIM, False)
             )
@@ -218,33 +220,38 @@ for kind in kinds:
 assert compared == 20 * 3 * (3 + 3 + 2)
 
 # %% uneven
-scheduler = DDIMScheduler(timestep_spacing="linspace", clip_sample=False)
-scheduler.set_timesteps(5)
-goals = [int(t) - 1000 // 5 for t in scheduler.timesteps]  # as its `step` computes them
-told = [*scheduler.timesteps.tolist()[1:], "clean"]
-rows = {
-    f"from {int(t)}": [str(max(goal, 0)), str(next_one)]
-    for t, goal, next_one in zip(scheduler.timesteps, goals, told, strict=True)
-}
-rows["from 0"][0] = "clean"
-table(rows, ["DDIMScheduler, linspace", "steps to", "the network is told"]).show()
+rows = {}
+for spacing, steps in (("linspace", 5), ("trailing", 60)):
+    scheduler = DDIMScheduler(timestep_spacing=spacing, clip_sample=False)
+    scheduler.set_timesteps(steps)
+    visited = [*scheduler.timesteps.tolist(), -1]  # below 0: the clean sample
+    for now, told in list(pairwise(visited))[-3:]:
+        goal = now - 1000 // steps  # as its `step` computes it
+        rows[f"{spacing}, {steps} steps, from {now}"] = [
+            "clean" if place < 0 else str(place) for place in (goal, told)
+        ]
+table(rows, ["DDIMScheduler", "steps to", "should step to"]).show()
 
 # %% swap
-stable = {
+said = {
     "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
     "prediction_type": "v_prediction", "timestep_spacing": "leading",
     "steps_offset": 1, "clip_sample": False, "set_alpha_to_one": False,
 }  # fmt: skip
-config = DDIMScheduler(**stable).config  # in a pipeline: pipe.scheduler.config
+config = DDIMScheduler(**said).config  # in a pipeline: pipe.scheduler.config
 swapped = DPMSolverMultistepScheduler.from_config(
     config, timestep_spacing="trailing"
 )  # keeps what belongs to the network, replaces what we say
 assert swapped.config.prediction_type == "v_prediction"
-assert torch.equal(swapped.betas, DDIMScheduler(**stable).betas)
+assert torch.equal(swapped.betas, DDIMScheduler(**said).betas)
+assert (
+    swapped.config.final_sigmas_type == "zero"
+)  # set_alpha_to_one is not carried over
 swapped.set_timesteps(5)
 print(swapped.timesteps.tolist())
 
 # %% final_values values
 least = schedule.noise(torch.tensor([0])).item()
 print(f"final_linear = {least:.3f}")
+print(f"at_49 = {schedule.noise(torch.tensor([49])).item():.2f}")
 print(f"final_stable = {make_schedule().noise(torch.tensor([0])).item():.3f}")
