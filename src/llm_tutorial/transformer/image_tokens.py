@@ -74,7 +74,9 @@ class AveragedQuantizer(VectorQuantizer):
         self, codes: int = CODES, width: int = 16, commitment: float = 0.25, decay: float = 0.99, restart: float = 0.05
     ) -> None:
         super().__init__(codes, width, commitment)
-        self.codebook.requires_grad_(False)
+        start = self.codebook.weight.detach()
+        del self.codebook.weight  # what no optimiser moves is a buffer
+        self.codebook.register_buffer("weight", start)
         self.decay, self.restart = decay, restart
         self.register_buffer("counts", torch.zeros(codes))
         self.register_buffer("sums", torch.zeros(codes, width))
