@@ -1,6 +1,6 @@
 """The checker: which name fits a picture, in English and in Chinese.
 
-One seed, a quarter of an hour of one core. A batch holds pairs of one subject, so that
+One seed, a few minutes of one core. A batch holds pairs of one subject, so that
 tones, genders and colours must be told apart. Pictures are moved, blurred and noisy.
 """
 
@@ -25,7 +25,7 @@ from llm_tutorial.text_image import (
 )
 from llm_tutorial.training import adamw, fit, linear_decay
 
-STEPS, BATCH, RATE, LANGUAGES = 1500, 128, 2e-3, ("en", "zh")
+STEPS, BATCH, RATE, LANGUAGES = 1000, 128, 2e-3, ("en", "zh")
 
 torch.set_num_threads(1)
 long_run = LongRun("text_image", Path(__file__), probed_steps=4)

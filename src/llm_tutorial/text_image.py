@@ -43,7 +43,7 @@ class TextImageModel(nn.Module):
     """
 
     def __init__(
-        self, vocabulary: int, width: int = 96, channels: tuple[int, int, int] = (32, 64, 128), length: int = 32
+        self, vocabulary: int, width: int = 96, channels: tuple[int, int, int] = (24, 48, 96), length: int = 32
     ) -> None:
         super().__init__()
         first, second, third = channels
