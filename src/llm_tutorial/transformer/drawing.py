@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, LogitsProcessor, LogitsProcessorList, PreTrainedTokenizerBase
 
@@ -41,11 +41,19 @@ def drawing_config(words: int, codes: int = CODES, width: int = 160, layers: int
     )  # fmt: skip
 
 
-def image_token_loss(model: nn.Module, batch: Sequence[tuple[Tensor, Tensor]], device: Any) -> Tensor:
-    """The loss for ``llm_tutorial.training.fit``: nats of all image tokens; examples are rows of ids and of the mask."""
+def image_token_loss(model: Any, batch: Sequence[tuple[Tensor, Tensor]], device: Any) -> Tensor:
+    """The loss for ``llm_tutorial.training.fit``: nats of all image tokens, which compete among themselves alone.
+
+    Args:
+        model: A ``LlamaForCausalLM``.
+        batch: Rows of ids, and of their attention mask; the last 64 ids are image tokens.
+        device: Where the model is.
+    """
     ids, mask = (torch.stack(each).to(device) for each in zip(*batch, strict=True))
-    logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=PLACES + 1).logits[:, :-1]
-    return F.cross_entropy(logits.flatten(0, 1), ids[:, -PLACES:].flatten(), reduction="sum")
+    words = model.config.vocab_size - CODES
+    states = model.model(input_ids=ids, attention_mask=mask).last_hidden_state[:, -PLACES - 1 : -1]
+    logits = states @ model.lm_head.weight[words:].T  # (picture, place, code)
+    return F.cross_entropy(logits.flatten(0, 1), ids[:, -PLACES:].flatten() - words, reduction="sum")
 
 
 class ImageTokensOnly(LogitsProcessor):
