@@ -1,6 +1,6 @@
 """A decoder that draws: words in English or Chinese, then 64 image tokens.
 
-One seed, a quarter of an hour of one core. One name in ten is left out, so that the model also
+One seed, twenty minutes of one core. One name in ten is left out, so that the model also
 knows what a picture without a name looks like. Kept: weights in half precision.
 """
 
@@ -17,7 +17,7 @@ from llm_tutorial.training import adamw, fit, linear_decay
 from llm_tutorial.transformer.drawing import PLACES, drawing_config, image_token_loss
 from llm_tutorial.transformer.image_tokens import load_image_tokenizer
 
-STEPS, BATCH, RATE, DROPPED, LANGUAGES = 1500, 32, 2e-3, 0.1, ("en", "zh")
+STEPS, BATCH, RATE, DROPPED, LANGUAGES = 2000, 32, 2e-3, 0.1, ("en", "zh")
 
 torch.set_num_threads(1)
 long_run = LongRun("drawing", Path(__file__), probed_steps=6)
