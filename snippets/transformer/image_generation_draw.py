@@ -1,0 +1,155 @@
+# %% setup
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+from transformers import (
+    JanusConfig,
+    JanusForConditionalGeneration,
+    LogitsProcessor,
+    LogitsProcessorList,
+    UnbatchedClassifierFreeGuidanceLogitsProcessor,
+)
+
+from llm_tutorial.adherence import real_pictures
+from llm_tutorial.data.openmoji import openmoji, prompt
+from llm_tutorial.plotting import image_grid, use_style, verbatim
+from llm_tutorial.tables import table
+from llm_tutorial.transformer.drawing import Guidance, draw, load_artist
+from llm_tutorial.transformer.image_tokens import load_image_tokenizer
+
+use_style()
+torch.set_grad_enabled(False)
+vq, (artist, tokenizer) = load_image_tokenizer(), load_artist()
+named = {prompt(picture): picture for picture in openmoji()}
+WORDS = len(tokenizer)  # ids from here on are image tokens
+
+
+def pixels(images):
+    """From -1 to 1, channels first, to 0 to 1, channels last."""
+    return ((images + 1) / 2).permute(0, 2, 3, 1).numpy()
+
+
+def grid(rows, row_labels=(), column_labels=(), size=0.62):
+    """Rows of codes as pictures."""
+    shown = [pixels(vq.decode(codes)) for codes in rows]
+    figure = image_grid(shown, row_labels, column_labels, size)
+    verbatim(figure.axes[0].get_yticklabels() if row_labels else [])
+    plt.show()
+
+
+# %% row
+name = "woman cook with dark skin tone"
+ids = tokenizer(name, return_tensors="pt").input_ids
+codes = vq.encode(real_pictures([named[name]]))
+row = torch.cat([ids, WORDS + codes], 1)  # (1, words + 64)
+print(tokenizer.convert_ids_to_tokens(ids[0]), "then", row[0, -64:][:5].tolist(), "…")
+
+logits = artist(row).logits[0, -65:-1]  # before each image token
+nats = nn.functional.cross_entropy(logits[:, WORDS:], codes[0])
+nats_of_chance = torch.tensor(512.0).log()
+assert nats < nats_of_chance
+
+# %% row_values values
+print(f"words = {WORDS}")
+print(f"vocabulary = {artist.config.vocab_size}")
+print(f"parameters = {artist.num_parameters()}")
+print(f"nats_of_chance = {nats_of_chance:.2f}")
+
+
+# %% processors
+class ImageTokensOnly(LogitsProcessor):
+    def __call__(self, input_ids, scores):
+        kept = scores.clone()
+        kept[:, :WORDS] = -torch.inf
+        return kept
+
+
+class OurGuidance(LogitsProcessor):
+    def __init__(self, scale, model, empty):
+        self.scale, self.model, self.empty = scale, model, empty
+        self.cache = None
+
+    def __call__(self, input_ids, scores):
+        new = input_ids[:, -1:] if self.cache else self.empty.expand(len(scores), -1)
+        out = self.model(new, past_key_values=self.cache, use_cache=True)
+        self.cache = out.past_key_values
+        without = out.logits[:, -1].log_softmax(-1)
+        return without + self.scale * (scores.log_softmax(-1) - without)
+
+
+empty = tokenizer("", return_tensors="pt").input_ids  # begin and end: (1, 2)
+
+
+def generate(prompts, processors, **settings):
+    torch.manual_seed(0)
+    given = tokenizer(prompts, padding=True, return_tensors="pt")  # on the left
+    return artist.generate(
+        **given, max_new_tokens=64, do_sample=True, top_k=0,
+        logits_processor=LogitsProcessorList(processors), **settings,
+    )[:, -64:]  # fmt: skip
+
+
+def pictures_of(prompts, scale=3.0):
+    guidance = [OurGuidance(scale, artist, empty)] if scale != 1 else []
+    return generate(prompts, [*guidance, ImageTokensOnly()]) - WORDS
+
+
+# %% equal
+prompts = ["green heart", "较深肤色的女厨师"]
+ours = OurGuidance(3.0, artist, empty)
+theirs = UnbatchedClassifierFreeGuidanceLogitsProcessor(
+    3.0, artist, unconditional_ids=empty.expand(2, -1)
+)
+given = tokenizer(prompts, padding=True, return_tensors="pt")
+ids, mask = given.input_ids, given.attention_mask
+for _ in range(4):
+    scores = artist(ids, attention_mask=mask).logits[:, -1]
+    guided = ours(ids, scores)
+    assert torch.allclose(guided, theirs(ids, scores), atol=1e-4)
+    ids = torch.cat([ids, guided[:, WORDS:].argmax(-1, keepdim=True) + WORDS], 1)
+    mask = torch.cat([mask, torch.ones(2, 1, dtype=mask.dtype)], 1)
+
+by_library = generate(
+    prompts, [ImageTokensOnly()], guidance_scale=3.0,
+    negative_prompt_ids=empty.expand(2, -1),
+)  # fmt: skip
+assert torch.equal(by_library - WORDS, pictures_of(prompts))
+assert torch.equal(draw(artist, tokenizer, prompts, guidance=3.0), pictures_of(prompts))
+
+# %% guidance
+asked = ["red apple", "woman cook with dark skin tone", "绿心", "flag of Norway"]
+scales = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
+columns = [draw(artist, tokenizer, asked, scale, 0.6) for scale in scales]
+rows = torch.stack(columns, 1)  # (prompt, scale, 64)
+grid(rows, asked, [f"s = {scale:g}" for scale in scales])
+
+# %% temperature
+heats = (0.0, 0.3, 0.6, 1.0, 1.5)
+rows = [draw(artist, tokenizer, ["owl"] * 6, 2.0, heat) for heat in heats]
+grid(rows, [f"T = {heat:g}" for heat in heats])
+
+# %% held_out
+held = ["green heart", "blue heart", "brown heart", "green book",
+        "woman astronaut with dark skin tone", "woman cook with light skin tone"]  # fmt: skip
+print([p for p in held if named.get(p) in openmoji("test", "combination")])
+
+# %% cost
+counted = []
+
+
+def count(model, args, kwargs):
+    counted.append(kwargs["input_ids"].numel())
+
+
+hook = artist.register_forward_pre_hook(count, with_kwargs=True)
+for cached in (True, False):
+    counted.append(0)
+    generate(["red apple"], [ImageTokensOnly()], use_cache=cached)
+hook.remove()
+print(counted)
+
+# %% larger
+config = JanusConfig()
+with torch.device("meta"):
+    janus = JanusForConditionalGeneration(config)
+print(sum(p.numel() for p in janus.parameters()), config.vq_config.num_embeddings)
