@@ -25,7 +25,7 @@ from llm_tutorial.text_image import (
 )
 from llm_tutorial.training import adamw, fit, linear_decay
 
-STEPS, BATCH, RATE, LANGUAGES = 1000, 128, 2e-3, ("en", "zh")
+STEPS, BATCH, RATE, LANGUAGES = 800, 128, 2e-3, ("en", "zh")
 
 torch.set_num_threads(1)
 long_run = LongRun("text_image", Path(__file__), probed_steps=4)

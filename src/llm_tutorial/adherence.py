@@ -19,11 +19,11 @@ SKIN = {  # sRGB of OpenMoji's skin
     "light": (250, 220, 188), "medium-light": (222, 187, 144), "medium": (193, 154, 101), "medium-dark": (165, 121, 57),
     "dark": (106, 70, 47),
 }  # fmt: skip
-NEAR, LEAST = 8.0, 8  # ΔE76 within which a pixel has a tone; pixels that make it the skin's, not those of an edge
+NEAR, LEAST = 6.0, 6  # ΔE76 within which a pixel has a tone; pixels that make it the skin's, not those of an edge
 
 
 def skin_tones(images: Tensor) -> list[str]:
-    """The lightest skin tone that at least eight pixels have: hair is drawn in the tones of darker skin.
+    """The lightest skin tone that at least six pixels have: hair is drawn in the tones of darker skin.
 
     Where no tone has as many, the one with most pixels, or with the nearest one.
 
