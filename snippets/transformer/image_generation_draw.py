@@ -3,8 +3,8 @@ import matplotlib.pyplot as plt
 import torch
 from torch import nn
 from transformers import (
-    JanusConfig,
-    JanusForConditionalGeneration,
+    AutoModelForCausalLM,
+    LlamaConfig,
     LogitsProcessor,
     LogitsProcessorList,
     UnbatchedClassifierFreeGuidanceLogitsProcessor,
@@ -14,7 +14,7 @@ from llm_tutorial.adherence import real_pictures
 from llm_tutorial.data.openmoji import openmoji, prompt
 from llm_tutorial.plotting import image_grid, use_style, verbatim
 from llm_tutorial.tables import table
-from llm_tutorial.transformer.drawing import Guidance, draw, load_artist
+from llm_tutorial.transformer.drawing import draw, load_artist
 from llm_tutorial.transformer.image_tokens import load_image_tokenizer
 
 use_style()
@@ -129,27 +129,101 @@ rows = [draw(artist, tokenizer, ["owl"] * 6, 2.0, heat) for heat in heats]
 grid(rows, [f"T = {heat:g}" for heat in heats])
 
 # %% held_out
-held = ["green heart", "blue heart", "brown heart", "green book",
-        "woman astronaut with dark skin tone", "woman cook with light skin tone"]  # fmt: skip
-print([p for p in held if named.get(p) in openmoji("test", "combination")])
+kept_back = {prompt(picture) for picture in openmoji("test", "combination")}
+held = ["green heart", "blue heart", "woman astronaut with dark skin tone",
+        "teacher with medium skin tone", "man fairy with dark skin tone",
+        "woman supervillain with dark skin tone"]  # fmt: skip
+assert kept_back.issuperset(held)
+chinese = [prompt(named[name], "zh") for name in held]
+real = vq.encode(real_pictures([named[name] for name in held]))
+rows = [
+    [each[place] for each in (
+        real,
+        *(draw(artist, tokenizer, held, 3.0, 0.6, seed) for seed in range(3)),
+        *(draw(artist, tokenizer, chinese, 3.0, 0.6, seed) for seed in range(3)),
+    )]
+    for place in range(len(held))
+]  # fmt: skip
+columns = ["real", "English", "", "", "Chinese", "", ""]
+grid([torch.stack(row) for row in rows], held, columns)
+
+
+# %% words
+loose = generate(["owl"] * 8, [])  # nothing keeps it to image tokens
+words_share = (loose < WORDS).double().mean().item()
+try:
+    vq.decode(loose - WORDS)
+except IndexError as error:
+    print(f"IndexError: {error}; {100 * words_share:.0f} % are words")
+assert (generate(["owl"] * 8, [ImageTokensOnly()]) >= WORDS).all()
+
+# %% words_values values
+print(f"words_share = {100 * words_share:.0f}")  # tolerance 30%
+
+# %% padding
+prompts = ["owl", "woman supervillain with medium-dark skin tone"]
+
+
+def greedy(prompts, side):
+    tokenizer.padding_side = side
+    return draw(artist, tokenizer, prompts, 3.0, temperature=0)[0]
+
+
+alone = greedy(prompts[:1], "left")
+same = {side: (greedy(prompts, side) == alone).double().mean() for side in ("left", "right")}
+tokenizer.padding_side = "left"
+assert same["left"] == 1
+print({side: f"{share:.2f} of the tokens as alone" for side, share in same.items()})
+
+# %% padding_values values
+print(f"same_right = {100 * same['right']:.0f}")  # tolerance 90%
 
 # %% cost
 counted = []
-
-
-def count(model, args, kwargs):
-    counted.append(kwargs["input_ids"].numel())
-
-
-hook = artist.register_forward_pre_hook(count, with_kwargs=True)
+hook = artist.register_forward_pre_hook(
+    lambda model, args, kwargs: counted.append(kwargs["input_ids"].numel()),
+    with_kwargs=True,
+)
+tokens_read = {}
 for cached in (True, False):
-    counted.append(0)
+    counted.clear()
     generate(["red apple"], [ImageTokensOnly()], use_cache=cached)
+    tokens_read[cached] = sum(counted)
 hook.remove()
-print(counted)
+t, n = 4, 64  # begin, red, apple, end; image tokens
+assert tokens_read[True] == t + n - 1
+assert tokens_read[False] == sum(t + step for step in range(n))
+print(tokens_read)
+
 
 # %% larger
-config = JanusConfig()
-with torch.device("meta"):
-    janus = JanusForConditionalGeneration(config)
-print(sum(p.numel() for p in janus.parameters()), config.vq_config.num_embeddings)
+def cost(layers, width, tokens, parameters):
+    """Multiplications of a guided picture, and bytes of both caches in 16 bits."""
+    products = 2 * tokens * (parameters + layers * tokens * width)
+    return products, 2 * 2 * 2 * layers * tokens * width
+
+
+sizes = {  # layers, width, heads, image tokens, codes
+    "ours": (5, 160, 5, 64, 3668),
+    "LlamaGen-B": (12, 768, 12, 256, 16384),
+    "LlamaGen-XL": (36, 1280, 20, 256, 16384),
+    "LlamaGen-3B": (24, 3200, 32, 256, 16384),
+}
+rows = {}
+for name, (layers, width, heads, tokens, codes) in sizes.items():
+    inner = 3 * width if name == "ours" else 256 * -(-8 * width // 768)
+    config = LlamaConfig(
+        vocab_size=codes, hidden_size=width, intermediate_size=inner,
+        num_hidden_layers=layers, num_attention_heads=heads, tie_word_embeddings=True,
+    )  # fmt: skip
+    with torch.device("meta"):  # shapes without memory
+        parameters = AutoModelForCausalLM.from_config(config).num_parameters()
+    products, cache = cost(layers, width, tokens, parameters)
+    rows[name] = [
+        f"{parameters / 1e6:.1f}", f"{tokens}", f"{products / 1e9:,.1f}",
+        f"{cache / 2**20:.1f}",
+    ]  # fmt: skip
+assert rows["ours"][0] == f"{artist.num_parameters() / 1e6:.1f}"
+columns = ["", "parameters, 10⁶", "image tokens", "multiplications, 10⁹",
+           "cache, MiB"]  # fmt: skip
+table(rows, columns).show()
