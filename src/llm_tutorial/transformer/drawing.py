@@ -41,19 +41,37 @@ def drawing_config(words: int, codes: int = CODES, width: int = 160, layers: int
     )  # fmt: skip
 
 
-def image_token_loss(model: Any, batch: Sequence[tuple[Tensor, Tensor]], device: Any) -> Tensor:
+def image_token_loss(model: Any, batch: Sequence[tuple[Tensor, Tensor, Tensor]], device: Any) -> Tensor:
     """The loss for ``llm_tutorial.training.fit``: nats of all image tokens, which compete among themselves alone.
 
     Args:
         model: A ``LlamaForCausalLM``.
-        batch: Rows of ids, and of their attention mask; the last 64 ids are image tokens.
+        batch: Of each picture the ids that are read, the last 64 of them image tokens; their attention mask; and the
+            codes to be predicted, which differ from what is read where that was disturbed.
         device: Where the model is.
     """
-    ids, mask = (torch.stack(each).to(device) for each in zip(*batch, strict=True))
-    words = model.config.vocab_size - CODES
+    ids, mask, codes = (torch.stack(each).to(device) for each in zip(*batch, strict=True))
     states = model.model(input_ids=ids, attention_mask=mask).last_hidden_state[:, -PLACES - 1 : -1]
-    logits = states @ model.lm_head.weight[words:].T  # (picture, place, code)
-    return F.cross_entropy(logits.flatten(0, 1), ids[:, -PLACES:].flatten() - words, reduction="sum")
+    logits = states @ model.lm_head.weight[-CODES:].T  # (picture, place, code)
+    return F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="sum")
+
+
+def disturbed(codes: Tensor, most: float = 0.7) -> Tensor:
+    """Codes of which some are replaced by random ones: in each picture a share from 0 to ``most``.
+
+    A decoder that reads such codes cannot recognise a training picture by its first ones, and needs the name.
+
+    Args:
+        codes: (pictures, 64).
+        most: The greatest share.
+
+    Example:
+        >>> codes = torch.arange(64)[None]
+        >>> torch.equal(disturbed(codes, most=0), codes)
+        True
+    """
+    share = most * torch.rand(len(codes), 1)
+    return torch.where(torch.rand(codes.shape) < share, torch.randint_like(codes, CODES), codes)
 
 
 class ImageTokensOnly(LogitsProcessor):
