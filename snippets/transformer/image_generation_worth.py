@@ -22,7 +22,7 @@ use_style()
 torch.set_grad_enabled(False)
 checked = results("transformer", "drawing_adherence")
 tower = results("transformer", "text_image")["metrics"]["checker"]
-decoder = results("transformer", "drawing")["metrics"]["decoder"]
+decoder = results("transformer", "drawing")["metrics"]
 scale, heat = checked["best"]
 PARTS = {"held out": "held-out combinations", "seen": "seen combinations"}
 
@@ -52,17 +52,35 @@ print(f"standard_error = {100 * (0.25 / counts['held out']) ** 0.5:.0f}")
 
 # %% nats
 rows = {
-    name: [decoder["nats"][part][kind] for kind in ("en", "zh", "no name")]
+    f"{run}: {name}": [decoder[run]["nats"][part][kind] for kind in ("en", "zh", "no name")]
+    for run in decoder
     for part, name in (("train", "training pictures"), ("test", "held-out combinations"))
 }
 columns = ["nats an image token", "English", "Chinese", "no name"]
 table(rows, columns, ".2f").show()
 
 # %% nats_values values
-for part in ("train", "test"):
-    for kind in ("en", "zh", "no name"):
-        key = kind.replace(" ", "_")
-        print(f"nats_{part}_{key} = {decoder['nats'][part][kind]:.2f}")
+for run, found in decoder.items():
+    for part in ("train", "test"):
+        for kind in ("en", "zh", "no name"):
+            key = kind.replace(" ", "_")
+            print(f"nats_{run}_{part}_{key} = {found['nats'][part][kind]:.2f}")
+    for guided, share in found["right tones"].items():
+        print(f"tones_{run}_{guided} = {100 * share:.0f}")
+print(f"plain_last = {decoder['plain']['curve'][-1]:.2f}")
+print(f"disturbed_last = {decoder['disturbed']['curve'][-1]:.2f}")
+
+# %% deaf
+vq = load_image_tokenizer()
+shown = results("transformer", "drawing")["shown"]
+codes = torch.tensor([codes for run in decoder.values() for codes in run["drawn"]])
+rows = vq.decode(codes.transpose(0, 1).flatten(0, 1)).unflatten(0, codes.shape[1::-1])
+figure = image_grid(
+    ((rows + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), shown,
+    ["plain, 1", "plain, 3", "disturbed, 1", "disturbed, 3"], size=0.8,
+)  # fmt: skip
+verbatim(figure.axes[0].get_yticklabels())
+plt.show()
 
 # %% sweep
 scales = sorted({float(k.split()[1][:-1]) for k in checked["metrics"] if k[0] == "g"})
@@ -181,7 +199,7 @@ for heart in held:
     print(f"{heart.replace(' ', '_')} = {sum(right[heart]) / 3:.0f}")
 
 # %% failures
-vq, (artist, tokenizer) = load_image_tokenizer(), load_artist()
+artist, tokenizer = load_artist()
 test = openmoji("test", "combination")[::3]
 images = vq.decode(draw(artist, tokenizer, [prompt(p) for p in test], scale, heat))
 ranks = checker.ranks(images, [[prompt(each) for each in candidates(p)] for p in test])

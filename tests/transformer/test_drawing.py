@@ -13,6 +13,7 @@ from llm_tutorial.captions import word_tokenizer
 from llm_tutorial.transformer.drawing import (
     Guidance,
     ImageTokensOnly,
+    disturbed,
     draw,
     drawing_config,
     image_token_loss,
@@ -80,7 +81,35 @@ def test_the_loss_is_that_of_image_tokens_after_what_stands_before_them(model):
         alone = torch.cat([given([prompt]).input_ids, WORDS + row[None]], 1)
         logits = model(alone).logits[0, -65:-1, WORDS:]
         want += F.cross_entropy(logits, row, reduction="sum").item()
-    assert image_token_loss(model, list(zip(ids, mask, strict=True)), "cpu").item() == pytest.approx(want, rel=1e-4)
+    rows = list(zip(ids, mask, codes, strict=True))
+    assert image_token_loss(model, rows, "cpu").item() == pytest.approx(want, rel=1e-4)
+
+
+@torch.no_grad()
+def test_what_is_read_may_differ_from_what_is_predicted(model):
+    codes = torch.randint(CODES, (1, 64), generator=torch.Generator().manual_seed(0))
+    read = codes.clone()
+    read[0, -1] = (codes[0, -1] + 1) % CODES  # the last code is predicted, and read by nobody
+    prompt = given(["dark"]).input_ids
+    mask = torch.ones(1, prompt.shape[1] + 64).long()
+    losses = [
+        image_token_loss(model, [(torch.cat([prompt, WORDS + each], 1)[0], mask[0], codes[0])], "cpu").item()
+        for each in (codes, read)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    read[0, 0] = (codes[0, 0] + 1) % CODES
+    row = (torch.cat([prompt, WORDS + read], 1)[0], mask[0], codes[0])
+    assert image_token_loss(model, [row], "cpu").item() != pytest.approx(losses[0], rel=1e-4)
+
+
+def test_a_share_of_the_codes_is_disturbed():
+    torch.manual_seed(0)
+    codes = torch.randint(CODES, (2000, 64))
+    assert disturbed(codes, 0).equal(codes)
+    changed = (disturbed(codes, 0.6) != codes).double().mean(1)  # of each picture
+    assert changed.mean().item() == pytest.approx(0.3, abs=0.02)
+    assert changed.min() < 0.05
+    assert changed.max() > 0.55
 
 
 def test_drawing_is_generate_with_both_processors(model):
