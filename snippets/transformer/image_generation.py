@@ -18,7 +18,6 @@ from llm_tutorial.plotting import (
     panels,
     spread,
     use_style,
-    verbatim,
 )
 from llm_tutorial.results import results
 from llm_tutorial.tables import over_seeds, table
@@ -69,7 +68,7 @@ diagram.text(12, 12.4, "8 × 8 codes of 512")
 words = diagram.box(4, 6.2, ["words", "red apple"], 6.5, colour=GREEN)
 tokens = diagram.box(16, 6.2, ["64 image tokens", "row by row"], 13, colour=ORANGE)
 diagram.arrow((12, 11.8), (12, 7.7))
-model = diagram.box(12, 2.2, "decoder: which token comes next?", 22, colour=BLUE)
+model = diagram.box(12, 2.2, "language model: which token comes next?", 22, colour=BLUE)
 diagram.arrow((4, 4.8), (4, 3.1))
 diagram.arrow((14, 4.8), (14, 3.1))
 diagram.arrow((18, 3.1), (18, 4.8))
@@ -201,6 +200,5 @@ plt.show()
 print(f"bits_tokens = {64 * 9}")
 print(f"bits_ratio = {32 * 32 * 24 / (64 * 9):.0f}")
 best, worst = differences.argmin().item(), differences.argmax().item()
-print(f"worst = {wanted[worst]}")
 print(f"difference_worst = {differences[worst]:.1f}")
 print(f"difference_best = {differences[best]:.1f}")
