@@ -138,8 +138,15 @@ assert torch.allclose(averaged.codebook.weight[:2], means)
 assert torch.allclose(averaged.counts[:2], torch.tensor([2.0, 1.0]), atol=1e-3)
 
 # %% use
-short, long = results("transformer", "codebooks"), results("transformer", "image_tokens")
-variants = {"loss": "loss", "means": "running means", "means, restarts": "with restarts"}
+short, long = (
+    results("transformer", "codebooks"),
+    results("transformer", "image_tokens"),
+)
+variants = {
+    "loss": "loss",
+    "means": "running means",
+    "means, restarts": "with restarts",
+}
 figure, (axes,) = panels(1)
 for variant, name in variants.items():
     curves = [run["curve"] for run in by_seed(short, variant)]
@@ -166,7 +173,11 @@ table(rows, ["codebook", "perplexity", "codes used", "ΔE"]).show()
 for variant in variants:
     key = variant.replace(", ", "_")
     runs = by_seed(short, variant)
-    for metric, form in (("perplexity", ".0f"), ("codes_used", ".0f"), ("difference", ".1f")):
+    for metric, form in (
+        ("perplexity", ".0f"),
+        ("codes_used", ".0f"),
+        ("difference", ".1f"),
+    ):
         print(f"{metric}_{key} = {sum(run[metric] for run in runs) / len(runs):{form}}")
 print(f"short_steps = {short['steps']}")
 whole = long["metrics"]["averages and restarts"]

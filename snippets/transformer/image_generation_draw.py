@@ -170,7 +170,9 @@ def greedy(prompts, side):
 
 
 alone = greedy(prompts[:1], "left")
-same = {side: (greedy(prompts, side) == alone).double().mean() for side in ("left", "right")}
+same = {
+    side: (greedy(prompts, side) == alone).double().mean() for side in ("left", "right")
+}
 tokenizer.padding_side = "left"
 assert same["left"] == 1
 print({side: f"{share:.2f} of the tokens as alone" for side, share in same.items()})

@@ -52,9 +52,14 @@ print(f"standard_error = {100 * (0.25 / counts['held out']) ** 0.5:.0f}")
 
 # %% nats
 rows = {
-    f"{run}: {name}": [decoder[run]["nats"][part][kind] for kind in ("en", "zh", "no name")]
+    f"{run}: {name}": [
+        decoder[run]["nats"][part][kind] for kind in ("en", "zh", "no name")
+    ]
     for run in decoder
-    for part, name in (("train", "training pictures"), ("test", "held-out combinations"))
+    for part, name in (
+        ("train", "training pictures"),
+        ("test", "held-out combinations"),
+    )
 }
 columns = ["nats an image token", "English", "Chinese", "no name"]
 table(rows, columns, ".2f").show()
@@ -91,7 +96,8 @@ for panel, key, name in zip(
 ):
     for temperature in heats:
         each = [
-            100 * checked["metrics"][f"guidance {s:g}, temperature {temperature:g}"][key]
+            100
+            * checked["metrics"][f"guidance {s:g}, temperature {temperature:g}"][key]
             for s in scales
         ]
         panel.plot(scales, each, label=f"T = {temperature:g}")
@@ -142,10 +148,15 @@ for part, title in PARTS.items():
     table(rows, [f"{title}, in %", *MEASURES.values()]).show()
 
 # %% adherence_values values
+SHORT = {
+    "first of 100": "first",
+    "among first 5": "five",
+    "tone, checker": "tone",
+    "tone, colour": "colour",
+}
 for part in (*PARTS, "others"):
     for kind in KINDS:
-        for key, short in (("first of 100", "first"), ("tone, checker", "tone"),
-                           ("tone, colour", "colour"), ("among first 5", "five")):  # fmt: skip
+        for key, short in SHORT.items():
             if part == "others" and "tone" in key:
                 continue
             each = measured(part, kind, key)
@@ -161,7 +172,14 @@ rows = {
     ]
     + [over_seeds(measured("held out", kind, "target is nearer"), ".0f")]
     for kind, label in KINDS.items()
-    if kind in ("real, as tokens", "drawn, English", "drawn, Chinese", "nearest name", "no prompt")
+    if kind
+    in (
+        "real, as tokens",
+        "drawn, English",
+        "drawn, Chinese",
+        "nearest name",
+        "no prompt",
+    )
 }
 columns = ["held-out combinations", "ΔE to training", "ΔE to the picture",
            "picture is nearer, %"]  # fmt: skip

@@ -1,7 +1,8 @@
 """How a codebook is trained decides how much of it is used: three ways, three seeds.
 
 By the loss of VQ-VAE alone, by running means, and by running means with restarts of
-unused codes. Same autoencoder, same steps, same rate and batches. Five minutes of one core.
+unused codes. Same autoencoder, same steps, same rate and batches. Five minutes of one
+core.
 """
 
 from pathlib import Path

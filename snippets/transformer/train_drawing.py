@@ -36,7 +36,9 @@ MOVES = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))  # pixels down and right
 torch.set_num_threads(1)
 long_run = LongRun("drawing", Path(__file__), probed_steps=6)
 vq, tokenizer = load_image_tokenizer(), names_tokenizer()
-split = {name: openmoji(name, "combination") for name in ("train", "validation", "test")}
+split = {
+    name: openmoji(name, "combination") for name in ("train", "validation", "test")
+}
 images = {name: scaled(picture_tensor(chosen)) for name, chosen in split.items()}
 codes = {name: vq.encode(each) for name, each in images.items()}
 moved = torch.stack(
@@ -112,7 +114,9 @@ def measure(run):
             }
             for name, every in (("train", 14), ("validation", 1), ("test", 1))
         },
-        "right tones": {f"{scale:g}": right_tones(model, scale) for scale in (1.0, 3.0)},
+        "right tones": {
+            f"{scale:g}": right_tones(model, scale) for scale in (1.0, 3.0)
+        },
         "drawn": [
             draw(model, tokenizer, SHOWN, scale, 0.6).tolist() for scale in (1.0, 3.0)
         ],

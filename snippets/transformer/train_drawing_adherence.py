@@ -29,7 +29,9 @@ LOT = 64
 torch.set_num_threads(1)
 long_run = LongRun("drawing_adherence", Path(__file__))
 vq, checker, (artist, tokenizer) = load_image_tokenizer(), load_checker(), load_artist()
-split = {name: openmoji(name, "combination") for name in ("train", "validation", "test")}
+split = {
+    name: openmoji(name, "combination") for name in ("train", "validation", "test")
+}
 long_run.data = {name: data_digest(split[name]) for name in split}
 train_pictures = real_pictures(split["train"])
 train_decoded = vq.decode(vq.encode(train_pictures))
@@ -55,8 +57,10 @@ def drawn(prompts, scale, temperature, seed=0):
 
 
 def judged(images, pictures):
-    """Rank of the name, skin tone by the checker and by colour, nearest training picture."""
-    ranks = checker.ranks(images, [[prompt(p) for p in candidates(p)] for p in pictures])
+    """Rank of the name, tone by the checker and by colour, nearest training picture."""
+    ranks = checker.ranks(
+        images, [[prompt(p) for p in candidates(p)] for p in pictures]
+    )
     one = [i for i, picture in enumerate(pictures) if len(picture.tones) == 1]
     found = {
         "first of 100": float((ranks == 1).double().mean()),
@@ -65,7 +69,9 @@ def judged(images, pictures):
     if one:
         tones = checker.ranks(images[one], [in_tones(pictures[i]) for i in one])
         seen = skin_tones(images[one])
-        right = [tone == pictures[i].tones[0] for tone, i in zip(seen, one, strict=True)]
+        right = [
+            tone == pictures[i].tones[0] for tone, i in zip(seen, one, strict=True)
+        ]
         found |= {
             "tone, checker": float((tones == 1).double().mean()),
             "tone, colour": sum(right) / len(right),
@@ -114,14 +120,18 @@ def control(kind, pictures, seed):
     if kind == "no prompt":
         return drawn([""] * len(pictures), 1.0, best[1], seed)
     if kind == "another prompt":
-        order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(
+            len(pictures), generator=torch.Generator().manual_seed(seed)
+        )
         return drawn([prompts[i] for i in order], *best, seed)
     real = real_pictures(pictures)
     if kind == "real":
         return real
     if kind == "real, as tokens":
         return vq.decode(vq.encode(real))
-    others = [[i for i, p in enumerate(split["train"]) if p.code != q.code] for q in pictures]
+    others = [
+        [i for i, p in enumerate(split["train"]) if p.code != q.code] for q in pictures
+    ]
     found = [
         places[nearest_name(picture, [split["train"][i] for i in places])]
         for picture, places in zip(pictures, others, strict=True)
@@ -143,7 +153,7 @@ for part in ("held out", "seen", "others"):
 
 # %% hearts by colour
 def coloured(seed):
-    """Sixteen drawings of each heart: the share whose colour is nearest to the right one."""
+    """Sixteen drawings of each heart: the share nearest in colour to the right one."""
     rights = {}
     for number, heart in enumerate(hearts):
         images = drawn([prompt(heart)] * 16, *best, seed)

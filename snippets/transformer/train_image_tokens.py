@@ -46,7 +46,9 @@ def quality(vq, chosen):
         for tone in TONES.values()
     }
     return difference_by_hue(made, real) | {
-        "tones": {tone: float(found.mean()) for tone, found in tones.items() if len(found)}
+        "tones": {
+            tone: float(found.mean()) for tone, found in tones.items() if len(found)
+        }
     }
 
 

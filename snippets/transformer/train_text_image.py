@@ -32,13 +32,19 @@ long_run = LongRun("text_image", Path(__file__), probed_steps=4)
 split = {name: openmoji(name, "combination") for name in ("train", "test")}
 long_run.data = {name: data_digest(split[name]) for name in split}
 train = split["train"]
-pictures, siblings, tokenizer = picture_tensor(train), Siblings(train), names_tokenizer()
+pictures, siblings, tokenizer = (
+    picture_tensor(train),
+    Siblings(train),
+    names_tokenizer(),
+)
 names = torch.stack([
     tokenizer([prompt(picture, language) for picture in train],
               padding="max_length", max_length=26, return_tensors="pt").input_ids
     for language in LANGUAGES
 ])  # (language, picture, tokens)  # fmt: skip
-numbers = {code: number for number, code in enumerate(sorted({p.drawing for p in train}))}
+numbers = {
+    code: number for number, code in enumerate(sorted({p.drawing for p in train}))
+}
 drawings = [numbers[picture.drawing] for picture in train]
 
 
@@ -64,7 +70,9 @@ def quality(checker, chosen):
         found[language] = {
             "first of 100": float((ranks == 1).double().mean()),
             "among first 5": float((ranks <= 5).double().mean()),
-            "right tone of 5": float((checker.ranks(images[toned], tones) == 1).double().mean()),
+            "right tone of 5": float(
+                (checker.ranks(images[toned], tones) == 1).double().mean()
+            ),
         }
     return found
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from llm_tutorial.colour import to_lab
-from llm_tutorial.data.openmoji import Picture, openmoji
+from llm_tutorial.data.openmoji import Picture
 from llm_tutorial.pictures import picture_tensor, scaled
 
 SKIN = {  # sRGB of OpenMoji's skin

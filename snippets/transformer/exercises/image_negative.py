@@ -1,7 +1,7 @@
-"""Guidance can also lead away from a second prompt ("not this"). Let `given`, `negative`
-and `without` be logits for a prompt, for an unwanted prompt and for an empty one. Return
+"""Guidance can also lead away from a second prompt ("not this"). `given`, `negative` and
+`without` are logits for a prompt, for an unwanted one and for an empty one. Return
 logits that go from `without` by `scale` towards the prompt, and by `away` away from the
-unwanted one. All logits shall be normalised first: each model's zero is its own.
+unwanted one. Normalise all three first: each has a zero of its own.
 
 引导也可以背离另一条提示（「不要这个」）。`given`、`negative`、`without` 分别是某条
 提示、不想要的提示、空提示下的 logit。从 `without` 出发，朝着提示走 `scale` 步，

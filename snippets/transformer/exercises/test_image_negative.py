@@ -25,13 +25,13 @@ def test_the_empty_prompt_is_where_it_starts(answer):
     new = answer.guided(A, B, C, 2.0, 0.5)
     a, b, c = (x.log_softmax(-1) for x in (A, B, C))
     want = 0.5 * c + 2.0 * a - 0.5 * b - c  # c - 2c + 0.5c = -0.5c in all
-    assert torch.allclose(
-        new.log_softmax(-1), want.log_softmax(-1), atol=1e-5
-    ), pytest.say(
-        "Both ways start at the empty prompt: without + scale (given - without) "
-        "- away (negative - without).",
-        "两步都从空提示出发：without + scale (given - without) "
-        "- away (negative - without)。",
+    assert torch.allclose(new.log_softmax(-1), want.log_softmax(-1), atol=1e-5), (
+        pytest.say(
+            "Both ways start at the empty prompt: without + scale (given - without) "
+            "- away (negative - without).",
+            "两步都从空提示出发：without + scale (given - without) "
+            "- away (negative - without)。",
+        )
     )
 
 
