@@ -1,7 +1,7 @@
-"""Let the model complete a picture: its first image tokens are given, the rest is drawn.
-Write the `LogitsProcessor` that forces the given ids, one at each step, after a prompt
-of `start` tokens, and leaves all later steps alone. Then try it with `generate`: the
-upper half of a picture, another name, and eight seeds.
+"""Let the model complete a picture: the first image tokens are given, it draws the
+rest. Write the `LogitsProcessor` that forces the given ids, one at each step, after a
+prompt of `start` tokens, and leaves all later steps alone. Then try it with `generate`:
+the upper half of a picture, another name, and eight seeds.
 
 让模型把一张图补完：前几行图像词元是给定的，其余由模型来画。写一个
 `LogitsProcessor`：提示有 `start` 个词元，此后每一步强制写出给定的一个编号，给定的

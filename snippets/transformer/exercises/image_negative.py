@@ -1,5 +1,5 @@
-"""Guidance can also lead away from a second prompt ("not this"). `given`, `negative` and
-`without` are logits for a prompt, for an unwanted one and for an empty one. Return
+"""Guidance can also lead away from a second prompt ("not this"). `given`, `negative`
+and `without` are logits for a prompt, for an unwanted one and for an empty one. Return
 logits that go from `without` by `scale` towards the prompt, and by `away` away from the
 unwanted one. Normalise all three first: each has a zero of its own.
 
