@@ -125,7 +125,8 @@ grid(rows, asked, [f"s = {scale:g}" for scale in scales])
 
 # %% temperature
 heats = (0.0, 0.3, 0.6, 1.0, 1.5)
-rows = [draw(artist, tokenizer, ["owl"] * 6, 2.0, heat) for heat in heats]
+cook = "woman cook with dark skin tone"
+rows = [draw(artist, tokenizer, [cook] * 6, 2.0, heat) for heat in heats]
 grid(rows, [f"T = {heat:g}" for heat in heats])
 
 # %% held_out

@@ -70,6 +70,8 @@ for run, found in decoder.items():
         for kind in ("en", "zh", "no name"):
             key = kind.replace(" ", "_")
             print(f"nats_{run}_{part}_{key} = {found['nats'][part][kind]:.2f}")
+        without, given = (found["nats"][part][kind] for kind in ("no name", "en"))
+        print(f"worth_{run}_{part} = {without - given:.2f}")
     for guided, share in found["right tones"].items():
         print(f"tones_{run}_{guided} = {100 * share:.0f}")
 print(f"plain_last = {decoder['plain']['curve'][-1]:.2f}")
