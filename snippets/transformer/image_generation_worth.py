@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from llm_tutorial.adherence import nearest_pictures, real_pictures, skin_tones
-from llm_tutorial.data.openmoji import openmoji, prompt
+from llm_tutorial.data.openmoji import TONES, openmoji, prompt
 from llm_tutorial.experiments import by_seed
 from llm_tutorial.plotting import (
     image_grid,
@@ -237,3 +237,20 @@ figure = image_grid(
 )  # fmt: skip
 verbatim(figure.axes[0].get_yticklabels())
 plt.show()
+
+# %% failures_values values
+order = list(TONES.values())
+pairs = [
+    (order.index(p.tones[0]), order.index(seen))
+    for p, seen in zip(test, skin_tones(images), strict=True)
+    if len(p.tones) == 1
+]
+wrong = [abs(asked - seen) for asked, seen in pairs if asked != seen]
+print(f"neighbouring = {100 * wrong.count(1) / len(wrong):.0f}")  # tolerance 30%
+print(f"wrong_tones = {len(wrong)}")  # tolerance 30%
+couples = [
+    rank.item() for rank, p in zip(ranks, test, strict=True) if len(p.tones) == 2
+]
+alone = [rank.item() for rank, p in zip(ranks, test, strict=True) if len(p.tones) < 2]
+print(f"first_couples = {100 * couples.count(1) / len(couples):.0f}")  # tolerance 60%
+print(f"first_alone = {100 * alone.count(1) / len(alone):.0f}")  # tolerance 30%
