@@ -2,7 +2,11 @@
 import matplotlib.pyplot as plt
 import torch
 
-from llm_tutorial.adherence import nearest_pictures, real_pictures, skin_tones
+from llm_tutorial.adherence import (
+    nearest_pictures,
+    real_pictures,
+    skin_tones,
+)
 from llm_tutorial.data.openmoji import TONES, openmoji, prompt
 from llm_tutorial.experiments import by_seed
 from llm_tutorial.plotting import (
@@ -212,14 +216,26 @@ rows = {
 } | {f"  {heart}": [over_seeds(right[heart], ".0f")] for heart in held}  # fmt: skip
 table(rows, ["hearts", "nearest in colour to the right one, %"]).show()
 
+# %% hearts_drawn
+artist, tokenizer = load_artist()
+hearts = [picture for picture in openmoji() if picture.base == "heart"]
+asked = [heart for heart in hearts for _ in range(4)]
+codes = draw(artist, tokenizer, [prompt(heart) for heart in asked], scale, heat)
+images = vq.decode(codes)
+rows = torch.stack([real_pictures(hearts), *images.unflatten(0, (12, 4)).unbind(1)])
+figure = image_grid(
+    ((rows + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), ["real", "drawn", "", "", ""],
+    size=0.45,
+)  # fmt: skip
+plt.show()
+
 # %% hearts_values values
 print(f"hearts_seen = {sum(sum(right[h]) / 3 for h in seen) / len(seen):.0f}")
 print(f"hearts_held = {sum(sum(right[h]) / 3 for h in held) / len(held):.0f}")
-for heart in held:
-    print(f"{heart.replace(' ', '_')} = {sum(right[heart]) / 3:.0f}")
+for heart, each in right.items():
+    print(f"{heart.replace(' ', '_')} = {sum(each) / 3:.0f}")
 
 # %% failures
-artist, tokenizer = load_artist()
 test = openmoji("test", "combination")[::3]
 images = vq.decode(draw(artist, tokenizer, [prompt(p) for p in test], scale, heat))
 ranks = checker.ranks(images, [[prompt(each) for each in candidates(p)] for p in test])
