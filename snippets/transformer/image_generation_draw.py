@@ -136,17 +136,12 @@ held = ["green heart", "blue heart", "woman astronaut with dark skin tone",
         "woman supervillain with dark skin tone"]  # fmt: skip
 assert kept_back.issuperset(held)
 chinese = [prompt(named[name], "zh") for name in held]
-real = vq.encode(real_pictures([named[name] for name in held]))
-rows = [
-    [each[place] for each in (
-        real,
-        *(draw(artist, tokenizer, held, 3.0, 0.6, seed) for seed in range(3)),
-        *(draw(artist, tokenizer, chinese, 3.0, 0.6, seed) for seed in range(3)),
-    )]
-    for place in range(len(held))
-]  # fmt: skip
-columns = ["real", "English", "", "", "Chinese", "", ""]
-grid([torch.stack(row) for row in rows], held, columns)
+columns = {"real": vq.encode(real_pictures([named[name] for name in held]))}
+for language, names in (("English", held), ("Chinese", chinese)):
+    for seed in range(3):
+        label = language if seed == 0 else " " * len(columns)
+        columns[label] = draw(artist, tokenizer, names, 4.0, 0.6, seed)
+grid(torch.stack(list(columns.values()), 1), held, [key.strip() for key in columns])
 
 
 # %% words
