@@ -137,24 +137,51 @@ means = torch.stack([vectors[:2].mean(0), vectors[2]])
 assert torch.allclose(averaged.codebook.weight[:2], means)
 assert torch.allclose(averaged.counts[:2], torch.tensor([2.0, 1.0]), atol=1e-3)
 
+# %% reconstructions
+wanted = ["red apple", "green heart", "woman cook with dark skin tone", "bicycle",
+          "flag of Norway", "owl", "blue heart", "black cat"]  # fmt: skip
+real = real_pictures([named[name] for name in wanted])
+back = vq.decode(vq.encode(real))
+differences = colour_difference(back, real).mean((1, 2))
+grid = torch.stack([real, back])  # (2, 8, 3, 32, 32)
+image_grid(
+    ((grid + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), ["32 × 32 pixels", "64 tokens"],
+    size=0.62,
+)  # fmt: skip
+plt.show()
+
+# %% reconstructions_values values
+print(f"bits_tokens = {64 * 9}")
+print(f"bits_ratio = {32 * 32 * 24 / (64 * 9):.0f}")
+best, worst = differences.argmin().item(), differences.argmax().item()
+print(f"difference_worst = {differences[worst]:.1f}")
+print(f"difference_best = {differences[best]:.1f}")
+
+# %% perplexity
+some = vq.encode(real_pictures(openmoji("test", "combination")[::4]))
+shares = torch.bincount(some.flatten(), minlength=512) / some.numel()
+entropy = -(shares[shares > 0] * shares[shares > 0].log()).sum()
+assert abs(entropy.exp() - perplexity(some)) < 0.1
+assert perplexity(torch.arange(512)) > 511.9  # all codes, equally often
+
 # %% use
 short, long = (
     results("transformer", "codebooks"),
     results("transformer", "image_tokens"),
 )
-variants = {
-    "loss": "loss",
-    "means": "running means",
-    "means, restarts": "with restarts",
-}
-figure, (axes,) = panels(1)
+variants = {"loss": "loss", "means": "means", "means, restarts": "with restarts"}
+figure, (left, right) = panels(2, sharey=True)
 for variant, name in variants.items():
     curves = [run["curve"] for run in by_seed(short, variant)]
-    spread(axes, range(1, 4 * len(curves[0]), 4), curves, name, marker="")
-axes.set(xlabel="steps", ylabel="perplexity of the codes", yscale="log")
-axes.set_yticks([1, 10, 100, 512], ["1", "10", "100", "512"])
-axes.minorticks_off()
-label_lines(axes)
+    spread(left, range(1, 4 * len(curves[0]), 4), curves, name, marker="")
+whole = long["metrics"]["averages and restarts"]
+right.plot(range(1, 4000, 20), whole["curve"], color=COLOURS[2], marker="")
+for axes, title in ((left, "three short trainings"), (right, "the long training")):
+    axes.set(xlabel="steps", ylabel="perplexity of the codes", title=title)
+    axes.set(yscale="log")
+    axes.set_yticks([1, 10, 100, 512], ["1", "10", "100", "512"])
+    axes.minorticks_off()
+label_lines(left)
 plt.show()
 
 # %% use_table
@@ -180,36 +207,8 @@ for variant in variants:
     ):
         print(f"{metric}_{key} = {sum(run[metric] for run in runs) / len(runs):{form}}")
 print(f"short_steps = {short['steps']}")
-whole = long["metrics"]["averages and restarts"]
 print(f"long_perplexity = {whole['train_perplexity']:.0f}")
 print(f"long_used = {whole['codes_used']}")
 print(f"long_steps = {long['steps']}")
 print(f"long_test = {whole['test']['all']:.1f}")
 print(f"parameters = {sum(p.numel() for p in vq.parameters())}")
-
-# %% perplexity
-some = vq.encode(real_pictures(openmoji("test", "combination")[::4]))
-shares = torch.bincount(some.flatten(), minlength=512) / some.numel()
-entropy = -(shares[shares > 0] * shares[shares > 0].log()).sum()
-assert abs(entropy.exp() - perplexity(some)) < 0.1
-assert perplexity(torch.arange(512)) > 511.9  # all codes, equally often
-
-# %% reconstructions
-wanted = ["red apple", "green heart", "woman cook with dark skin tone", "bicycle",
-          "flag of Norway", "owl", "blue heart", "black cat"]  # fmt: skip
-real = real_pictures([named[name] for name in wanted])
-back = vq.decode(vq.encode(real))
-differences = colour_difference(back, real).mean((1, 2))
-grid = torch.stack([real, back])  # (2, 8, 3, 32, 32)
-image_grid(
-    ((grid + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), ["32 × 32 pixels", "64 tokens"],
-    size=0.62,
-)  # fmt: skip
-plt.show()
-
-# %% reconstructions_values values
-print(f"bits_tokens = {64 * 9}")
-print(f"bits_ratio = {32 * 32 * 24 / (64 * 9):.0f}")
-best, worst = differences.argmin().item(), differences.argmax().item()
-print(f"difference_worst = {differences[worst]:.1f}")
-print(f"difference_best = {differences[best]:.1f}")

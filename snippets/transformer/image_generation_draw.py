@@ -94,6 +94,23 @@ def pictures_of(prompts, scale=3.0):
     return generate(prompts, [*guidance, ImageTokensOnly()]) - WORDS
 
 
+# %% cost
+counted = []
+hook = artist.register_forward_pre_hook(
+    lambda model, args, kwargs: counted.append(kwargs["input_ids"].numel()),
+    with_kwargs=True,
+)
+tokens_read = {}
+for cached in (True, False):
+    counted.clear()
+    generate(["red apple"], [ImageTokensOnly()], use_cache=cached)
+    tokens_read[cached] = sum(counted)
+hook.remove()
+t, n = 4, 64  # begin, red, apple, end; image tokens
+assert tokens_read[True] == t + n - 1
+assert tokens_read[False] == sum(t + step for step in range(n))
+print(tokens_read)
+
 # %% equal
 prompts = ["green heart", "较深肤色的女厨师"]
 ours = OurGuidance(3.0, artist, empty)
@@ -143,7 +160,6 @@ for language, names in (("English", held), ("Chinese", chinese)):
         columns[label] = draw(artist, tokenizer, names, 4.0, 0.6, seed)
 grid(torch.stack(list(columns.values()), 1), held, [key.strip() for key in columns])
 
-
 # %% words
 loose = generate(["owl"] * 8, [])  # nothing keeps it to image tokens
 words_share = (loose < WORDS).double().mean().item()
@@ -175,23 +191,6 @@ print({side: f"{share:.2f} of the tokens as alone" for side, share in same.items
 
 # %% padding_values values
 print(f"same_right = {100 * same['right']:.0f}")  # tolerance 90%
-
-# %% cost
-counted = []
-hook = artist.register_forward_pre_hook(
-    lambda model, args, kwargs: counted.append(kwargs["input_ids"].numel()),
-    with_kwargs=True,
-)
-tokens_read = {}
-for cached in (True, False):
-    counted.clear()
-    generate(["red apple"], [ImageTokensOnly()], use_cache=cached)
-    tokens_read[cached] = sum(counted)
-hook.remove()
-t, n = 4, 64  # begin, red, apple, end; image tokens
-assert tokens_read[True] == t + n - 1
-assert tokens_read[False] == sum(t + step for step in range(n))
-print(tokens_read)
 
 
 # %% larger

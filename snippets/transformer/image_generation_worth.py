@@ -54,45 +54,6 @@ for part in ("held out", "seen", "others"):
 print(f"toned_held_out = {toned_counts['held out']}")
 print(f"standard_error = {100 * (0.25 / counts['held out']) ** 0.5:.0f}")
 
-# %% nats
-rows = {
-    f"{run}: {name}": [
-        decoder[run]["nats"][part][kind] for kind in ("en", "zh", "no name")
-    ]
-    for run in decoder
-    for part, name in (
-        ("train", "training pictures"),
-        ("test", "held-out combinations"),
-    )
-}
-columns = ["nats an image token", "English", "Chinese", "no name"]
-table(rows, columns, ".2f").show()
-
-# %% nats_values values
-for run, found in decoder.items():
-    for part in ("train", "test"):
-        for kind in ("en", "zh", "no name"):
-            key = kind.replace(" ", "_")
-            print(f"nats_{run}_{part}_{key} = {found['nats'][part][kind]:.2f}")
-        without, given = (found["nats"][part][kind] for kind in ("no name", "en"))
-        print(f"worth_{run}_{part} = {without - given:.2f}")
-    for guided, share in found["right tones"].items():
-        print(f"tones_{run}_{guided} = {100 * share:.0f}")
-print(f"plain_last = {decoder['plain']['curve'][-1]:.2f}")
-print(f"disturbed_last = {decoder['disturbed']['curve'][-1]:.2f}")
-
-# %% deaf
-vq = load_image_tokenizer()
-shown = results("transformer", "drawing")["shown"]
-codes = torch.tensor([codes for run in decoder.values() for codes in run["drawn"]])
-rows = vq.decode(codes.transpose(0, 1).flatten(0, 1)).unflatten(0, codes.shape[1::-1])
-figure = image_grid(
-    ((rows + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), shown,
-    ["plain, 1", "plain, 3", "disturbed, 1", "disturbed, 3"], size=0.8,
-)  # fmt: skip
-verbatim(figure.axes[0].get_yticklabels())
-plt.show()
-
 # %% sweep
 scales = sorted({float(k.split()[1][:-1]) for k in checked["metrics"] if k[0] == "g"})
 heats = sorted({float(k.split()[3]) for k in checked["metrics"] if k[0] == "g"})
@@ -169,6 +130,39 @@ for part in (*PARTS, "others"):
             name = f"{short} {part} {kind}".replace(",", "").replace(" ", "_")
             print(f"{name} = {sum(each) / len(each):.0f}")
 
+# %% hearts
+runs = by_seed(checked, "hearts")
+held = checked["hearts_held_out"]
+right = {
+    heart: [100 * run["right"][heart] for run in runs] for heart in runs[0]["right"]
+}
+seen = [heart for heart in right if heart not in held]
+rows = {
+    label: [over_seeds([sum(each) / len(each) for each in
+                        zip(*(right[heart] for heart in hearts), strict=True)], ".0f")]
+    for label, hearts in (("seen colours", seen), ("held-out colours", held))
+} | {f"  {heart}": [over_seeds(right[heart], ".0f")] for heart in held}  # fmt: skip
+table(rows, ["hearts", "nearest in colour to the right one, %"]).show()
+
+# %% hearts_drawn
+vq, (artist, tokenizer) = load_image_tokenizer(), load_artist()
+hearts = [picture for picture in openmoji() if picture.base == "heart"]
+asked = [heart for heart in hearts for _ in range(4)]
+codes = draw(artist, tokenizer, [prompt(heart) for heart in asked], scale, heat)
+images = vq.decode(codes)
+rows = torch.stack([real_pictures(hearts), *images.unflatten(0, (12, 4)).unbind(1)])
+figure = image_grid(
+    ((rows + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), ["real", "drawn", "", "", ""],
+    size=0.45,
+)  # fmt: skip
+plt.show()
+
+# %% hearts_values values
+print(f"hearts_seen = {sum(sum(right[h]) / 3 for h in seen) / len(seen):.0f}")
+print(f"hearts_held = {sum(sum(right[h]) / 3 for h in held) / len(held):.0f}")
+for heart, each in right.items():
+    print(f"{heart.replace(' ', '_')} = {sum(each) / 3:.0f}")
+
 # %% copies
 rows = {
     label: [
@@ -202,39 +196,6 @@ for part in (*PARTS, "others"):
         each = measured(part, kind, "target is nearer")
         print(f"nearer_{name} = {sum(each) / len(each):.0f}")
 
-# %% hearts
-runs = by_seed(checked, "hearts")
-held = checked["hearts_held_out"]
-right = {
-    heart: [100 * run["right"][heart] for run in runs] for heart in runs[0]["right"]
-}
-seen = [heart for heart in right if heart not in held]
-rows = {
-    label: [over_seeds([sum(each) / len(each) for each in
-                        zip(*(right[heart] for heart in hearts), strict=True)], ".0f")]
-    for label, hearts in (("seen colours", seen), ("held-out colours", held))
-} | {f"  {heart}": [over_seeds(right[heart], ".0f")] for heart in held}  # fmt: skip
-table(rows, ["hearts", "nearest in colour to the right one, %"]).show()
-
-# %% hearts_drawn
-artist, tokenizer = load_artist()
-hearts = [picture for picture in openmoji() if picture.base == "heart"]
-asked = [heart for heart in hearts for _ in range(4)]
-codes = draw(artist, tokenizer, [prompt(heart) for heart in asked], scale, heat)
-images = vq.decode(codes)
-rows = torch.stack([real_pictures(hearts), *images.unflatten(0, (12, 4)).unbind(1)])
-figure = image_grid(
-    ((rows + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), ["real", "drawn", "", "", ""],
-    size=0.45,
-)  # fmt: skip
-plt.show()
-
-# %% hearts_values values
-print(f"hearts_seen = {sum(sum(right[h]) / 3 for h in seen) / len(seen):.0f}")
-print(f"hearts_held = {sum(sum(right[h]) / 3 for h in held) / len(held):.0f}")
-for heart, each in right.items():
-    print(f"{heart.replace(' ', '_')} = {sum(each) / 3:.0f}")
-
 # %% failures
 test = openmoji("test", "combination")[::3]
 images = vq.decode(draw(artist, tokenizer, [prompt(p) for p in test], scale, heat))
@@ -264,9 +225,41 @@ pairs = [
 wrong = [abs(asked - seen) for asked, seen in pairs if asked != seen]
 print(f"neighbouring = {100 * wrong.count(1) / len(wrong):.0f}")  # tolerance 30%
 print(f"wrong_tones = {len(wrong)}")  # tolerance 30%
-couples = [
-    rank.item() for rank, p in zip(ranks, test, strict=True) if len(p.tones) == 2
-]
-alone = [rank.item() for rank, p in zip(ranks, test, strict=True) if len(p.tones) < 2]
-print(f"first_couples = {100 * couples.count(1) / len(couples):.0f}")  # tolerance 60%
-print(f"first_alone = {100 * alone.count(1) / len(alone):.0f}")  # tolerance 30%
+
+# %% deaf
+shown = results("transformer", "drawing")["shown"]
+codes = torch.tensor([codes for run in decoder.values() for codes in run["drawn"]])
+rows = vq.decode(codes.transpose(0, 1).flatten(0, 1)).unflatten(0, codes.shape[1::-1])
+figure = image_grid(
+    ((rows + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), shown,
+    ["plain, 1", "plain, 3", "disturbed, 1", "disturbed, 3"], size=0.8,
+)  # fmt: skip
+verbatim(figure.axes[0].get_yticklabels())
+plt.show()
+
+# %% nats
+rows = {
+    f"{run}: {name}": [
+        decoder[run]["nats"][part][kind] for kind in ("en", "zh", "no name")
+    ]
+    for run in decoder
+    for part, name in (
+        ("train", "training pictures"),
+        ("test", "held-out combinations"),
+    )
+}
+columns = ["nats an image token", "English", "Chinese", "no name"]
+table(rows, columns, ".2f").show()
+
+# %% nats_values values
+for run, found in decoder.items():
+    for part in ("train", "test"):
+        for kind in ("en", "zh", "no name"):
+            key = kind.replace(" ", "_")
+            print(f"nats_{run}_{part}_{key} = {found['nats'][part][kind]:.2f}")
+        without, given = (found["nats"][part][kind] for kind in ("no name", "en"))
+        print(f"worth_{run}_{part} = {without - given:.2f}")
+    for guided, share in found["right tones"].items():
+        print(f"tones_{run}_{guided} = {100 * share:.0f}")
+print(f"plain_last = {decoder['plain']['curve'][-1]:.2f}")
+print(f"disturbed_last = {decoder['disturbed']['curve'][-1]:.2f}")
