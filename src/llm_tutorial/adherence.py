@@ -98,6 +98,7 @@ def nearest_name(picture: Picture, pictures: Sequence[Picture]) -> int:
         pictures: To choose from; of equals the first.
 
     Example:
+        >>> from llm_tutorial.data.openmoji import openmoji
         >>> cook = [each for each in openmoji() if each.english == "woman cook: dark skin tone"]
         >>> others = [each for each in openmoji("train", "combination") if each.code != cook[0].code]
         >>> others[nearest_name(cook[0], others)].english
