@@ -5,8 +5,8 @@ import torch
 
 from llm_tutorial.adherence import (
     SKIN,
+    Names,
     nearest_colours,
-    nearest_name,
     nearest_pictures,
     real_pictures,
     skin_tones,
@@ -136,10 +136,14 @@ def test_the_nearest_picture_is_itself():
     assert distances.max() < 0.1
 
 
-def test_the_nearest_name_shares_most_words():
+def test_the_nearest_name_shares_rare_words_and_is_another_picture():
     pictures = openmoji("train", "combination")
+    names = Names(pictures)
     [heart] = [picture for picture in openmoji() if picture.english == "green heart"]
-    assert "heart" in pictures[nearest_name(heart, pictures)].english
+    assert "heart" in pictures[names.nearest(heart)].english
+    [teacher] = [picture for picture in openmoji() if picture.english == "teacher: medium skin tone"]
+    assert "teacher" in pictures[names.nearest(teacher)].english  # not just anybody of that tone
+    assert pictures[names.nearest(pictures[0])].code != pictures[0].code
 
 
 def test_words_are_whole_and_chinese_is_cut_in_characters():

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from llm_tutorial.adherence import (
+    Names,
     nearest_colours,
-    nearest_name,
     nearest_pictures,
     real_pictures,
     skin_tones,
@@ -35,6 +35,7 @@ split = {
     name: openmoji(name, "combination") for name in ("train", "validation", "test")
 }
 long_run.data = {name: data_digest(split[name]) for name in split}
+names = Names(split["train"])
 train_pictures = real_pictures(split["train"])
 train_decoded = vq.decode(vq.encode(train_pictures))
 combined = [picture for picture in split["train"] if picture.parts]
@@ -132,13 +133,7 @@ def control(kind, pictures, seed):
         return real
     if kind == "real, as tokens":
         return vq.decode(vq.encode(real))
-    others = [
-        [i for i, p in enumerate(split["train"]) if p.code != q.code] for q in pictures
-    ]
-    found = [
-        places[nearest_name(picture, [split["train"][i] for i in places])]
-        for picture, places in zip(pictures, others, strict=True)
-    ]
+    found = [names.nearest(picture) for picture in pictures]
     return train_decoded[found]  # the nearest name
 
 

@@ -4,7 +4,9 @@ The colours need no trained model: OpenMoji draws each skin tone and each colour
 beyond colours, ``llm_tutorial.text_image`` tells.
 """
 
+import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
@@ -90,31 +92,44 @@ def nearest_pictures(images: Tensor, references: Tensor) -> tuple[Tensor, Tensor
     return found.values, found.indices
 
 
-def nearest_name(picture: Picture, pictures: Sequence[Picture]) -> int:
-    """Which picture has the most similar English name: words in common, divided by words in either.
+class Names:
+    """Finds the picture with the most similar English name: the look-up that a model has to beat.
+
+    Similar are names that have rare words in common: each word weighs the logarithm of how many names there are for one
+    with it, and the weight in common is divided by that of the words in either.
 
     Args:
-        picture: Whose name is looked for.
-        pictures: To choose from; of equals the first.
+        pictures: To choose from.
 
     Example:
         >>> from llm_tutorial.data.openmoji import openmoji
-        >>> cook = [each for each in openmoji() if each.english == "woman cook: dark skin tone"]
-        >>> others = [each for each in openmoji("train", "combination") if each.code != cook[0].code]
-        >>> others[nearest_name(cook[0], others)].english
-        'man cook: dark skin tone'
+        >>> train = openmoji("train", "combination")
+        >>> [cook] = [picture for picture in openmoji() if picture.english == "woman cook: dark skin tone"]
+        >>> train[Names(train).nearest(cook)].english
+        'cook: dark skin tone'
     """
-    words = _words(picture.english)
-    return max(range(len(pictures)), key=lambda index: _overlap(words, _words(pictures[index].english)))
+
+    def __init__(self, pictures: Sequence[Picture]) -> None:
+        self.pictures, self._words = pictures, [_words(picture.english) for picture in pictures]
+        counts = Counter(word for words in self._words for word in words)
+        self._weights = {word: math.log((len(pictures) + 1) / count) for word, count in counts.items()}
+
+    def nearest(self, picture: Picture) -> int:
+        """Which of the pictures, but not the picture itself; of equals the first."""
+        words = _words(picture.english)
+        scores = [
+            -1.0 if other.code == picture.code else self._weight(words & known) / self._weight(words | known)
+            for other, known in zip(self.pictures, self._words, strict=True)
+        ]
+        return max(range(len(scores)), key=scores.__getitem__)
+
+    def _weight(self, words: frozenset[str]) -> float:
+        return sum(self._weights.get(word, math.log(len(self.pictures) + 1)) for word in words)
 
 
 @cache
 def _words(name: str) -> frozenset[str]:
     return frozenset(re.findall(r"[\w-]+", name.lower()))
-
-
-def _overlap(first: frozenset[str], second: frozenset[str]) -> float:
-    return len(first & second) / len(first | second)
 
 
 def real_pictures(pictures: Sequence[Picture]) -> Tensor:
