@@ -5,6 +5,7 @@ from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     LlamaConfig,
+    LlamaForCausalLM,
     LogitsProcessor,
     LogitsProcessorList,
     UnbatchedClassifierFreeGuidanceLogitsProcessor,
@@ -14,7 +15,12 @@ from llm_tutorial.adherence import real_pictures
 from llm_tutorial.data.openmoji import openmoji, prompt
 from llm_tutorial.plotting import image_grid, use_style, verbatim
 from llm_tutorial.tables import table
-from llm_tutorial.transformer.drawing import draw, load_artist
+from llm_tutorial.transformer.drawing import (
+    draw,
+    drawing_config,
+    image_token_loss,
+    load_artist,
+)
 from llm_tutorial.transformer.image_tokens import load_image_tokenizer
 
 use_style()
@@ -54,6 +60,40 @@ print(f"words = {WORDS}")
 print(f"vocabulary = {artist.config.vocab_size}")
 print(f"parameters = {artist.num_parameters()}")
 print(f"nats_of_chance = {nats_of_chance:.2f}")
+
+
+# %% train differs="sums of floating-point numbers"
+def loss_of(model, ids, mask, codes):
+    logits = model(ids, attention_mask=mask).logits[:, -65:-1, WORDS:]
+    return nn.functional.cross_entropy(logits.flatten(0, 1), codes.flatten())
+
+
+torch.manual_seed(0)
+some = openmoji("train", "combination")[:16]
+codes = vq.encode(real_pictures(some))  # (16, 64), to be predicted
+model = LlamaForCausalLM(drawing_config(WORDS))
+optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+losses = []
+for _ in range(10):
+    language = ("en", "zh")[torch.randint(2, ())]
+    prompts = ["" if torch.rand(()) < 0.1 else prompt(p, language) for p in some]
+    given = tokenizer(prompts, padding=True, return_tensors="pt")
+    share = 0.7 * torch.rand(16, 1)  # of each picture
+    random = torch.randint_like(codes, 512)
+    read = torch.where(torch.rand(codes.shape) < share, random, codes)
+    ids = torch.cat([given.input_ids, WORDS + read], 1)
+    mask = torch.cat([given.attention_mask, torch.ones_like(codes)], 1)
+    with torch.enable_grad():
+        loss = loss_of(model, ids, mask, codes)
+        loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    losses.append(loss.item())
+assert losses[-1] < losses[0] - 0.3
+rows = list(zip(ids, mask, codes, strict=True))
+summed = image_token_loss(model, rows, "cpu")  # what the long training used
+assert torch.allclose(summed / codes.numel(), loss_of(model, ids, mask, codes))
+print(" ".join(f"{loss:.2f}" for loss in losses))
 
 
 # %% processors
@@ -134,7 +174,8 @@ assert torch.equal(by_library - WORDS, pictures_of(prompts))
 assert torch.equal(draw(artist, tokenizer, prompts, guidance=3.0), pictures_of(prompts))
 
 # %% guidance
-asked = ["red apple", "woman cook with dark skin tone", "绿心", "flag of Norway"]
+asked = ["red apple", "woman cook with dark skin tone", "green heart", "绿心",
+         "flag of Norway"]  # fmt: skip
 scales = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 columns = [draw(artist, tokenizer, asked, scale, 0.6) for scale in scales]
 rows = torch.stack(columns, 1)  # (prompt, scale, 64)

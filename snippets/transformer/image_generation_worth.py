@@ -3,6 +3,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from llm_tutorial.adherence import (
+    Names,
     nearest_pictures,
     real_pictures,
     skin_tones,
@@ -130,6 +131,37 @@ for part in (*PARTS, "others"):
             name = f"{short} {part} {kind}".replace(",", "").replace(" ", "_")
             print(f"{name} = {sum(each) / len(each):.0f}")
 
+# %% siblings
+vq, (artist, tokenizer) = load_image_tokenizer(), load_artist()
+test, train = openmoji("test", "combination")[::3], openmoji("train", "combination")
+images = vq.decode(draw(artist, tokenizer, [prompt(p) for p in test], scale, heat))
+trained = vq.decode(vq.encode(real_pictures(train)))
+lookup = Names(train)
+siblings = [
+    [each for each in openmoji()
+     if each.base == picture.base and each.drawing != picture.drawing]
+    for picture in test
+]  # fmt: skip
+related = [index for index, others in enumerate(siblings) if others]
+among = [[prompt(p) for p in (test[index], *siblings[index])] for index in related]
+shown = {
+    "real, as tokens": vq.decode(vq.encode(real_pictures(test))),
+    "drawn": images,
+    "nearest training name": trained[[lookup.nearest(picture) for picture in test]],
+}
+own = {
+    label: (checker.ranks(each[related], among) == 1).double().mean().item()
+    for label, each in shown.items()
+} | {"chance": sum(1 / len(names) for names in among) / len(among)}
+rows = {label: [100 * share] for label, share in own.items()}
+table(rows, [f"{len(related)} names", "right among its siblings, %"], ".0f").show()
+
+# %% siblings_values values
+for label, share in own.items():
+    key = label.replace(", ", "_").replace(" ", "_")
+    print(f"own_{key} = {100 * share:.0f}")  # tolerance 30%
+print(f"related = {len(related)}")
+
 # %% hearts
 runs = by_seed(checked, "hearts")
 held = checked["hearts_held_out"]
@@ -145,12 +177,11 @@ rows = {
 table(rows, ["hearts", "nearest in colour to the right one, %"]).show()
 
 # %% hearts_drawn
-vq, (artist, tokenizer) = load_image_tokenizer(), load_artist()
 hearts = [picture for picture in openmoji() if picture.base == "heart"]
 asked = [heart for heart in hearts for _ in range(4)]
 codes = draw(artist, tokenizer, [prompt(heart) for heart in asked], scale, heat)
-images = vq.decode(codes)
-rows = torch.stack([real_pictures(hearts), *images.unflatten(0, (12, 4)).unbind(1)])
+drawn = vq.decode(codes).unflatten(0, (12, 4)).unbind(1)
+rows = torch.stack([real_pictures(hearts), *drawn])
 figure = image_grid(
     ((rows + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), ["real", "drawn", "", "", ""],
     size=0.45,
@@ -197,12 +228,8 @@ for part in (*PARTS, "others"):
         print(f"nearer_{name} = {sum(each) / len(each):.0f}")
 
 # %% failures
-test = openmoji("test", "combination")[::3]
-images = vq.decode(draw(artist, tokenizer, [prompt(p) for p in test], scale, heat))
 ranks = checker.ranks(images, [[prompt(each) for each in candidates(p)] for p in test])
 worst = ranks.argsort(descending=True)[:6].tolist()
-train = openmoji("train", "combination")
-trained = vq.decode(vq.encode(real_pictures(train)))
 nearest = nearest_pictures(images[worst], trained)[1]
 rows = torch.stack([
     vq.decode(vq.encode(real_pictures([test[i] for i in worst]))), images[worst],

@@ -39,12 +39,13 @@ names = Names(split["train"])
 train_pictures = real_pictures(split["train"])
 train_decoded = vq.decode(vq.encode(train_pictures))
 combined = [picture for picture in split["train"] if picture.parts]
-chosen = {
-    "validation": long_run.few(split["validation"][::2], 8),
-    "held out": long_run.few(split["test"], 8),
-    "seen": long_run.few(combined[:: len(combined) // 120], 8),
-    "others": long_run.few([p for p in split["train"] if not p.parts][::12], 8),
+whole = {
+    "validation": split["validation"][::2],
+    "held out": split["test"],
+    "seen": combined[:: len(combined) // 120],
+    "others": [picture for picture in split["train"] if not picture.parts][::12],
 }
+chosen = {part: long_run.few(pictures, 8) for part, pictures in whole.items()}
 hearts = [picture for picture in openmoji() if picture.base == "heart"]
 heart_pictures = real_pictures(hearts)
 
@@ -170,10 +171,10 @@ for seed in SEEDS:
     long_run.measure(f"hearts, seed {seed}", lambda seed=seed: coloured(seed))
 long_run.finish(
     seeds=list(SEEDS), steps=0, best=list(best),
-    counts={part: len(pictures) for part, pictures in chosen.items()},
+    counts={part: len(pictures) for part, pictures in whole.items()},
     toned={
         part: sum(len(picture.tones) == 1 for picture in pictures)
-        for part, pictures in chosen.items()
+        for part, pictures in whole.items()
     },
     hearts_held_out=[heart.english for heart in hearts if heart.english in held],
 )  # fmt: skip
