@@ -1,7 +1,7 @@
 """How a codebook is trained decides how much of it is used: three ways, three seeds.
 
 By the loss of VQ-VAE alone, by running means, and by running means with restarts of
-unused codes. Same autoencoder, same steps, same rate and batches. Five minutes of one
+unused codes. Same autoencoder, same steps, same rate and batches. Ten minutes of one
 core.
 """
 
@@ -24,7 +24,7 @@ from llm_tutorial.transformer.image_tokens import (
     reconstruction_loss,
 )
 
-STEPS, BATCH, RATE, SEEDS = 300, 16, 2e-3, range(3)
+STEPS, BATCH, RATE, SEEDS = 500, 16, 2e-3, range(3)
 QUANTIZERS = {
     "loss": VectorQuantizer,
     "means": lambda: AveragedQuantizer(restart=0),
