@@ -103,7 +103,7 @@ def contrastive_loss(model: nn.Module, batch: Sequence[Example], device: Any) ->
 
 
 class Siblings:
-    """Batches of pairs: a picture, and another one of its subject, in another tone, gender or colour if there is one.
+    """Batches of pairs: a picture, and one of its subject, mostly in another tone, gender or colour where there is one.
 
     Args:
         pictures: To choose from.

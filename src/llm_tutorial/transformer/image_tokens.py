@@ -57,7 +57,7 @@ class VectorQuantizer(nn.Module):
 class AveragedQuantizer(VectorQuantizer):
     """A codebook of running means: each code is the mean of the vectors that chose it.
 
-    A code that is hardly ever chosen starts anew at a vector of the batch. In the first batch that is every code.
+    A code that is hardly ever chosen starts anew at a vector of the batch. In the first batch that is nearly every code.
 
     Args:
         codes: In the codebook.
