@@ -212,3 +212,15 @@ print(f"long_used = {whole['codes_used']}")
 print(f"long_steps = {long['steps']}")
 print(f"long_test = {whole['test']['all']:.1f}")
 print(f"parameters = {sum(p.numel() for p in vq.parameters())}")
+
+# %% white_values values
+pictures = real_pictures(openmoji("train", "combination")[::4])
+codes = vq.encode(pictures).flatten()
+squares = pictures.amin(1).unfold(1, 4, 4).unfold(2, 4, 4)  # (picture, 8, 8, 4, 4)
+white = (squares > 0.99).all(-1).all(-1).flatten()  # nothing is drawn there
+shares = torch.bincount(codes[white], minlength=512) / torch.bincount(
+    codes, minlength=512
+)
+print(f"white_codes = {(shares > 0.5).sum()}")
+print(f"white_places = {100 * white.double().mean():.0f}")
+print(f"white_perplexity = {perplexity(codes[white]):.0f}")
