@@ -100,7 +100,7 @@ def address(built: Path) -> Iterator[str]:
     server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: while it lives, Playwright's event loop runs, and no other can
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
