@@ -31,6 +31,12 @@ decoder = results("transformer", "drawing")["metrics"]
 scale, heat = checked["best"]
 PARTS = {"held out": "held-out combinations", "seen": "seen combinations"}
 
+
+def pixels(images):
+    """Numbers from 0 to 1, channels last; 16 levels of each colour are light to load."""
+    return ((images + 1) * 7.5).round().div(15).movedim(-3, -1).numpy()
+
+
 # %% checker
 checker = load_checker()
 toned = [p for p in openmoji("test", "combination") if len(p.tones) == 1]
@@ -183,7 +189,7 @@ codes = draw(artist, tokenizer, [prompt(heart) for heart in asked], scale, heat)
 drawn = vq.decode(codes).unflatten(0, (12, 4)).unbind(1)
 rows = torch.stack([real_pictures(hearts), *drawn])
 figure = image_grid(
-    ((rows + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), ["real", "drawn", "", "", ""],
+    pixels(rows), ["real", "drawn", "", "", ""],
     size=0.45,
 )  # fmt: skip
 plt.show()
@@ -236,7 +242,7 @@ rows = torch.stack([
     trained[nearest],
 ], 1)  # (prompt, kind, 3, 32, 32)  # fmt: skip
 figure = image_grid(
-    ((rows + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), [prompt(test[i]) for i in worst],
+    pixels(rows), [prompt(test[i]) for i in worst],
     ["asked", "drawn", "nearest"], size=0.62,
 )  # fmt: skip
 verbatim(figure.axes[0].get_yticklabels())
@@ -258,7 +264,7 @@ shown = results("transformer", "drawing")["shown"]
 codes = torch.tensor([codes for run in decoder.values() for codes in run["drawn"]])
 rows = vq.decode(codes.transpose(0, 1).flatten(0, 1)).unflatten(0, codes.shape[1::-1])
 figure = image_grid(
-    ((rows + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), shown,
+    pixels(rows), shown,
     ["plain, 1", "plain, 3", "disturbed, 1", "disturbed, 3"], size=0.8,
 )  # fmt: skip
 verbatim(figure.axes[0].get_yticklabels())
