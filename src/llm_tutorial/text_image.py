@@ -94,7 +94,7 @@ class Example(NamedTuple):
 
 def contrastive_loss(model: nn.Module, batch: Sequence[Example], device: Any) -> Tensor:
     """CLIP's loss for ``llm_tutorial.training.fit``, summed; pictures that are drawn alike are right for each other."""
-    images, ids = (torch.stack([each[part] for each in batch]).to(device) for part in range(2))
+    images, ids = (torch.stack([each[part] for each in batch]).to(device) for part in range(2))  # type: ignore[misc]
     drawings = torch.tensor([each.drawing for each in batch], device=device)
     right = (drawings[:, None] == drawings).float()
     right = right / right.sum(1, keepdim=True)

@@ -92,7 +92,7 @@ class ImageTokensOnly(LogitsProcessor):
         """Scores (batch, vocabulary) without words."""
         kept = scores.clone()
         kept[:, : self.words] = -torch.inf
-        return kept
+        return kept  # type: ignore[return-value]
 
 
 class Guidance(LogitsProcessor):
@@ -142,7 +142,7 @@ def draw(
         processors.insert(0, Guidance(guidance, model, tokenizer("", return_tensors="pt").input_ids[0]))
     how = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
     torch.manual_seed(seed)
-    written = model.generate(
+    written = model.generate(  # type: ignore[misc]
         given.input_ids, attention_mask=given.attention_mask, max_new_tokens=PLACES, logits_processor=processors,
         **how | settings,
     )  # fmt: skip
