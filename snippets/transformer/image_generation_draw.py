@@ -31,7 +31,7 @@ WORDS = len(tokenizer)  # ids from here on are image tokens
 
 
 def pixels(images):
-    """Numbers from 0 to 1, channels last; 16 levels of each colour are light to load."""
+    """From 0 to 1, channels last; 16 levels of each colour are light to load."""
     return ((images + 1) * 7.5).round().div(15).permute(0, 2, 3, 1).numpy()
 
 

@@ -33,7 +33,7 @@ PARTS = {"held out": "held-out combinations", "seen": "seen combinations"}
 
 
 def pixels(images):
-    """Numbers from 0 to 1, channels last; 16 levels of each colour are light to load."""
+    """From 0 to 1, channels last; 16 levels of each colour are light to load."""
     return ((images + 1) * 7.5).round().div(15).movedim(-3, -1).numpy()
 
 
