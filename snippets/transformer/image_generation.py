@@ -145,7 +145,8 @@ back = vq.decode(vq.encode(real))
 differences = colour_difference(back, real).mean((1, 2))
 grid = torch.stack([real, back])  # (2, 8, 3, 32, 32)
 image_grid(
-    ((grid + 1) / 2).permute(0, 1, 3, 4, 2).numpy(), ["32 × 32 pixels", "64 tokens"],
+    ((grid + 1) * 4).round().div(8).movedim(2, -1).numpy(),  # 9 levels: light to load
+    ["32 × 32 pixels", "64 tokens"],
     size=0.62,
 )  # fmt: skip
 plt.show()
@@ -172,8 +173,8 @@ short, long = (
 variants = {"loss": "loss", "means": "means", "means, restarts": "with restarts"}
 figure, (left, right) = panels(2, sharey=True)
 for variant, name in variants.items():
-    curves = [run["curve"] for run in by_seed(short, variant)]
-    spread(left, range(1, 4 * len(curves[0]), 4), curves, name, marker="")
+    curves = [run["curve"][::2] for run in by_seed(short, variant)]
+    spread(left, range(1, 8 * len(curves[0]), 8), curves, name, marker="")
 whole = long["metrics"]["averages and restarts"]
 right.plot(range(1, 4000, 20), whole["curve"], color=COLOURS[2], marker="")
 for axes, title in ((left, "three short trainings"), (right, "the long training")):

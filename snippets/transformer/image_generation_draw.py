@@ -31,8 +31,8 @@ WORDS = len(tokenizer)  # ids from here on are image tokens
 
 
 def pixels(images):
-    """From 0 to 1, channels last; 16 levels of each colour are light to load."""
-    return ((images + 1) * 7.5).round().div(15).permute(0, 2, 3, 1).numpy()
+    """From 0 to 1, channels last; 9 levels of each colour are light to load."""
+    return ((images + 1) * 4).round().div(8).permute(0, 2, 3, 1).numpy()
 
 
 def grid(rows, row_labels=(), column_labels=(), size=0.62):
@@ -196,10 +196,11 @@ assert kept_back.issuperset(held)
 chinese = [prompt(named[name], "zh") for name in held]
 columns = {"real": vq.encode(real_pictures([named[name] for name in held]))}
 for language, names in (("English", held), ("Chinese", chinese)):
-    for seed in range(3):
+    for seed in range(2):
         label = language if seed == 0 else " " * len(columns)
         columns[label] = draw(artist, tokenizer, names, 4.0, 0.6, seed)
-grid(torch.stack(list(columns.values()), 1), held, [key.strip() for key in columns])
+labels = [key.strip() for key in columns]
+grid(torch.stack(list(columns.values()), 1), held, labels, 0.85)
 
 # %% words
 loose = generate(["owl"] * 8, [])  # nothing keeps it to image tokens

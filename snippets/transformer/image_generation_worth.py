@@ -33,8 +33,8 @@ PARTS = {"held out": "held-out combinations", "seen": "seen combinations"}
 
 
 def pixels(images):
-    """From 0 to 1, channels last; 16 levels of each colour are light to load."""
-    return ((images + 1) * 7.5).round().div(15).movedim(-3, -1).numpy()
+    """From 0 to 1, channels last; 9 levels of each colour are light to load."""
+    return ((images + 1) * 4).round().div(8).movedim(-3, -1).numpy()
 
 
 # %% checker
@@ -186,10 +186,10 @@ table(rows, ["hearts", "nearest in colour to the right one, %"]).show()
 hearts = [picture for picture in openmoji() if picture.base == "heart"]
 asked = [heart for heart in hearts for _ in range(4)]
 codes = draw(artist, tokenizer, [prompt(heart) for heart in asked], scale, heat)
-drawn = vq.decode(codes).unflatten(0, (12, 4)).unbind(1)
+drawn = vq.decode(codes).unflatten(0, (12, 4)).unbind(1)[:2]
 rows = torch.stack([real_pictures(hearts), *drawn])
 figure = image_grid(
-    pixels(rows), ["real", "drawn", "", "", ""],
+    pixels(rows), ["real", "drawn", ""],
     size=0.45,
 )  # fmt: skip
 plt.show()
@@ -261,12 +261,9 @@ print(f"wrong_tones = {len(wrong)}")  # tolerance 30%
 
 # %% deaf
 shown = results("transformer", "drawing")["shown"]
-codes = torch.tensor([codes for run in decoder.values() for codes in run["drawn"]])
+codes = torch.tensor([run["drawn"][0] for run in decoder.values()])  # guidance 1
 rows = vq.decode(codes.transpose(0, 1).flatten(0, 1)).unflatten(0, codes.shape[1::-1])
-figure = image_grid(
-    pixels(rows), shown,
-    ["plain, 1", "plain, 3", "disturbed, 1", "disturbed, 3"], size=0.8,
-)  # fmt: skip
+figure = image_grid(pixels(rows), shown, ["untouched", "disturbed"], size=1.3)
 verbatim(figure.axes[0].get_yticklabels())
 plt.show()
 
