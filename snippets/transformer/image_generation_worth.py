@@ -263,7 +263,7 @@ print(f"wrong_tones = {len(wrong)}")  # tolerance 30%
 shown = results("transformer", "drawing")["shown"]
 codes = torch.tensor([run["drawn"][0] for run in decoder.values()])  # guidance 1
 rows = vq.decode(codes.transpose(0, 1).flatten(0, 1)).unflatten(0, codes.shape[1::-1])
-figure = image_grid(pixels(rows), shown, ["untouched", "disturbed"], size=1.3)
+figure = image_grid(pixels(rows), shown, ["as is", "noisy"], size=1.3)
 verbatim(figure.axes[0].get_yticklabels())
 plt.show()
 
