@@ -115,7 +115,7 @@ def contributions(model: TextCNN, tokens: Sequence[str], row: Sequence[int], lab
     if model.pooling != "max" or model.classifier.out_features != 2:
         raise ValueError(
             f"pooling {model.pooling!r}, {model.classifier.out_features} classes: this needs 'max' and 2\n"
-            f"汇聚 {model.pooling!r}、{model.classifier.out_features} 个类别：这里要求 'max' 和 2 个"
+            f"池化 {model.pooling!r}、{model.classifier.out_features} 个类别：这里要求 'max' 和 2 个"
         )
     weight = model.classifier.weight[label] - model.classifier.weight[1 - label]  # (features,)
     parts = weight.float().split([len(convolution.weight) for convolution in model.convolutions])  # type: ignore[arg-type]
@@ -123,7 +123,7 @@ def contributions(model: TextCNN, tokens: Sequence[str], row: Sequence[int], lab
     found: dict[tuple[str, ...], float] = {}
     shown = [*tokens, *["[UNK]"] * (len(row) - len(tokens))]
     for region, (y, _), part in zip(model.regions, maps, parts, strict=True):
-        values, places = y[0].float().max(-1)  # (channels,)
+        values, places = y[0].float().relu().max(-1)  # (filters,)
         for place, value in zip(places.tolist(), (part * values).tolist(), strict=True):
             ngram = tuple(shown[place : place + region])
             found[ngram] = found.get(ngram, 0.0) + value

@@ -159,7 +159,7 @@ class TextCNN(nn.Module):
                 f"region sizes {tuple(regions)}: give at least one, each at least 1\n"
                 f"区域大小 {tuple(regions)}：至少给一个，每个至少为 1"
             )
-        _one_of("pooling", "汇聚", pooling, POOLINGS)
+        _one_of("pooling", "池化", pooling, POOLINGS)
         _one_of("channel", "通道", channel, VECTORS)
         self.regions, self.pooling, self.k = tuple(regions), pooling, k
         self.embeddings = nn.ModuleList(
@@ -180,7 +180,7 @@ class TextCNN(nn.Module):
             input_ids: (batch, length), padded with 0 on the right.
 
         Returns:
-            Activations (batch, filters, place), and which places lie inside the text (batch, 1, place).
+            Responses before the ReLU (batch, filters, place), and the places inside the text (batch, 1, place).
 
         Raises:
             ValueError: A text has fewer tokens than the largest filter.
@@ -190,7 +190,7 @@ class TextCNN(nn.Module):
         x = torch.cat([table(input_ids) for table in self.embeddings], -1).transpose(1, 2)  # (batch, width, length)
         found = []
         for region, convolution in zip(self.regions, self.convolutions, strict=True):
-            y = F.relu(convolution(x))  # (batch, filters, length - region + 1)
+            y = convolution(x)  # (batch, filters, length - region + 1)
             places = torch.arange(y.shape[-1], device=y.device)
             found.append((y, (places <= (lengths - region)[:, None])[:, None]))
         return found
@@ -199,15 +199,16 @@ class TextCNN(nn.Module):
         """The pooled maps of all filters: (batch, length) -> (batch, features)."""
         pooled = []
         for number, (y, inside) in enumerate(self.maps(input_ids)):
-            y = y * inside  # after the ReLU nothing is below 0: a place outside never is the largest
+            places = y.masked_fill(~inside, float("-inf"))  # where none of the places in the text decides, 0 does
             if self.pooling == "max":
-                pooled.append(y.amax(-1))
+                pooled.append(F.relu(places.amax(-1)))
+            elif self.pooling == "k-max":  # before the ReLU, after which many places would be equal
+                places = F.pad(places, (0, max(self.k - y.shape[-1], 0)), value=float("-inf"))
+                pooled.append(F.relu(k_max_pool(places, self.k)).flatten(1))
             elif self.pooling == "mean":
-                pooled.append(widen(y).sum(-1).div(inside.sum(-1)).to(y.dtype))
-            elif self.pooling == "k-max":
-                y = F.pad(y, (0, max(self.k - y.shape[-1], 0)))  # too few places: zeros
-                pooled.append(k_max_pool(y, self.k).flatten(1))
+                pooled.append(widen(F.relu(places)).sum(-1).div(inside.sum(-1)).to(y.dtype))
             elif self.queries is not None:
+                y = F.relu(y)
                 scores = widen(torch.einsum("bcp,c->bp", y, self.queries[number]))
                 weights = scores.masked_fill(~inside[:, 0], float("-inf")).softmax(-1).to(y.dtype)
                 pooled.append(torch.einsum("bcp,bp->bc", y, weights))
@@ -224,7 +225,7 @@ class TextCNN(nn.Module):
             raise ValueError(
                 f"text {where} of the batch has {shortest} tokens, the largest filter spans {needed}: "
                 f"encode(text, numbers, at_least={needed}) fills it up\n"
-                f"批中第 {where} 条文本有 {shortest} 个词元，最大的过滤器跨 {needed} 个："
+                f"批中第 {where} 条文本有 {shortest} 个词元，最大的卷积核跨 {needed} 个："
                 f"用 encode(text, numbers, at_least={needed}) 补足"
             )
 
