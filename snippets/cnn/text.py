@@ -39,7 +39,8 @@ positive = logits_of(model, [row]).softmax(-1)[0, 1].item()
 
 # %% load_values values tolerance="20%"
 print(f"positive = {positive:.2f}")
-print(f"words_known = {len(words)}")
+size = (folder / "model.safetensors").stat().st_size
+print(f"megabytes = {size / 1e6:.1f}")
 
 # %% picture
 matter = {ngram.tokens: ngram.value for ngram in contributions(model, review, row)}

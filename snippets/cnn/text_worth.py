@@ -9,9 +9,14 @@ from llm_tutorial.tables import over_seeds, table
 
 use_style()
 manifest = results("cnn", "text")
+opponent = results("cnn", "text_transformer")
 runs = manifest["metrics"]
 found = reviews("test")
 NETWORKS = ("TextCNN, words", "TextCNN, characters", "Transformer, words")
+
+
+def seeds(name):
+    return by_seed(opponent if "Transformer" in name else manifest, name)
 
 
 def right(run):  # of each review of the test: was the answer right?
@@ -27,12 +32,12 @@ for unit in ("words", "characters"):
     setting = f"n ≤ {run['longest']}, C = {run['C']}"
     rows[name] = [setting, f"{run['features']:,}"]
 for name in NETWORKS:
-    by = by_seed(manifest, name)
+    by = seeds(name)
     answers[name] = [right(run) for run in by]
     setting = f"rate {by[0]['rate']:g}, dropout {by[0]['dropout']:g}"
     rows[name] = [setting, f"{by[0]['parameters']:,}"]
 for name, row in rows.items():
-    chosen = [runs[name]] if name in runs else by_seed(manifest, name)
+    chosen = [runs[name]] if name in runs else seeds(name)
     for split in ("validation", "test"):
         row.append(over_seeds([100 * run[f"{split}_accuracy"] for run in chosen]))
 columns = ["", "setting", "parameters", "validation, %", "test, %"]
@@ -45,6 +50,11 @@ for name, each in answers.items():
     print(f"{short}_lowest = {100 * np.mean(each, 1).min():.1f}")
     print(f"{short}_highest = {100 * np.mean(each, 1).max():.1f}")
 print(f"test = {len(found)}")
+for split in ("train", "validation"):
+    print(f"{split} = {len(reviews(split))}")
+more = seeds(NETWORKS[2])[0]["parameters"] / seeds(NETWORKS[0])[0]["parameters"] - 1
+print(f"more_parameters = {100 * more:.1f}")
+print(f"steps = {manifest['steps']}")
 
 # %% interval
 RESAMPLES = 10_000
