@@ -92,10 +92,12 @@ diagram = Diagram(width=24, height=17)
 boxes = [
     diagram.box(12, 15.6, ["n tokens"], width=12),
     diagram.box(12, 12.6, ["embedding", "n × D"], width=12),
-    diagram.box(4, 9, ["2 tokens", "F filters"], width=6.6, colour=COLOURS[0]),
-    diagram.box(12, 9, ["3 tokens", "F filters"], width=6.6, colour=COLOURS[0]),
-    diagram.box(20, 9, ["4 tokens", "F filters"], width=6.6, colour=COLOURS[0]),
-    diagram.box(12, 5, ["maximum over the text", "3F"], width=12, colour=COLOURS[1]),
+    diagram.box(4, 9, ["2 tokens", "m filters"], width=6.6, colour=COLOURS[0]),
+    diagram.box(12, 9, ["3 tokens", "m filters"], width=6.6, colour=COLOURS[0]),
+    diagram.box(20, 9, ["4 tokens", "m filters"], width=6.6, colour=COLOURS[0]),
+    diagram.box(
+        12, 5, ["maximum over the text", "F = 3m"], width=12, colour=COLOURS[1]
+    ),
     diagram.box(12, 1.6, ["dropout, linear layer", "2 logits"], width=12),
 ]
 diagram.arrow(boxes[0], boxes[1])

@@ -77,28 +77,29 @@ rival.fit([r.text for r in train], [r.label for r in train])
 # %% negation
 things = "房间", "服务", "这本书", "电脑", "屏幕", "早餐"
 praise = "好", "满意", "干净", "漂亮", "舒服", "方便", "实用", "精彩"
-patterns = {
-    "{}很{}": 1,
-    "{}不{}": 0,
-    "{}不是很{}": 0,
-    "{}一点也不{}": 0,
-    "{}没有想象中那么{}": 0,
-    "{}没有网上评论里说的那么{}": 0,
-}
+blame = "差", "贵", "吵", "脏", "慢", "旧", "难看", "麻烦"
+patterns = "{}很{}", "{}不{}", "{}一点也不{}", "{}没有想象中那么{}"
 shown = {}
-for pattern, label in patterns.items():
-    made = [pattern.format(*pair) for pair in itertools.product(things, praise)]
-    said = [positive(made), torch.tensor(rival.predict(made))]
-    shown[pattern.format("X", "Y")] = [
-        *(100 * (each == label).double().mean().item() for each in said)
+for number, pattern in enumerate(patterns):
+    negated, line = number > 0, []
+    made = [
+        [pattern.format(*pair) for pair in itertools.product(things, kind)]
+        for kind in (praise, blame)
     ]
-table(shown, ["right, %", "TextCNN", "TF-IDF"], ".0f").show()
+    for say in (positive, lambda texts: torch.tensor(rival.predict(texts))):
+        for sentences, label in zip(made, (1 - negated, int(negated)), strict=True):
+            line.append(100 * (say(sentences) == label).double().mean().item())
+    shown[pattern.format("X", "Y")] = line
+columns = ["right, %"]
+columns += [f"{m}, {kind}" for m in ("TextCNN", "TF-IDF") for kind in ("好", "差")]
+table(shown, columns, ".0f").show()
+assert shown["X没有想象中那么Y"][0] > 80 > 40 > shown["X没有想象中那么Y"][1]
 
-# %% negation_values values tolerance="40%"
-for name, (cnn, _) in zip(
-    ("plain", "near", "next", "one", "far", "farthest"), shown.values(), strict=True
-):
-    print(f"negation_{name} = {cnn:.0f}")
+# %% negation_values values tolerance="60%"
+who = "cnn_praise", "cnn_blame", "ngrams_praise", "ngrams_blame"
+for name, line in zip(("very", "not", "at_all", "not_as"), shown.values(), strict=True):
+    for model_and_kind, value in zip(who, line, strict=True):
+        print(f"{name}_{model_and_kind} = {value:.0f}")
 
 # %% order
 shuffle = random.Random(0)
@@ -137,4 +138,8 @@ for tokens in ([], ["好"]):
         model(torch.tensor([encode(tokens, numbers)]))
     except ValueError as error:
         print(error)
-print(logits_of(model, [encode(["好"], numbers, at_least=4)]).argmax(-1).item())
+filled = encode(["好"], numbers, at_least=4)  # 好 and three [UNK]
+said = logits_of(model, [filled]).softmax(-1)[0, 1].item()
+
+# %% short_values values tolerance="60%"
+print(f"said = {100 * said:.0f}")
