@@ -55,6 +55,9 @@ for split in ("train", "validation"):
 more = seeds(NETWORKS[2])[0]["parameters"] / seeds(NETWORKS[0])[0]["parameters"] - 1
 print(f"more_parameters = {100 * more:.1f}")
 print(f"steps = {manifest['steps']}")
+for name in ("TextCNN", "Transformer"):
+    run = opponent["metrics"][f"{name}, words, longer"]
+    print(f"longer_{name.lower()} = {100 * run['test_accuracy']:.1f}")
 
 # %% interval
 RESAMPLES = 10_000
@@ -116,6 +119,9 @@ axes.set_xlim(min(values) - 1, max(values) + 1)
 axes.set_xlabel("validation accuracy, %")
 
 # %% sweep_values values
+for rate in (0.001, 0.009):
+    tuning = runs[f"TextCNN, words, rate {rate:g}"]["validation_accuracy"]
+    print(f"rate_{1000 * rate:.0f} = {100 * tuning:.1f}")
 print(f"spread_low = {min(spread):.1f}")
 print(f"spread_high = {max(spread):.1f}")
 for kind, tried in sweep.items():
@@ -154,6 +160,13 @@ for kind, chosen in zip(
         short = name.replace("-", "").replace(", ", "_").lower()
         mean = 100 * np.mean([r[chosen].mean() for r in answers[name]])
         print(f"{kind}_{short} = {mean:.1f}")
+
+valid = reviews("validation")
+long = np.array([len(review.text) > 100 for review in valid])
+for name, run in (("mean", "pooling mean, seed 0"), ("max", "TextCNN, words, seed 0")):
+    bits = f"{int(runs[run]['validation_right'], 16):0{len(valid)}b}"
+    share = np.mean([bit == "1" for bit in bits], where=long)
+    print(f"{name}_long = {100 * share:.1f}")
 
 # %% tagging
 tagging = results("cnn", "text_tagging")
