@@ -107,13 +107,13 @@ for side in boxes[2:5]:
 diagram.arrow(boxes[5], boxes[6])
 
 # %% gradient
+responses = model.maps(torch.tensor([row]))[0][0]  # (1, 32, places), two words each
+f = responses[0].amax(-1).argmax()  # the filter that fires most
+w, bias = filters[f].detach(), biases[f].detach()
 x = x.detach().requires_grad_()
-w, bias = filters[0].detach(), biases[0].detach()
 c = torch.stack([(w * x[i : i + 2]).sum() + bias for i in range(len(x) - 1)]).relu()
 c.max().backward()
-i = (
-    c.argmax()
-)  # only the tokens under the winning place learn, and the filter from them
+i = c.argmax()  # only the two tokens at the winning place learn
 assert c.max() > 0 and x.grad[i : i + 2].allclose(w)
 assert x.grad.abs().sum(1).count_nonzero() == 2
 

@@ -41,7 +41,7 @@ found = reviews("test")
 texts, labels = [r.text for r in found], torch.tensor([r.label for r in found])
 
 # %% padding
-rows = rows_of(texts[:400])
+rows = rows_of(texts[:200])
 alone = logits_of(model, rows)
 
 
@@ -53,8 +53,9 @@ def careless(ids):  # the usual code: no word of which places are padding
 
 longest = max(map(len, rows))
 together = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-moved = (careless(together) - alone).abs().amax(-1)
-flipped = (careless(together).argmax(-1) != alone.argmax(-1)).sum().item()
+wrong = careless(together)
+moved = (wrong - alone).abs().amax(-1)
+flipped = (wrong.argmax(-1) != alone.argmax(-1)).sum().item()
 assert (model(together) - alone).abs().max() < 1e-4  # masked: the same in any company
 
 # %% padding_values values tolerance="30%"
@@ -72,7 +73,7 @@ vectorizer = TfidfVectorizer(
 regression = LogisticRegression(C=tuned["C"], max_iter=2000)
 rival = make_pipeline(vectorizer, regression)
 train = reviews("train")
-rival.fit([r.text for r in train], [r.label for r in train])
+_ = rival.fit([r.text for r in train], [r.label for r in train])
 
 # %% negation
 things = "房间", "服务", "这本书", "电脑", "屏幕", "早餐"

@@ -20,7 +20,7 @@ numbers = {word: number for number, word in enumerate(words)}
 model = TextCNN(len(words))
 state = load_file(folder / "model.safetensors")
 model.load_state_dict({name: value.float() for name, value in state.items()})
-model.eval()
+_ = model.eval()
 
 # %% ngrams
 found = reviews("validation")

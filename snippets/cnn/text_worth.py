@@ -161,6 +161,9 @@ for kind, chosen in zip(
         mean = 100 * np.mean([r[chosen].mean() for r in answers[name]])
         print(f"{kind}_{short} = {mean:.1f}")
 
+labels = np.array([review.label for review in found])
+print(f"negated_positive = {100 * labels[negated].mean():.0f}")
+print(f"plain_positive = {100 * labels[~negated].mean():.0f}")
 valid = reviews("validation")
 long = np.array([len(review.text) > 100 for review in valid])
 for name, run in (("mean", "pooling mean, seed 0"), ("max", "TextCNN, words, seed 0")):
@@ -186,6 +189,7 @@ table(rows, ["", "field", "rate", "F1", "PER", "LOC", "ORG"]).show()
 # %% tagging_values values
 for variant in ("dilated", "undilated"):
     by = by_seed(tagging, variant)
+    print(f"{variant}_field = {by[0]['field']}")
     for kind in ("f1", "PER", "LOC", "ORG"):
         mean = np.mean([100 * run[kind] for run in by])
         print(f"{variant}_{kind} = {mean:.1f}")
