@@ -65,6 +65,25 @@ for line, (values, name) in enumerate(zip(responses, names, strict=True)):
         color=COLOURS[1], marker="",
     )  # fmt: skip
 
+# %% chain
+diagram = Diagram(width=24, height=17)
+boxes = [
+    diagram.box(12, 15.6, ["n tokens"], width=12),
+    diagram.box(12, 12.6, ["embedding", "n × D"], width=12),
+    diagram.box(4, 9, ["2 tokens", "m filters"], width=6.6, colour=COLOURS[0]),
+    diagram.box(12, 9, ["3 tokens", "m filters"], width=6.6, colour=COLOURS[0]),
+    diagram.box(20, 9, ["4 tokens", "m filters"], width=6.6, colour=COLOURS[0]),
+    diagram.box(
+        12, 5, ["maximum over the text", "F = 3m"], width=12, colour=COLOURS[1]
+    ),
+    diagram.box(12, 1.6, ["dropout, linear layer", "2 logits"], width=12),
+]
+diagram.arrow(boxes[0], boxes[1])
+for side in boxes[2:5]:
+    diagram.arrow(boxes[1].side("bottom"), side.side("top"))
+    diagram.arrow(side.side("bottom"), boxes[5].side("top"))
+diagram.arrow(boxes[5], boxes[6])
+
 
 # %% definition
 def text_cnn(x, filters, biases, W, b):  # x: (tokens, width), one text
@@ -86,25 +105,6 @@ with torch.no_grad():
     )
     library = model(torch.tensor([row]))[0]
 assert by_hand.allclose(library, atol=1e-5)
-
-# %% chain
-diagram = Diagram(width=24, height=17)
-boxes = [
-    diagram.box(12, 15.6, ["n tokens"], width=12),
-    diagram.box(12, 12.6, ["embedding", "n × D"], width=12),
-    diagram.box(4, 9, ["2 tokens", "m filters"], width=6.6, colour=COLOURS[0]),
-    diagram.box(12, 9, ["3 tokens", "m filters"], width=6.6, colour=COLOURS[0]),
-    diagram.box(20, 9, ["4 tokens", "m filters"], width=6.6, colour=COLOURS[0]),
-    diagram.box(
-        12, 5, ["maximum over the text", "F = 3m"], width=12, colour=COLOURS[1]
-    ),
-    diagram.box(12, 1.6, ["dropout, linear layer", "2 logits"], width=12),
-]
-diagram.arrow(boxes[0], boxes[1])
-for side in boxes[2:5]:
-    diagram.arrow(boxes[1].side("bottom"), side.side("top"))
-    diagram.arrow(side.side("bottom"), boxes[5].side("top"))
-diagram.arrow(boxes[5], boxes[6])
 
 # %% gradient
 responses = model.maps(torch.tensor([row]))[0][0]  # (1, 32, places), two words each

@@ -90,45 +90,6 @@ for name, (gain, low, high) in zip(names, gains.values(), strict=True):
     print(f"gain_{name}_low = {low:+.1f}")
     print(f"gain_{name}_high = {high:+.1f}")
 
-# %% sweep
-base = by_seed(manifest, "TextCNN, words")
-spread = [100 * run["validation_accuracy"] for run in base]
-usual = {
-    "pooling": "max",
-    "channel": "tuned",
-    "regions": "(2, 3, 4)",
-    "dropout": f"{base[0]['dropout']:g}",
-    "filters": "32",
-}
-sweep = {}
-for kind, value in usual.items():
-    tried = {value: spread[0]}
-    for name, run in runs.items():
-        if name.startswith(f"{kind} ") and name.endswith(", seed 0"):
-            setting = name.removeprefix(f"{kind} ").removesuffix(", seed 0")
-            tried[setting.replace(",)", ")")] = 100 * run["validation_accuracy"]
-    sweep[kind] = tried
-
-# %% sweep_figure
-names = [f"{kind} {value}" for kind in sweep for value in sweep[kind]]
-values = [value for tried in sweep.values() for value in tried.values()]
-figure, (axes,) = panels()
-bars(axes, names, {"": values}, form=".1f")
-axes.axvspan(min(spread), max(spread), color="grey", alpha=0.3, lw=0)
-axes.set_xlim(min(values) - 1, max(values) + 1)
-axes.set_xlabel("validation accuracy, %")
-
-# %% sweep_values values
-for rate in (0.001, 0.009):
-    tuning = runs[f"TextCNN, words, rate {rate:g}"]["validation_accuracy"]
-    print(f"rate_{1000 * rate:.0f} = {100 * tuning:.1f}")
-print(f"spread_low = {min(spread):.1f}")
-print(f"spread_high = {max(spread):.1f}")
-for kind, tried in sweep.items():
-    for value, accuracy in tried.items():
-        key = "".join(c for c in value if c.isalnum())
-        print(f"{kind}_{key} = {accuracy:.1f}")
-
 # %% kinds
 lengths = np.array([len(review.text) for review in found])
 negated = np.array([any(w in r.text for w in "不没无") for r in found])
@@ -171,6 +132,46 @@ for name, run in (("mean", "pooling mean, seed 0"), ("max", "TextCNN, words, see
     share = np.mean([bit == "1" for bit in bits], where=long)
     print(f"{name}_long = {100 * share:.1f}")
 
+# %% sweep
+base = by_seed(manifest, "TextCNN, words")
+spread = [100 * run["validation_accuracy"] for run in base]
+usual = {
+    "pooling": "max",
+    "channel": "tuned",
+    "regions": "(2, 3, 4)",
+    "dropout": f"{base[0]['dropout']:g}",
+    "filters": "32",
+}
+sweep = {}
+for kind, value in usual.items():
+    tried = {value: spread[0]}
+    for name, run in runs.items():
+        if name.startswith(f"{kind} ") and name.endswith(", seed 0"):
+            setting = name.removeprefix(f"{kind} ").removesuffix(", seed 0")
+            tried[setting.replace(",)", ")")] = 100 * run["validation_accuracy"]
+    sweep[kind] = tried
+
+# %% sweep_figure
+names = [f"{kind} {value}" for kind in sweep for value in sweep[kind]]
+values = [value for tried in sweep.values() for value in tried.values()]
+figure, (axes,) = panels()
+bars(axes, names, {"": values}, form=".1f")
+axes.axvspan(min(spread), max(spread), color="grey", alpha=0.3, lw=0)
+axes.set_xlim(min(values) - 1, max(values) + 1)
+axes.set_xlabel("validation accuracy, %")
+
+# %% sweep_values values
+for rate in (0.001, 0.009):
+    tuning = runs[f"TextCNN, words, rate {rate:g}"]["validation_accuracy"]
+    print(f"rate_{1000 * rate:.0f} = {100 * tuning:.1f}")
+    print(f"rate_{1000 * rate:.0f}_is = {rate:g}")
+print(f"spread_low = {min(spread):.1f}")
+print(f"spread_high = {max(spread):.1f}")
+for kind, tried in sweep.items():
+    for value, accuracy in tried.items():
+        key = "".join(c for c in value if c.isalnum())
+        print(f"{kind}_{key} = {accuracy:.1f}")
+
 # %% tagging
 tagging = results("cnn", "text_tagging")
 rows = {}
@@ -195,4 +196,5 @@ for variant in ("dilated", "undilated"):
         print(f"{variant}_{kind} = {mean:.1f}")
     print(f"{variant}_lowest = {min(100 * run['f1'] for run in by):.1f}")
     print(f"{variant}_highest = {max(100 * run['f1'] for run in by):.1f}")
+print(f"tagger_rate = {by[0]['rate']:g}")
 print(f"tagger_parameters = {by[0]['parameters']}")
