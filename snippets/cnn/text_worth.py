@@ -55,9 +55,6 @@ for split in ("train", "validation"):
 more = seeds(NETWORKS[2])[0]["parameters"] / seeds(NETWORKS[0])[0]["parameters"] - 1
 print(f"more_parameters = {100 * more:.1f}")
 print(f"steps = {manifest['steps']}")
-for name in ("TextCNN", "Transformer"):
-    run = opponent["metrics"][f"{name}, words, longer"]
-    print(f"longer_{name.lower()} = {100 * run['test_accuracy']:.1f}")
 
 # %% interval
 RESAMPLES = 10_000

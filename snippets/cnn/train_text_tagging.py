@@ -1,7 +1,7 @@
 """Names in the People's Daily: a dilated stack of convolutions, and the same undilated.
 
 Steps and characters as those of the taggers of chapter lora: 300 steps of 2,048. The
-rate is the best of four on validation after 100 steps; then three seeds each.
+rate is the best of three on validation after 100 steps; then three seeds each.
 Nine runs of 10 to 30 seconds of one core, about three minutes.
 """
 
@@ -25,7 +25,7 @@ from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import adamw, fit, linear_decay
 
 STEPS, TUNING_STEPS, SEEDS, BATCH, LENGTH = 300, 100, range(3), 8, 256
-RATES = (1e-3, 3e-3, 9e-3, 2.7e-2)
+RATES = (1e-3, 3e-3, 9e-3)
 DILATIONS = {"dilated": (1, 2, 4, 1), "undilated": (1, 1, 1, 1)}
 
 torch.set_num_threads(1)
