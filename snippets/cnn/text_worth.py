@@ -120,8 +120,10 @@ for kind, chosen in zip(
         print(f"{kind}_{short} = {mean:.1f}")
 
 labels = np.array([review.label for review in found])
-print(f"negated_positive = {100 * labels[negated].mean():.0f}")
-print(f"plain_positive = {100 * labels[~negated].mean():.0f}")
+print(f"negated_length = {np.median(lengths[negated]):.0f}")
+print(f"plain_length = {np.median(lengths[~negated]):.0f}")
+print(f"not_in_positive = {100 * negated[labels == 1].mean():.0f}")
+print(f"not_in_negative = {100 * negated[labels == 0].mean():.0f}")
 valid = reviews("validation")
 long = np.array([len(review.text) > 100 for review in valid])
 for name, run in (("mean", "pooling mean, seed 0"), ("max", "TextCNN, words, seed 0")):
@@ -154,8 +156,8 @@ values = [value for tried in sweep.values() for value in tried.values()]
 figure, (axes,) = panels()
 bars(axes, names, {"": values}, form=".1f")
 axes.axvspan(min(spread), max(spread), color="grey", alpha=0.3, lw=0)
-axes.set_xlim(min(values) - 1, max(values) + 1)
-axes.set_xlabel("validation accuracy, %")
+limits = min(values) - 1, max(values) + 1
+_ = axes.set(xlim=limits, xlabel="validation accuracy, %")
 
 # %% sweep_values values
 for rate in (0.001, 0.009):
