@@ -6,7 +6,6 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from llm_tutorial.cnn.ngrams import contributions
 from llm_tutorial.cnn.text_cnn import (
     TextCNN,
     counted_vectors,
@@ -43,7 +42,6 @@ size = (folder / "model.safetensors").stat().st_size
 print(f"megabytes = {size / 1e6:.1f}")
 
 # %% picture
-matter = {ngram.tokens: ngram.value for ngram in contributions(model, review, row)}
 responses, names = [], []
 for region, (y, _) in zip(model.regions, model.maps(torch.tensor([row])), strict=True):
     y = y.detach().relu()

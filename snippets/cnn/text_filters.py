@@ -9,7 +9,7 @@ from torch import nn
 from llm_tutorial.cnn.ngrams import contributions, strongest
 from llm_tutorial.cnn.text_cnn import TextCNN, encode, logits_of
 from llm_tutorial.data.reviews import reviews
-from llm_tutorial.results import weights
+from llm_tutorial.results import results, weights
 from llm_tutorial.tables import table
 
 torch.manual_seed(0)
@@ -44,6 +44,9 @@ table(shown, ["filter", "pull", "n-grams"]).show()
 # %% meaning
 features = torch.cat([model.features(torch.tensor([row])) for row in rows]).detach()
 labels = torch.tensor([review.label for review in found]).double()
+right = (model.classifier(features).argmax(-1) == labels).double().mean().item()
+recorded = results("cnn", "text")["metrics"]["TextCNN, words, seed 0"]
+assert abs(right - recorded["validation_accuracy"]) < 0.005  # in 16 bits, too
 fired = features.topk(100, dim=0).indices  # (100, 96) reviews that fire each most
 share = labels[fired].mean(0)  # positive ones among them
 agree = torch.corrcoef(torch.stack([pull.double().detach(), share]))[0, 1].item()

@@ -127,7 +127,7 @@ def keep(network):
 
 
 def tfidf(unit):
-    """The best n-grams and penalty by the loss on validation."""
+    """The n-grams and the penalty with the best accuracy on validation."""
     best = {}
     for longest in few((1, 2, 3, 4), 1):
         kind = {"analyzer": "char"}
