@@ -36,7 +36,10 @@ order = pull.argsort(descending=True).tolist()
 
 # %% ngrams_table
 shown = {
-    f"{f}": [f"{pull[f].item():+.2f}", "，".join("".join(n.tokens) for n in top[f][:3])]
+    f"{f}": [
+        f"{pull[f].item():+.2f}",
+        " / ".join("".join(n.tokens) for n in top[f][:3]),
+    ]
     for f in (*order[:4], *order[-4:])
 }
 table(shown, ["filter", "pull", "n-grams"]).show()
