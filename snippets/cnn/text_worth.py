@@ -160,7 +160,7 @@ limits = min(values) - 1, max(values) + 1
 _ = axes.set(xlim=limits, xlabel="validation accuracy, %")
 
 # %% sweep_values values
-for rate in (0.001, 0.009):
+for rate in (0.001, 0.003, 0.009, 0.027):
     tuning = runs[f"TextCNN, words, rate {rate:g}"]["validation_accuracy"]
     print(f"rate_{1000 * rate:.0f} = {100 * tuning:.1f}")
     print(f"rate_{1000 * rate:.0f}_is = {rate:g}")
