@@ -1,0 +1,154 @@
+"""Trajectories from several copies of a Gymnasium environment side by side, and a small policy to draw them with.
+
+A vector environment of Gymnasium resets a copy that has ended in the step *after* its end
+(``AutoresetMode.NEXT_STEP``, its default): the action of that step goes nowhere, and the step must not be learned from.
+``Rollout.valid`` says which steps are real.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+
+@dataclass
+class Rollout:
+    """Steps of several copies of an environment; every field is (steps, copies, …)."""
+
+    observations: Tensor
+    actions: Tensor
+    rewards: Tensor
+    next_observations: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    valid: Tensor
+
+    @property
+    def ended(self) -> Tensor:
+        """Where a trajectory ended with the step, for either reason."""
+        return self.terminated | self.truncated
+
+
+class Agent(nn.Module):
+    """A policy over discrete actions and a value, two networks of two hidden layers that share nothing.
+
+    Args:
+        observation_size: Numbers in an observation.
+        actions: Actions to choose from.
+        width: Width of the hidden layers.
+        scale: What the value network's output is multiplied by: about how large returns are, so that the network
+            starts near the right size.
+
+    Example:
+        >>> agent = Agent(4, 2)
+        >>> agent.policy(torch.zeros(3, 4)).probs.shape, agent.value(torch.zeros(3, 4)).shape
+        (torch.Size([3, 2]), torch.Size([3]))
+    """
+
+    def __init__(self, observation_size: int, actions: int, width: int = 64, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+        self.actor, self.critic = _network(observation_size, actions, width), _network(observation_size, 1, width)
+
+    def policy(self, observations: Tensor) -> Categorical:
+        """The distribution over actions for observations (…, size)."""
+        return Categorical(logits=self.actor(observations), validate_args=False)
+
+    def value(self, observations: Tensor) -> Tensor:
+        """The return expected from observations (…, size): (…)."""
+        return self.scale * self.critic(observations).squeeze(-1)
+
+    def optimizer(self, rate: float) -> torch.optim.Optimizer:
+        """Adam, with a group of parameters for each network."""
+        return torch.optim.Adam([{"params": each.parameters()} for each in (self.actor, self.critic)], lr=rate)
+
+
+class Collector:
+    """Goes on with the copies of an environment from call to call, whatever trajectories end on the way.
+
+    Args:
+        envs: A vector environment.
+        seed: Seed of its first states; without one the environment goes on with its own random numbers.
+
+    Example:
+        >>> import gymnasium
+        >>> envs = gymnasium.make_vec("CartPole-v1", num_envs=3)
+        >>> rollout = Collector(envs, seed=0).steps(Agent(4, 2), 5)
+        >>> rollout.observations.shape, rollout.rewards.shape
+        (torch.Size([5, 3, 4]), torch.Size([5, 3]))
+    """
+
+    def __init__(self, envs: VectorEnv, seed: int | None) -> None:
+        self.envs = envs
+        self.observation: Any = envs.reset(seed=seed)[0]
+        self.ended = np.zeros(envs.num_envs, dtype=bool)
+
+    def steps(self, agent: Agent, count: int) -> Rollout:
+        """So many steps of every copy, with actions drawn from the policy."""
+        taken = [self._step(agent) for _ in range(count)]
+        return Rollout(*map(torch.stack, zip(*taken, strict=True)))
+
+    @torch.no_grad()
+    def _step(self, agent: Agent) -> tuple[Tensor, ...]:
+        observation, valid = torch.from_numpy(self.observation), torch.from_numpy(~self.ended)
+        action = agent.policy(observation).sample()
+        self.observation, reward, terminated, truncated, _ = self.envs.step(action.numpy())
+        self.ended = terminated | truncated
+        return (
+            observation,
+            action,
+            torch.as_tensor(reward, dtype=torch.float32),
+            torch.from_numpy(self.observation),
+            torch.from_numpy(terminated.copy()),
+            torch.from_numpy(truncated.copy()),
+            valid,
+        )
+
+
+def whole_episodes(envs: VectorEnv, agent: Agent, seed: int | None = None) -> Rollout:
+    """One whole trajectory of every copy; ``valid`` is False after its end.
+
+    Args:
+        envs: A vector environment with a limit of steps.
+        agent: Draws the actions.
+        seed: Seed of the first states; without one the environment goes on with its own random numbers.
+
+    Example:
+        >>> import gymnasium
+        >>> rollout = whole_episodes(gymnasium.make_vec("CartPole-v1", num_envs=3), Agent(4, 2), seed=0)
+        >>> (rollout.valid & rollout.ended).sum(0).tolist()
+        [1, 1, 1]
+    """
+    collector = Collector(envs, seed)
+    taken, running = [], np.ones(envs.num_envs, dtype=bool)
+    while running.any():
+        taken.append((*collector._step(agent)[:-1], torch.from_numpy(running.copy())))
+        running &= ~collector.ended
+    return Rollout(*map(torch.stack, zip(*taken, strict=True)))
+
+
+def mean_return(envs: VectorEnv, agent: Agent, seed: int) -> float:
+    """Mean undiscounted return over one trajectory of every copy, with actions drawn from the policy.
+
+    Args:
+        envs: A vector environment with a limit of steps, one copy for each trajectory.
+        agent: Draws the actions.
+        seed: Seed of the first states; for an evaluation, one that no training has seen.
+
+    Example:
+        >>> import gymnasium
+        >>> mean_return(gymnasium.make_vec("CartPole-v1", num_envs=100), Agent(4, 2), seed=1) < 100  # untrained
+        True
+    """
+    rollout = whole_episodes(envs, agent, seed)
+    return float((rollout.rewards * rollout.valid).sum(0).mean())
+
+
+def _network(inputs: int, outputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, outputs)
+    )
