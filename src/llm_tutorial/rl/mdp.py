@@ -58,6 +58,16 @@ class MDP:
         matrix = torch.eye(len(self.rewards), dtype=policy.dtype) - self.discount * moves * going_on
         return torch.linalg.solve(matrix, moves @ self.rewards)
 
+    def occupancy(self, policy: Tensor) -> Tensor:
+        """How often each state is met in a trajectory, a visit at step t counting ``discount ** t``: (states,).
+
+        Args:
+            policy: Probabilities of the actions.
+        """
+        going_on = ~self.terminal
+        moves = torch.einsum("sa,sat->st", policy, self.transitions) * going_on[:, None] * going_on
+        return torch.linalg.solve(torch.eye(len(self.rewards), dtype=policy.dtype) - self.discount * moves.T, self.start)
+
     def objective(self, policy: Tensor) -> Tensor:
         """J: the expected return of a trajectory; its gradient is exact.
 

@@ -1,0 +1,109 @@
+# %% setup
+import gymnasium
+import matplotlib.pyplot as plt
+import torch
+
+from llm_tutorial.experiments import by_seed
+from llm_tutorial.plotting import GREY, legend, panels, spread, use_style
+from llm_tutorial.results import results
+from llm_tutorial.rl.actor_critic import actor_critic, actor_critic_loss
+from llm_tutorial.rl.reinforce import reinforce_loss
+from llm_tutorial.rl.rollout import Agent, Collector, mean_return, whole_episodes
+from llm_tutorial.tables import over_seeds, table
+
+torch.manual_seed(0)
+use_style()
+manifest = results("rl", "foundations")
+bar = gymnasium.spec("CartPole-v1").reward_threshold  # 475, as Gymnasium states it
+
+# %% whole_trajectories
+agent = Agent(4, 2, scale=10)  # policy and value, two networks of two hidden layers
+envs = gymnasium.make_vec("CartPole-v1", num_envs=8)
+rollout = whole_episodes(envs, agent, seed=0)  # fields are (steps, 8)
+
+
+def reinforce_by_hand(agent, rollout, gamma=0.99):
+    G, later = torch.empty_like(rollout.rewards), torch.zeros(8)
+    for t in reversed(range(len(G))):
+        G[t] = later = rollout.rewards[t] + gamma * later * ~rollout.ended[t]
+    log_probs = agent.policy(rollout.observations).log_prob(rollout.actions)
+    values = agent.value(rollout.observations)  # the baseline
+    real = rollout.valid  # not after the end
+    actor = -((G - values.detach()) * log_probs * real).sum() / 8
+    return actor + (G - values)[real].square().mean()  # the baseline learns, too
+
+
+loss = reinforce_by_hand(agent, rollout)
+assert torch.allclose(loss, reinforce_loss(agent, rollout))
+
+# %% pieces
+envs = gymnasium.make_vec("CartPole-v1", num_envs=16)
+piece = Collector(envs, seed=0).steps(agent, 16)  # (16, 16): no wait for the end
+
+
+def actor_critic_by_hand(agent, piece, gamma=0.99, decay=0.95):
+    values = agent.value(piece.observations)
+    after = agent.value(piece.next_observations).detach()
+    delta = piece.rewards + gamma * after * ~piece.terminated - values.detach()
+    A, later = torch.empty_like(delta), torch.zeros(16)
+    for t in reversed(range(len(delta))):
+        A[t] = later = delta[t] + gamma * decay * later * ~piece.ended[t]
+    log_probs = agent.policy(piece.observations).log_prob(piece.actions)
+    targets = A + values.detach()
+    losses = -A * log_probs + (targets - values).square()
+    return losses[piece.valid].mean()
+
+
+loss = actor_critic_by_hand(agent, piece)
+assert torch.allclose(loss, actor_critic_loss(agent, piece))
+
+# %% live
+test = gymnasium.make_vec("CartPole-v1", num_envs=100)
+before = mean_return(test, agent, seed=1)
+for steps, loss in actor_critic(agent, envs, rate=1e-2, budget=10_000):
+    pass
+after = mean_return(test, agent, seed=1)
+print(f"mean of 100 trajectories: {before:.0f} before, {after:.0f} after {steps} steps")
+assert after > 2 * before
+
+# %% curves
+VARIANTS = {
+    "REINFORCE, no baseline": "no baseline", "REINFORCE": "REINFORCE",
+    "actor-critic": "actor–critic",
+}  # fmt: skip
+thousands = [10 * i for i in range(9)]
+figure, axes = panels(3, height=2.8)
+for panel, (variant, label) in zip(axes, VARIANTS.items(), strict=True):
+    runs = [run["curve"] for run in by_seed(manifest, variant)]
+    spread(panel, thousands, runs, marker="")
+    panel.axhline(bar, color=GREY, ls="--", lw=1, marker="")
+    panel.set(title=label, xlabel="thousand steps", ylabel="return", ylim=(0, 520))
+plt.show()
+
+# %% results
+rows = {}
+for variant in VARIANTS:
+    runs = by_seed(manifest, variant)
+    tests = [run["test"] for run in runs]
+    rows[variant] = [
+        f"{manifest['chosen'][variant]:g}",
+        over_seeds([run["area"] for run in runs], ".0f"),
+        over_seeds(tests, ".0f"),
+        f"{sum(test >= bar for test in tests)} of {len(tests)}",
+    ]
+heads = ["", "rate", "mean of the curve", "100 new trajectories", "at 475"]
+table(rows, heads).show()
+
+# %% rates
+rows = {}
+for rate in manifest["rates"]:
+    runs = [manifest["metrics"][f"{variant}, rate {rate:g}"] for variant in VARIANTS]
+    rows[f"{rate:g}"] = [run["area"] for run in runs]
+table(rows, ["rate", *VARIANTS], ".0f").show()
+
+# %% decays
+rows = {}
+for decay, name in ((0, "lambda 0.0"), (0.8, "lambda 0.8"), (0.95, "actor-critic"), (1, "lambda 1.0")):
+    runs = by_seed(manifest, name)[:3]
+    rows[f"{decay:g}"] = [over_seeds([run[k] for run in runs], ".0f") for k in ("area", "test")]
+table(rows, ["λ", "mean of the curve", "100 new trajectories"]).show()
