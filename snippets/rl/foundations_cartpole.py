@@ -27,10 +27,8 @@ def reinforce_by_hand(agent, rollout, gamma=0.99):
     for t in reversed(range(len(G))):
         G[t] = later = rollout.rewards[t] + gamma * later * ~rollout.ended[t]
     log_probs = agent.policy(rollout.observations).log_prob(rollout.actions)
-    values = agent.value(rollout.observations)  # the baseline
-    real = rollout.valid  # not after the end
-    actor = -((G - values.detach()) * log_probs * real).sum() / 8
-    return actor + (G - values)[real].square().mean()  # the baseline learns, too
+    A = G - G[rollout.valid].mean()  # the baseline: the mean of this batch
+    return -(A * log_probs)[rollout.valid].sum() / 8  # nothing counts after the end
 
 
 loss = reinforce_by_hand(agent, rollout)

@@ -11,15 +11,15 @@ from llm_tutorial.rl.rollout import Agent, Rollout, whole_episodes
 
 
 def reinforce_loss(agent: Agent, rollout: Rollout, discount: float = 0.99, baseline: bool = True) -> Tensor:
-    """A loss whose gradient is minus the policy gradient, plus the squared error of the baseline.
+    """A loss whose gradient is minus the policy gradient.
 
     As nearly everybody's, it leaves out the factor ``discount ** t`` of each step.
 
     Args:
-        agent: Its value network is the baseline.
+        agent: Its policy; there is no critic.
         rollout: Whole trajectories.
         discount: Gamma.
-        baseline: Whether the baseline is subtracted.
+        baseline: Whether the mean of all returns of the rollout is subtracted.
 
     Example:
         >>> import gymnasium
@@ -29,11 +29,9 @@ def reinforce_loss(agent: Agent, rollout: Rollout, discount: float = 0.99, basel
         torch.Size([])
     """
     returns = returns_to_go(rollout.rewards, rollout.ended, discount)[rollout.valid]
-    observations, actions = rollout.observations[rollout.valid], rollout.actions[rollout.valid]
-    log_probs, values = agent.policy(observations).log_prob(actions), agent.value(observations)
-    advantages = returns - values.detach() if baseline else returns
-    episodes = rollout.rewards.shape[1]
-    return -(advantages * log_probs).sum() / episodes + (returns - values).square().mean()
+    advantages = returns - returns.mean() if baseline else returns
+    log_probs = agent.policy(rollout.observations[rollout.valid]).log_prob(rollout.actions[rollout.valid])
+    return -(advantages * log_probs).sum() / rollout.rewards.shape[1]
 
 
 def reinforce(
@@ -42,13 +40,13 @@ def reinforce(
     """Trains; after each update, the steps of the environment so far, and the loss.
 
     Args:
-        agent: What is trained, in place.
+        agent: Its policy is trained, in place.
         envs: A vector environment; an update takes one trajectory of each copy.
         rate: Learning rate of Adam, falling linearly to 0 over the budget.
         budget: Steps of the environment; the last update may go beyond.
         seed: Seed of the first states.
         discount: Gamma.
-        baseline: Whether the value network is subtracted from the returns.
+        baseline: Whether the mean of all returns of an update is subtracted.
 
     Example:
         >>> import gymnasium
@@ -57,7 +55,7 @@ def reinforce(
         >>> steps[-1] >= 200
         True
     """
-    optimizer = agent.optimizer(rate)
+    optimizer = torch.optim.Adam(agent.actor.parameters(), lr=rate)
     steps = 0
     while steps < budget:
         rollout = whole_episodes(envs, agent, seed if steps == 0 else None)

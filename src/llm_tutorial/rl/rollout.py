@@ -89,24 +89,22 @@ class Collector:
 
     def steps(self, agent: Agent, count: int) -> Rollout:
         """So many steps of every copy, with actions drawn from the policy."""
-        taken = [self._step(agent) for _ in range(count)]
-        return Rollout(*map(torch.stack, zip(*taken, strict=True)))
+        return _rollout([self.step(agent) for _ in range(count)])
 
     @torch.no_grad()
-    def _step(self, agent: Agent) -> tuple[Tensor, ...]:
-        observation, valid = torch.from_numpy(self.observation), torch.from_numpy(~self.ended)
-        action = agent.policy(observation).sample()
-        self.observation, reward, terminated, truncated, _ = self.envs.step(action.numpy())
+    def step(self, agent: Agent) -> list[Any]:
+        """One step of every copy: the fields of ``Rollout``, each (copies, …), as NumPy arrays."""
+        observation, valid = self.observation, ~self.ended
+        action = agent.policy(torch.from_numpy(observation)).sample().numpy()
+        self.observation, reward, terminated, truncated, _ = self.envs.step(action)
         self.ended = terminated | truncated
-        return (
-            observation,
-            action,
-            torch.as_tensor(reward, dtype=torch.float32),
-            torch.from_numpy(self.observation),
-            torch.from_numpy(terminated.copy()),
-            torch.from_numpy(truncated.copy()),
-            valid,
-        )
+        return [observation, action, reward, self.observation, terminated.copy(), truncated.copy(), valid]
+
+
+def _rollout(steps: list[list[Any]]) -> Rollout:
+    fields = [torch.from_numpy(np.stack(field)) for field in zip(*steps, strict=True)]
+    fields[2] = fields[2].float()
+    return Rollout(*fields)
 
 
 def whole_episodes(envs: VectorEnv, agent: Agent, seed: int | None = None) -> Rollout:
@@ -126,11 +124,12 @@ def whole_episodes(envs: VectorEnv, agent: Agent, seed: int | None = None) -> Ro
     collector = Collector(envs, seed)
     taken, running = [], np.ones(envs.num_envs, dtype=bool)
     while running.any():
-        taken.append((*collector._step(agent)[:-1], torch.from_numpy(running.copy())))
+        taken.append([*collector.step(agent)[:-1], running.copy()])
         running &= ~collector.ended
-    return Rollout(*map(torch.stack, zip(*taken, strict=True)))
+    return _rollout(taken)
 
 
+@torch.no_grad()
 def mean_return(envs: VectorEnv, agent: Agent, seed: int) -> float:
     """Mean undiscounted return over one trajectory of every copy, with actions drawn from the policy.
 
@@ -144,8 +143,14 @@ def mean_return(envs: VectorEnv, agent: Agent, seed: int) -> float:
         >>> mean_return(gymnasium.make_vec("CartPole-v1", num_envs=100), Agent(4, 2), seed=1) < 100  # untrained
         True
     """
-    rollout = whole_episodes(envs, agent, seed)
-    return float((rollout.rewards * rollout.valid).sum(0).mean())
+    observation: Any = envs.reset(seed=seed)[0]
+    total, running = 0.0, np.ones(envs.num_envs, dtype=bool)
+    while running.any():
+        action = agent.policy(torch.from_numpy(observation)).sample()
+        observation, reward, terminated, truncated, _ = envs.step(action.numpy())
+        total += float(reward[running].sum())
+        running &= ~(terminated | truncated)
+    return total / envs.num_envs
 
 
 def _network(inputs: int, outputs: int, width: int) -> nn.Sequential:
