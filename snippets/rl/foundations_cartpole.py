@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from llm_tutorial.experiments import by_seed
-from llm_tutorial.plotting import GREY, legend, panels, spread, use_style
+from llm_tutorial.plotting import GREY, panels, spread, use_style
 from llm_tutorial.results import results
 from llm_tutorial.rl.actor_critic import actor_critic, actor_critic_loss
 from llm_tutorial.rl.reinforce import reinforce_loss
@@ -36,7 +36,7 @@ assert torch.allclose(loss, reinforce_loss(agent, rollout))
 
 # %% pieces
 envs = gymnasium.make_vec("CartPole-v1", num_envs=16)
-piece = Collector(envs, seed=0).steps(agent, 16)  # (16, 16): no wait for the end
+piece = Collector(envs, seed=0).steps(agent, 8)  # (8, 16): no wait for the end
 
 
 def actor_critic_by_hand(agent, piece, gamma=0.99, decay=0.95):
@@ -58,8 +58,7 @@ assert torch.allclose(loss, actor_critic_loss(agent, piece))
 # %% live
 test = gymnasium.make_vec("CartPole-v1", num_envs=100)
 before = mean_return(test, agent, seed=1)
-for steps, loss in actor_critic(agent, envs, rate=1e-2, budget=10_000):
-    pass
+*_, (steps, loss) = actor_critic(agent, envs, rate=3e-3, budget=10_000)
 after = mean_return(test, agent, seed=1)
 print(f"mean of 100 trajectories: {before:.0f} before, {after:.0f} after {steps} steps")
 assert after > 2 * before
@@ -69,7 +68,7 @@ VARIANTS = {
     "REINFORCE, no baseline": "no baseline", "REINFORCE": "REINFORCE",
     "actor-critic": "actor–critic",
 }  # fmt: skip
-thousands = [10 * i for i in range(9)]
+thousands = range(0, 201, 40)
 figure, axes = panels(3, height=2.8)
 for panel, (variant, label) in zip(axes, VARIANTS.items(), strict=True):
     runs = [run["curve"] for run in by_seed(manifest, variant)]
@@ -100,8 +99,13 @@ for rate in manifest["rates"]:
 table(rows, ["rate", *VARIANTS], ".0f").show()
 
 # %% decays
-rows = {}
-for decay, name in ((0, "lambda 0.0"), (0.8, "lambda 0.8"), (0.95, "actor-critic"), (1, "lambda 1.0")):
-    runs = by_seed(manifest, name)[:3]
-    rows[f"{decay:g}"] = [over_seeds([run[k] for run in runs], ".0f") for k in ("area", "test")]
+settings = results("rl", "foundations_settings")
+others = {
+    "0": by_seed(settings, "lambda 0"), "0.8": by_seed(settings, "lambda 0.8"),
+    "0.95": by_seed(manifest, "actor-critic")[:3], "1": by_seed(settings, "lambda 1"),
+}  # fmt: skip
+rows = {
+    decay: [over_seeds([run[k] for run in runs], ".0f") for k in ("area", "test")]
+    for decay, runs in others.items()
+}
 table(rows, ["λ", "mean of the curve", "100 new trajectories"]).show()

@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt
 import torch
 from scipy.stats import chi2
 
-from llm_tutorial.plotting import COLOURS, GREY, legend, panels, use_style
+from llm_tutorial.plotting import GREY, legend, panels, use_style
 from llm_tutorial.rl.advantages import returns_to_go
 from llm_tutorial.rl.mdp import corridor
 from llm_tutorial.tables import table
@@ -70,13 +70,16 @@ judged = {
     ),
 }
 rows = {name: distance(g) for name, g in judged.items()}
-table(rows, ["credited with", "largest error / standard error", "p"], [".1f", ".2g"]).show()
-assert all(p < 1e-6 if name.startswith("wrong") else p > 0.01 for name, (_, p) in rows.items())
+heads = ["credited with", "largest error / standard error", "p"]
+table(rows, heads, [".1f", ".2g"]).show()
+for name, (_, p) in rows.items():
+    assert p < 1e-6 if name.startswith("wrong") else p > 0.01
 
 # %% unbiased_figure
 figure, (axes,) = panels(height=3.0)
 cells = torch.arange(1, 6)
-axes.plot(cells, exact[1:6, 1], "_", color=GREY, markersize=26, markeredgewidth=2, label="exact")
+style = {"color": GREY, "markersize": 26, "markeredgewidth": 2}
+axes.plot(cells, exact[1:6, 1], "_", label="exact", **style)
 for shift, name, label in (
     (-0.12, "the return to go", "return to go"),
     (0.12, "wrong: gamma^t left out", "discount left out"),

@@ -1,5 +1,4 @@
 # %% setup
-import gymnasium
 import matplotlib.pyplot as plt
 import torch
 from gymnasium.utils.env_checker import check_env
@@ -20,8 +19,11 @@ model, tokenizer = load_model(), load_tokenizer()
 
 # %% loop_drawing
 diagram = Diagram(width=24, height=8)
-policy = diagram.box(5, 4, ["policy", "the language model"], width=8.6, colour=COLOURS[0])
-world = diagram.box(19, 4, ["environment", "appends the token"], width=8.6, colour=COLOURS[1])
+for x, lines, colour in (
+    (5, ["policy", "the language model"], COLOURS[0]),
+    (19, ["environment", "appends the token"], COLOURS[1]),
+):
+    diagram.box(x, 4, lines, width=8.6, colour=colour)
 diagram.arrow((5, 5.35), (19, 5.35), via=[(5, 6.8), (19, 6.8)])
 diagram.text(12, 7.4, "action: a token")
 diagram.arrow((19, 2.65), (5, 2.65), via=[(19, 1.3), (5, 1.3)])
@@ -30,14 +32,15 @@ plt.show()
 
 
 # %% environment differs="sampled tokens near a tie"
-ANIMALS = "whale shark dolphin octopus squid turtle crab seal fish".split()
+ANIMALS = ("whale", "shark", "dolphin", "octopus", "squid", "turtle", "crab", "fish")
 
 
 def names_an_animal(prompt, answer):  # the rule that pays at the end
     return float(any(animal in answer.lower() for animal in ANIMALS))
 
 
-turn = "<|im_start|>user\nName one animal of the sea.<|im_end|>\n<|im_start|>assistant\n"
+question = "Name one animal of the sea."
+turn = f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
 environment = TextEnvironment(tokenizer, [turn], names_an_animal, max_new_tokens=20)
 check_env(environment, skip_render_check=True)  # Gymnasium's own test of its contract
 
@@ -130,6 +133,7 @@ for temperature, (second, first, last) in effective.items():
     print(f"second_{temperature * 100:.0f} = {second:.3f}")
     print(f"first_{temperature * 100:.0f} = {first:.1f}")
     print(f"last_{temperature * 100:.0f} = {last:.1f}")
+
 
 # %% nan_reward
 def careless(prompt, answer):  # mean length of the words after the first

@@ -2,7 +2,7 @@
 import matplotlib.pyplot as plt
 import torch
 
-from llm_tutorial.plotting import COLOURS, GREY, label_lines, legend, panels, use_style
+from llm_tutorial.plotting import COLOURS, legend, panels, use_style
 from llm_tutorial.rl.advantages import gae, returns_to_go
 from llm_tutorial.rl.mdp import corridor
 from llm_tutorial.tables import table
@@ -91,29 +91,31 @@ def credit(values, decay):  # the library's: one pass backwards
     return gae(drawn.rewards, now, after, drawn.ended, no_limit, gamma, decay)
 
 
-path = drawn.valid[:, 0]  # one trajectory, and the definition: delta_t + 0.54 delta_(t+1)…
+path = drawn.valid[:, 0]  # one trajectory, and the sum in the formula, lambda = 0.6
 state, after = drawn.states[path, 0], drawn.next_states[path, 0]
 delta = drawn.rewards[path, 0] + gamma * critic[after] - critic[state]
 delta[-1] -= gamma * critic[after[-1]]  # nothing follows the end
 steps = len(delta)
-sums = torch.stack(
-    [sum((gamma * 0.6) ** k * delta[t + k] for k in range(steps - t)) for t in range(steps)]
-)
-assert torch.allclose(sums, credit(critic, 0.6)[path, 0])
-one, all_ = credit(V, 0.0), credit(V, 1.0)
-assert torch.allclose(all_[drawn.valid], (to_go - V[drawn.states])[drawn.valid])
+sums = [
+    sum((gamma * 0.6) ** k * delta[t + k] for k in range(steps - t))
+    for t in range(steps)
+]
+assert torch.allclose(torch.stack(sums), credit(critic, 0.6)[path, 0])
+whole_return = credit(critic, 1.0) - (to_go - critic[drawn.states])
+assert whole_return[drawn.valid].abs().max() < 1e-9  # lambda = 1: return less value
 
 # %% gae_bias
 going_on = ~walk.terminal
 d = walk.occupancy(policy)[:, None] * policy  # (7, 2): how often each action is taken
-P = torch.einsum("sa,sat->st", policy, walk.transitions) * going_on
+inside = torch.diag(going_on.double())  # no credit after the end, nor from there
+moves = inside @ torch.einsum("sa,sat->st", policy, walk.transitions) @ inside
 
 
 def mean_credit(values, decay):  # E[credit | state, action], exact
-    delta = (walk.action_values(policy, values) - values[:, None]) * going_on[:, None]
-    ahead = (policy * delta).sum(-1)  # (7,)
-    ahead = torch.linalg.solve(torch.eye(7) - gamma * decay * P * going_on[:, None], ahead)
-    return delta + gamma * decay * (walk.transitions @ (ahead * going_on)) * going_on[:, None]
+    delta = inside @ (walk.action_values(policy, values) - values[:, None])
+    matrix = torch.eye(7) - gamma * decay * moves
+    ahead = torch.linalg.solve(matrix, (policy * delta).sum(-1))  # (7,)
+    return delta + gamma * decay * inside @ (walk.transitions @ (inside @ ahead))
 
 
 def bias_and_variance(values, decay):

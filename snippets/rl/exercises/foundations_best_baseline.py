@@ -1,8 +1,8 @@
-"""One action, one reward. Which constant baseline makes the estimate (R - b) * score vary
-least? Give it from samples: the score is the gradient of log pi, a vector for each.
+"""One action, one reward. Which constant baseline b makes the estimate (R - b) * score
+vary least? Give it from samples: a score is the gradient of log pi, a vector.
 
-一个动作，一个奖励。估计量 (R - b) * score 里，常数基线 b 取多少，方差最小？请由样本算出；
-score 是 log pi 的梯度，每个样本一个向量。
+一个动作，一个奖励。常数基线 b 取多少，估计量 (R - b) * score 的方差最小？
+请由样本算出；score 是 log pi 的梯度，每个样本一个向量。
 """
 
 import torch

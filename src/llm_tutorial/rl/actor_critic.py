@@ -37,9 +37,7 @@ def actor_critic_loss(
     with torch.no_grad():
         next_values = agent.value(rollout.next_observations)
     terminated = rollout.ended if limit_ends else rollout.terminated
-    advantages = gae(
-        rollout.rewards, values.detach(), next_values, terminated, rollout.truncated, discount, decay
-    )
+    advantages = gae(rollout.rewards, values.detach(), next_values, terminated, rollout.truncated, discount, decay)
     targets = advantages + values.detach()
     log_probs = agent.policy(rollout.observations).log_prob(rollout.actions)
     actor, critic = -advantages * log_probs, (targets - values).square()
@@ -54,7 +52,7 @@ def actor_critic(
     seed: int = 0,
     discount: float = 0.99,
     decay: float = 0.95,
-    length: int = 16,
+    length: int = 8,
     limit_ends: bool = False,
 ) -> Iterator[tuple[int, float]]:
     """Trains; after each update, the steps of the environment so far, and the loss.

@@ -66,9 +66,7 @@ def gae(
         tensor([1., 1.])
     """
     check_rewards(rewards)
-    _same_shapes(
-        rewards=rewards, values=values, next_values=next_values, terminated=terminated, truncated=truncated
-    )
+    _same_shapes(rewards=rewards, values=values, next_values=next_values, terminated=terminated, truncated=truncated)
     surprise = rewards + discount * next_values * ~terminated - values  # delta
     advantages, later = torch.empty_like(surprise), torch.zeros_like(surprise[0])
     for t in reversed(range(len(rewards))):
@@ -92,8 +90,8 @@ def normalised(advantages: Tensor, epsilon: float = 1e-8) -> Tensor:
         >>> normalised(torch.tensor([5.0]))
         tensor([0.])
     """
-    centred = advantages - advantages.mean()
-    return centred / (centred.square().mean().sqrt() + epsilon)
+    centred = advantages.float() - advantages.float().mean()  # in 16 bits epsilon would be 0
+    return (centred / (centred.square().mean().sqrt() + epsilon)).to(advantages.dtype)
 
 
 def check_rewards(rewards: Tensor) -> None:

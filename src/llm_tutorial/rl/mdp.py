@@ -66,7 +66,9 @@ class MDP:
         """
         going_on = ~self.terminal
         moves = torch.einsum("sa,sat->st", policy, self.transitions) * going_on[:, None] * going_on
-        return torch.linalg.solve(torch.eye(len(self.rewards), dtype=policy.dtype) - self.discount * moves.T, self.start)
+        return torch.linalg.solve(
+            torch.eye(len(self.rewards), dtype=policy.dtype) - self.discount * moves.T, self.start
+        )
 
     def objective(self, policy: Tensor) -> Tensor:
         """J: the expected return of a trajectory; its gradient is exact.

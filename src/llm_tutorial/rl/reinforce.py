@@ -35,7 +35,13 @@ def reinforce_loss(agent: Agent, rollout: Rollout, discount: float = 0.99, basel
 
 
 def reinforce(
-    agent: Agent, envs: VectorEnv, rate: float, budget: int, seed: int = 0, discount: float = 0.99, baseline: bool = True
+    agent: Agent,
+    envs: VectorEnv,
+    rate: float,
+    budget: int,
+    seed: int = 0,
+    discount: float = 0.99,
+    baseline: bool = True,
 ) -> Iterator[tuple[int, float]]:
     """Trains; after each update, the steps of the environment so far, and the loss.
 
@@ -65,7 +71,7 @@ def reinforce(
         yield steps, loss.item()
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, max_norm: float = 10.0) -> None:
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, max_norm: float = 0.5) -> None:
     """One step down a loss, the gradient of policy and value network clipped each on its own.
 
     Args:

@@ -189,9 +189,7 @@ class Answer:
 
 
 @torch.no_grad()
-def write(
-    model: nn.Module, environment: TextEnvironment, temperature: float = 1.0, seed: int | None = None
-) -> Answer:
+def write(model: nn.Module, environment: TextEnvironment, temperature: float = 1.0, seed: int | None = None) -> Answer:
     """Lets a causal model act until the answer ends, reading each token once.
 
     Args:
@@ -231,6 +229,9 @@ def answer_log_probs(model: nn.Module, prompt_ids: Sequence[int], ids: Sequence[
         prompt_ids: What it was given.
         ids: What was written.
 
+    Raises:
+        ValueError: There is no prompt, so that nothing says how probable the first token is.
+
     Example:
         >>> from llm_tutorial.models import load_model, load_tokenizer
         >>> tokenizer = load_tokenizer()
@@ -238,6 +239,8 @@ def answer_log_probs(model: nn.Module, prompt_ids: Sequence[int], ids: Sequence[
         >>> answer_log_probs(load_model(), *ids).exp().item() > 0.5
         True
     """
+    if not len(prompt_ids):
+        raise ValueError("the prompt has no tokens\n提示词没有词元")
     device = next(model.parameters()).device
     logits = model(torch.tensor([[*prompt_ids, *ids]], device=device)).logits[0, len(prompt_ids) - 1 : -1]
     return logits.float().log_softmax(-1).gather(1, torch.tensor(list(ids), device=device)[:, None])[:, 0]
