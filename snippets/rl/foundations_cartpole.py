@@ -1,6 +1,7 @@
 # %% setup
 import gymnasium
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 
 from llm_tutorial.experiments import by_seed
@@ -13,7 +14,12 @@ from llm_tutorial.tables import over_seeds, table
 
 torch.manual_seed(0)
 use_style()
-manifest = results("rl", "foundations")
+np.random.seed(0)  # draws the actions
+manifest = {
+    "no baseline": results("rl", "no_baseline"),
+    "REINFORCE": results("rl", "reinforce"),
+    "actor-critic": results("rl", "actor_critic"),
+}
 bar = gymnasium.spec("CartPole-v1").reward_threshold  # 475, as Gymnasium states it
 
 # %% whole_trajectories
@@ -64,48 +70,57 @@ print(f"mean of 100 trajectories: {before:.0f} before, {after:.0f} after {steps}
 assert after > 2 * before
 
 # %% curves
-VARIANTS = {
-    "REINFORCE, no baseline": "no baseline", "REINFORCE": "REINFORCE",
+METHODS = {
+    "no baseline": "no baseline", "REINFORCE": "mean as baseline",
     "actor-critic": "actor–critic",
 }  # fmt: skip
-thousands = range(0, 201, 40)
-figure, axes = panels(3, height=2.8)
-for panel, (variant, label) in zip(axes, VARIANTS.items(), strict=True):
-    runs = [run["curve"] for run in by_seed(manifest, variant)]
-    spread(panel, thousands, runs, marker="")
+runs = {name: by_seed(manifest[name], name) for name in METHODS}
+thousands = range(0, 151, 30)
+figure, axes = panels(3, height=2.6)
+for panel, (name, label) in zip(axes, METHODS.items(), strict=True):
+    spread(panel, thousands, [run["curve"] for run in runs[name]], marker="")
     panel.axhline(bar, color=GREY, ls="--", lw=1, marker="")
     panel.set(title=label, xlabel="thousand steps", ylabel="return", ylim=(0, 520))
 plt.show()
 
 # %% results
 rows = {}
-for variant in VARIANTS:
-    runs = by_seed(manifest, variant)
-    tests = [run["test"] for run in runs]
-    rows[variant] = [
-        f"{manifest['chosen'][variant]:g}",
-        over_seeds([run["area"] for run in runs], ".0f"),
+for name, label in METHODS.items():
+    tests = [run["test"] for run in runs[name]]
+    rows[label] = [
+        f"{manifest[name]['rate']:g}",
+        over_seeds([run["updates"] for run in runs[name]], ".0f"),
+        over_seeds([run["area"] for run in runs[name]], ".0f"),
         over_seeds(tests, ".0f"),
         f"{sum(test >= bar for test in tests)} of {len(tests)}",
     ]
-heads = ["", "rate", "mean of the curve", "100 new trajectories", "at 475"]
+heads = ["", "rate", "updates", "mean of the curve", "100 new trials", "at 475"]
 table(rows, heads).show()
+
+# %% results_values values
+print(f"budget = {manifest['REINFORCE']['steps']}")
+for name, short in zip(METHODS, ("none", "mean", "critic"), strict=True):
+    tests = [run["test"] for run in runs[name]]
+    print(f"solved_{short} = {sum(test >= bar for test in tests)}")
+    print(f"test_{short} = {sum(tests) / len(tests):.0f}")
+    print(f"area_{short} = {sum(run['area'] for run in runs[name]) / len(tests):.0f}")
 
 # %% rates
 rows = {}
-for rate in manifest["rates"]:
-    runs = [manifest["metrics"][f"{variant}, rate {rate:g}"] for variant in VARIANTS]
-    rows[f"{rate:g}"] = [run["area"] for run in runs]
-table(rows, ["rate", *VARIANTS], ".0f").show()
+for rate in manifest["REINFORCE"]["rates"]:
+    found = [manifest[name]["metrics"][f"{name}, rate {rate:g}"] for name in METHODS]
+    rows[f"{rate:g}"] = [run["area"] for run in found]
+table(rows, ["rate", *METHODS.values()], ".0f").show()
 
 # %% decays
-settings = results("rl", "foundations_settings")
+settings = results("rl", "cartpole_settings")
 others = {
     "0": by_seed(settings, "lambda 0"), "0.8": by_seed(settings, "lambda 0.8"),
-    "0.95": by_seed(manifest, "actor-critic")[:3], "1": by_seed(settings, "lambda 1"),
+    "0.95": runs["actor-critic"][:3], "1": by_seed(settings, "lambda 1"),
 }  # fmt: skip
+assert settings["rate"] == manifest["actor-critic"]["rate"]
 rows = {
-    decay: [over_seeds([run[k] for run in runs], ".0f") for k in ("area", "test")]
-    for decay, runs in others.items()
+    decay: [over_seeds([run[k] for run in found], ".0f") for k in ("area", "test")]
+    for decay, found in others.items()
 }
-table(rows, ["λ", "mean of the curve", "100 new trajectories"]).show()
+table(rows, ["λ", "mean of the curve", "100 new trials"]).show()

@@ -1,5 +1,6 @@
 # %% setup
 import gymnasium
+import numpy as np
 import torch
 
 from llm_tutorial.experiments import by_seed
@@ -10,6 +11,7 @@ from llm_tutorial.rl.rollout import Agent, mean_return, whole_episodes
 from llm_tutorial.tables import over_seeds, table
 
 torch.manual_seed(0)
+np.random.seed(0)  # draws the actions
 
 
 # %% no_baseline
@@ -44,6 +46,7 @@ test = gymnasium.make_vec("CartPole-v1", num_envs=50)
 rows = {}
 for name, sign in (("right", -1), ("wrong", 1)):
     torch.manual_seed(0)
+    np.random.seed(0)
     agent = Agent(4, 2)
     optimizer, losses = torch.optim.Adam(agent.actor.parameters()), []
     found = [mean_return(test, agent, seed=1)]
@@ -78,7 +81,7 @@ assert abs(right - 100) < 1
 assert taken < 15
 
 # %% time_limit_cartpole
-settings = results("rl", "foundations_settings")
+settings = results("rl", "cartpole_settings")
 rows = {}
 for name, told in (("limit", "not the end"), ("limit taken for the end", "the end")):
     runs = by_seed(settings, name)

@@ -124,7 +124,8 @@ for temperature in (0.95, 0.9, 0.8):
     sizes = weights.sum(0).square() / weights.square().sum(0)
     effective[temperature] = [second, sizes[0].item(), sizes[-1].item()]
     axes.plot(range(1, 21), sizes, marker="", label=f"{temperature}")
-axes.set(xlabel="tokens", title="effective number of 32 answers", ylim=(0, 33))
+title = "effective number of 32 answers"
+axes.set(xlabel="tokens", title=title, ylim=(0, 33), xticks=(1, 5, 10, 15, 20))
 label_lines(axes)
 plt.show()
 

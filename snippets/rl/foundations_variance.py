@@ -141,7 +141,7 @@ assert (off_critic[1:, 0] < off_critic[:-1, 0]).all()  # bias falls with lambda
 figure, (left, right) = panels(2, height=3.0)
 left.plot(LAMBDAS, off_critic[:, 0], label="bias")
 left.plot(LAMBDAS, off_critic[:, 1], label="spread")
-left.set(xlabel="λ", title="error of the advantage", ylim=(0, 0.8))
+left.set(xlabel="λ", ylabel="error of the advantage", ylim=(0, 0.8))
 legend(left, ncols=2)
 best_decay = {}
 for count, colour in ((16, COLOURS[2]), (256, COLOURS[3])):
@@ -149,7 +149,7 @@ for count, colour in ((16, COLOURS[2]), (256, COLOURS[3])):
     best_decay[count] = LAMBDAS[error.argmin()]
     relative = error / error.min()
     right.plot(LAMBDAS, relative, color=colour, label=f"{count} trajectories")
-right.set(xlabel="λ", title="error of the gradient / least")
+right.set(xlabel="λ", ylabel="error of the gradient / least")
 legend(right, ncols=2)
 plt.show()
 assert 0 < best_decay[16] < best_decay[256] < 1

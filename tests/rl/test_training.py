@@ -1,6 +1,7 @@
 """The two methods: what their losses are, what they ignore, and that they learn."""
 
 import gymnasium
+import numpy as np
 import torch
 
 from llm_tutorial.rl.actor_critic import actor_critic, actor_critic_loss
@@ -60,6 +61,19 @@ def test_what_was_paid_more_becomes_more_probable_and_a_wrong_sign_would_show() 
             assert agent.policy(state[0, 0]).probs[better] > before
 
 
+def test_numpy_draws_from_the_same_policy() -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)
+    agent = Agent(4, 3)
+    with torch.no_grad():
+        agent.actor[-1].weight *= 20  # far from even
+    state = np.tile(np.float32([0.5, -1.0, 2.0, 0.1]), (40_000, 1))
+    share = np.bincount(agent.act(state), minlength=3) / len(state)
+    wanted = agent.policy(torch.from_numpy(state[0])).probs.detach().numpy()
+    assert abs(wanted - 1 / 3).max() > 0.1
+    assert np.allclose(share, wanted, atol=0.015)
+
+
 def test_a_limit_counts_as_the_end_only_by_mistake() -> None:
     torch.manual_seed(0)
     agent = Agent(4, 2, scale=50)
@@ -82,5 +96,6 @@ def test_the_same_seed_gives_the_same_training() -> None:
     runs = []
     for _ in range(2):
         torch.manual_seed(3)
+        np.random.seed(3)
         runs.append(list(actor_critic(Agent(4, 2), cartpole(4), 1e-2, 300, seed=3)))
     assert runs[0] == runs[1]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
@@ -58,6 +59,22 @@ class Agent(nn.Module):
         """The distribution over actions for observations (…, size)."""
         return Categorical(logits=self.actor(observations), validate_args=False)
 
+    def act(self, observations: NDArray[Any]) -> NDArray[np.int64]:
+        """Actions drawn from the policy for observations (copies, size).
+
+        The same as ``policy(…).sample()`` but in NumPy, which takes a few rows through a small network in a third of
+        the time. The random numbers are NumPy's: ``numpy.random.seed`` repeats them.
+        """
+        x = observations
+        for layer in self.actor:
+            x = (
+                x @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+                if isinstance(layer, nn.Linear)
+                else np.tanh(x)
+            )
+        actions: NDArray[np.int64] = (x + np.random.gumbel(size=x.shape)).argmax(-1)
+        return actions
+
     def value(self, observations: Tensor) -> Tensor:
         """The return expected from observations (…, size): (…)."""
         return self.scale * self.critic(observations).squeeze(-1)
@@ -95,7 +112,7 @@ class Collector:
     def step(self, agent: Agent) -> list[Any]:
         """One step of every copy: the fields of ``Rollout``, each (copies, …), as NumPy arrays."""
         observation, valid = self.observation, ~self.ended
-        action = agent.policy(torch.from_numpy(observation)).sample().numpy()
+        action = agent.act(observation)
         self.observation, reward, terminated, truncated, _ = self.envs.step(action)
         self.ended = terminated | truncated
         return [observation, action, reward, self.observation, terminated.copy(), truncated.copy(), valid]
@@ -146,8 +163,7 @@ def mean_return(envs: VectorEnv, agent: Agent, seed: int) -> float:
     observation: Any = envs.reset(seed=seed)[0]
     total, running = 0.0, np.ones(envs.num_envs, dtype=bool)
     while running.any():
-        action = agent.policy(torch.from_numpy(observation)).sample()
-        observation, reward, terminated, truncated, _ = envs.step(action.numpy())
+        observation, reward, terminated, truncated, _ = envs.step(agent.act(observation))
         total += float(reward[running].sum())
         running &= ~(terminated | truncated)
     return total / envs.num_envs
