@@ -84,26 +84,33 @@ for panel, (name, label) in zip(axes, METHODS.items(), strict=True):
 plt.show()
 
 # %% results
+longer = results("rl", "reinforce_long")
+tried = {label: (manifest[name], runs[name]) for name, label in METHODS.items()}
+tried["mean as baseline, longer"] = longer, by_seed(longer, "longer")
 rows = {}
-for name, label in METHODS.items():
-    tests = [run["test"] for run in runs[name]]
+for label, (made, found) in tried.items():
+    tests = [run["test"] for run in found]
     rows[label] = [
-        f"{manifest[name]['rate']:g}",
-        over_seeds([run["updates"] for run in runs[name]], ".0f"),
-        over_seeds([run["area"] for run in runs[name]], ".0f"),
+        f"{made['steps']:,}",
+        f"{made['rate']:g}",
+        over_seeds([run["updates"] for run in found], ".0f"),
         over_seeds(tests, ".0f"),
         f"{sum(test >= bar for test in tests)} of {len(tests)}",
     ]
-heads = ["", "rate", "updates", "mean of the curve", "100 new trials", "at 475"]
+heads = ["", "steps", "rate", "updates", "100 new trials", "seeds at 475"]
 table(rows, heads).show()
 
 # %% results_values values
 print(f"budget = {manifest['REINFORCE']['steps']}")
-for name, short in zip(METHODS, ("none", "mean", "critic"), strict=True):
-    tests = [run["test"] for run in runs[name]]
+print(f"longer = {longer['steps']}")
+for short, (_, found) in zip(
+    ("none", "mean", "critic", "long"), tried.values(), strict=True
+):
+    tests, updates = ([run[key] for run in found] for key in ("test", "updates"))
     print(f"solved_{short} = {sum(test >= bar for test in tests)}")
     print(f"test_{short} = {sum(tests) / len(tests):.0f}")
-    print(f"area_{short} = {sum(run['area'] for run in runs[name]) / len(tests):.0f}")
+    print(f"lowest_{short} = {min(tests):.0f}")
+    print(f"updates_{short} = {sum(updates) / len(updates):.0f}")
 
 # %% rates
 measured = {k: v for each in manifest.values() for k, v in each["metrics"].items()}
@@ -115,16 +122,3 @@ for column, name in enumerate(METHODS):  # the best is the one that was taken, n
     best = max(rows, key=lambda rate, column=column: rows[rate][column])
     assert best == f"{manifest[name]['rate']:g}" and best in ("0.003", "0.01")
 table(rows, ["rate", *METHODS.values()], ".0f").show()
-
-# %% decays
-settings = results("rl", "cartpole_settings")
-others = {
-    "0": by_seed(settings, "lambda 0"), "0.8": by_seed(settings, "lambda 0.8"),
-    "0.95": runs["actor-critic"][:3], "1": by_seed(settings, "lambda 1"),
-}  # fmt: skip
-assert settings["rate"] == manifest["actor-critic"]["rate"]
-rows = {
-    decay: [over_seeds([run[k] for run in found], ".0f") for k in ("area", "test")]
-    for decay, found in others.items()
-}
-table(rows, ["λ", "mean of the curve", "100 new trials"]).show()

@@ -3,12 +3,10 @@ import gymnasium
 import numpy as np
 import torch
 
-from llm_tutorial.experiments import by_seed
-from llm_tutorial.results import results
 from llm_tutorial.rl.advantages import gae, normalised, returns_to_go
 from llm_tutorial.rl.reinforce import descend
 from llm_tutorial.rl.rollout import Agent, mean_return, whole_episodes
-from llm_tutorial.tables import over_seeds, table
+from llm_tutorial.tables import table
 
 torch.manual_seed(0)
 np.random.seed(0)  # draws the actions
@@ -79,17 +77,6 @@ taken, right = learned_value(True), learned_value(False)
 print(f"limit taken for the end: {taken:.1f}; right: {right:.1f}; true: 100")
 assert abs(right - 100) < 1
 assert taken < 15
-
-# %% time_limit_cartpole
-settings = results("rl", "cartpole_settings")
-rows = {}
-for name, told in (("limit", "not the end"), ("limit taken for the end", "the end")):
-    runs = by_seed(settings, name)
-    rows[f"the limit is {told}"] = [
-        over_seeds([run[key] for run in runs], ".0f") for key in ("value", "test")
-    ]
-heads = ["", "value of the upright pole", "return in trials of 500"]
-table(rows, heads).show()
 
 # %% batch_of_one
 advantages = torch.tensor([3.0])  # one answer, say
