@@ -86,10 +86,11 @@ def test_sixteen_bits_stay_sixteen_bits(dtype: torch.dtype) -> None:
 
 def test_normalised_advantages_of_one_or_of_equals_are_zero() -> None:
     assert normalised(torch.tensor([3.0])).tolist() == [0.0]
-    assert normalised(torch.full((5,), -2.0)).abs().max() == 0
+    for value in (-2.0, 0.7, 1e-3):  # of 0.7 the mean is rounded
+        assert normalised(torch.full((8,), value)).abs().max() < 1e-2
     spread = normalised(torch.tensor([1.0, 2.0, 6.0]))
     assert spread.mean().abs() < 1e-6
-    assert spread.square().mean().item() == pytest.approx(1)
+    assert spread.square().mean().item() == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

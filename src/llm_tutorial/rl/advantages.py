@@ -75,18 +75,18 @@ def gae(
     return advantages
 
 
-def normalised(advantages: Tensor, epsilon: float = 1e-8) -> Tensor:
-    """Advantages with mean 0 and standard deviation 1; zeros where they are all alike, and for a single one.
+def normalised(advantages: Tensor, epsilon: float = 1e-4) -> Tensor:
+    """Advantages with mean 0 and standard deviation 1; zero for a single one, next to zero where all are alike.
 
     ``(a - a.mean()) / a.std()`` is NaN for a batch of one, and from there every weight of a model.
 
     Args:
         advantages: Any shape.
-        epsilon: Added to the standard deviation.
+        epsilon: Added to the standard deviation; well above the rounding of equal advantages.
 
     Example:
         >>> normalised(torch.tensor([1.0, 3.0]))
-        tensor([-1.,  1.])
+        tensor([-0.9999,  0.9999])
         >>> normalised(torch.tensor([5.0]))
         tensor([0.])
     """
