@@ -59,6 +59,7 @@ for name, sign in (("right", -1), ("wrong", 1)):
 heads = ["sign", "return before", "after 12 updates", "first loss", "last loss"]
 table(rows, heads, ".0f").show()
 assert rows["wrong"][1] < rows["wrong"][0] < rows["right"][1]
+assert all(row[3] > row[2] for row in rows.values())  # both losses rise
 
 
 # %% time_limit

@@ -20,12 +20,12 @@ long_run = LongRun("actor_critic", Path(__file__))
 long_run.data = {"environment": data_digest(["CartPole-v1", gymnasium.__version__])}
 rate = tune(
     long_run, "actor-critic", RATES,
-    lambda run, rate: train(long_run, actor_critic, rate, 100, BUDGET, COPIES),
+    lambda run, rate: train(actor_critic, rate, 100, BUDGET, COPIES),
     by="area",
 )  # fmt: skip
 with_seeds(
     long_run, ["actor-critic"], SEEDS,
-    lambda run, name, seed: train(long_run, actor_critic, rate, seed, BUDGET, COPIES),
+    lambda run, name, seed: train(actor_critic, rate, seed, BUDGET, COPIES),
 )  # fmt: skip
 long_run.finish(
     seeds=list(SEEDS), steps=BUDGET, rates=list(RATES), rate=rate, tolerance=0.3

@@ -23,23 +23,23 @@ long_run.data = {"environment": data_digest(["CartPole-v1", gymnasium.__version_
 rate = tune(
     long_run, "no baseline", RATES,
     lambda run, rate: train(
-        long_run, reinforce, rate, 100, BUDGET, COPIES, baseline=False
+        reinforce, rate, 100, BUDGET, COPIES, baseline=False
     ),
     by="area",
 )  # fmt: skip
 with_seeds(
     long_run, ["no baseline"], SEEDS,
     lambda run, name, seed: train(
-        long_run, reinforce, rate, seed, BUDGET, COPIES, baseline=False
+        reinforce, rate, seed, BUDGET, COPIES, baseline=False
     ),
 )  # fmt: skip
 long_run.measure(
     "REINFORCE, rate 0.03",
-    lambda: train(long_run, reinforce, 3e-2, 100, BUDGET, COPIES),
+    lambda: train(reinforce, 3e-2, 100, BUDGET, COPIES),
 )
 long_run.measure(
     "actor-critic, rate 0.03",
-    lambda: train(long_run, actor_critic, 3e-2, 100, BUDGET, 16),
+    lambda: train(actor_critic, 3e-2, 100, BUDGET, 16),
 )
 long_run.finish(
     seeds=list(SEEDS), steps=BUDGET, rates=list(RATES), rate=rate, tolerance=0.3

@@ -20,11 +20,11 @@ long_run = LongRun("reinforce_long", Path(__file__))
 long_run.data = {"environment": data_digest(["CartPole-v1", gymnasium.__version__])}
 rate = tune(
     long_run, "longer", RATES,
-    lambda run, rate: train(long_run, reinforce, rate, 100, BUDGET, COPIES), by="area",
+    lambda run, rate: train(reinforce, rate, 100, BUDGET, COPIES), by="area",
 )  # fmt: skip
 with_seeds(
     long_run, ["longer"], SEEDS,
-    lambda run, name, seed: train(long_run, reinforce, rate, seed, BUDGET, COPIES),
+    lambda run, name, seed: train(reinforce, rate, seed, BUDGET, COPIES),
 )  # fmt: skip
 long_run.finish(
     seeds=list(SEEDS), steps=BUDGET, rates=list(RATES), rate=rate, tolerance=0.3

@@ -9,14 +9,12 @@ import numpy as np
 import torch
 
 from llm_tutorial.rl.rollout import Agent, mean_return
-from llm_tutorial.runs import LongRun
 from llm_tutorial.training import PROBED_STEPS
 
 MARKS = 5
 
 
 def train(
-    long_run: LongRun,
     algorithm: Callable[..., Iterator[tuple[int, float]]],
     rate: float,
     seed: int,
@@ -31,7 +29,6 @@ def train(
     others at the end.
 
     Args:
-        long_run: Says on how many trials to measure, and cuts a probe short.
         algorithm: ``reinforce`` or ``actor_critic``.
         rate: Learning rate.
         seed: Seed of the networks, of the actions, and of the first states.
@@ -47,7 +44,8 @@ def train(
     np.random.seed(seed)
     agent = Agent(4, 2, scale=10)
     envs = gymnasium.make_vec("CartPole-v1", num_envs=copies, max_episode_steps=limit)
-    few, many = (gymnasium.make_vec("CartPole-v1", num_envs=len(long_run.few(range(count)))) for count in (40, 100))
+    few, many = (gymnasium.make_vec("CartPole-v1", num_envs=count) for count in (40, 100))
+    # all of them in a probe as well: they draw from the same random numbers as the training
     updates = int(os.environ.get(PROBED_STEPS, 10**9))
     losses, curve = [], [mean_return(few, agent, seed=10_000 + seed)]
     for steps, loss in algorithm(agent, envs, rate, budget, seed, **options):
