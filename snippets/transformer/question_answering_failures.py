@@ -137,9 +137,9 @@ for size in (13, 26, 65):
         honest = best_threshold([said[n] for n in rest], [test[n] for n in rest])
         f1 = [scores(said[part], test[part], tau)["f1"] for tau in (peeked, honest)]
         gain.append(f1[0] - f1[1])
+    assert min(gain) >= 0  # by construction: it can only look better
     gains[size] = sum(gain) / len(gain)
     print(f"{size:9}  {gains[size]:10.1f}")
-assert min(gain) >= 0  # by construction: it can only look better
 
 # %% numbers values
 print(f"types_move = {(by_adapter - by_merged).abs().max():.1f}")  # tolerance 30%

@@ -49,14 +49,19 @@ head = ["", "windows", "F1", "F1 if answerable", "refused if not", "F1 less defa
 table(rows, head, ["d", ".1f", ".1f", ".1f", ""]).show()
 
 # %% save
+plain = AutoTokenizer.from_pretrained(
+    model_folder("minilm"), model_input_names=["input_ids", "attention_mask"]
+)
 with tempfile.TemporaryDirectory() as folder:
     reader.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    plain.save_pretrained(folder)
     saved = {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
     again = AutoModelForQuestionAnswering.from_pretrained(folder)
     read = AutoTokenizer.from_pretrained(folder)
 print(*saved, sep="\n")
 assert predict(again, read, examples[:2]) == predict(reader, tokenizer, examples[:2])
+pair = read(examples[0].question, examples[0].context, return_tensors="pt")
+assert set(pair) == {"input_ids", "attention_mask"}
 
 # %% adapter_file
 from safetensors.torch import load_file

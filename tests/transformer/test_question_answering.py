@@ -146,12 +146,14 @@ def test_windows_cover_the_passage_and_overlap(tokenizer):
     assert context[left:right] == "word150"
 
 
+@pytest.mark.parametrize("overlap", [16, 40])
 @pytest.mark.parametrize("place", range(0, 120, 7))
-def test_answer_no_longer_than_the_overlap_stands_whole_in_a_window(tokenizer, place):
+def test_answer_no_longer_than_the_overlap_stands_whole_in_a_window(tokenizer, place, overlap):
     words = ["a"] * 120
-    words[place : place + 17] = ["b"] * len(words[place : place + 17])
-    answer = " ".join(word for word in words if word == "b")  # up to 17 tokens: the overlap plus one
-    found = windows(tokenizer, [example(answer, " ".join(words))], max_length=64, stride=16)
+    longest = slice(place, place + overlap + 1)
+    words[longest] = ["b"] * len(words[longest])
+    answer = " ".join(word for word in words if word == "b")
+    found = windows(tokenizer, [example(answer, " ".join(words))], max_length=64, stride=overlap)
     assert any(window.start for window in found)
 
 

@@ -1,7 +1,7 @@
 """Extractive question answering: windows over a passage, a loss over start and end, spans, and how to score them.
 
 The definitions of exact match and F1 follow SQuAD (Rajpurkar et al., 2016, arXiv:1606.05250; 2018, arXiv:1806.03822),
-with two changes: a Chinese character is a word, and a number keeps its sign.
+but punctuation parts words, a Chinese character is a word, and a number keeps its sign and its point.
 """
 
 import re

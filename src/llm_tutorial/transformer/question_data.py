@@ -2,7 +2,7 @@
 
 The passages are docstrings (`llm_tutorial.data.documentation`) and facts of the Unicode CLDR in English and Chinese
 (through Babel, Unicode License v3). The questions are templates in several wordings. What they ask about is real, how
-they ask it is not: how people ask is in `documentation_questions`.
+they ask it is not: questions written by hand are in `documentation_questions`.
 """
 
 import random
