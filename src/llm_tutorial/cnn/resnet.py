@@ -111,6 +111,7 @@ def small_resnet(
     norm: Norm = "batch",
     residual: bool = True,
     start: Start = "kaiming",
+    stride: int = 1,
 ) -> nn.Sequential:
     """A convolution, stages of residual blocks, each at half the resolution of the last, a mean, a linear layer.
 
@@ -122,15 +123,16 @@ def small_resnet(
         norm: ``batch``, ``group`` or ``none``.
         residual: Whether blocks have shortcuts.
         start: How convolutions are drawn at first; see `initialise`.
+        stride: Of the first convolution; 2 makes all that follows four times cheaper.
 
     Example:
         >>> import torch
         >>> model = small_resnet()
         >>> model(torch.zeros(2, 1, 28, 28)).shape, sum(p.numel() for p in model.parameters())
-        (torch.Size([2, 10]), 75962)
+        (torch.Size([2, 10]), 75002)
     """
     layers: list[nn.Module] = [
-        nn.Conv2d(channels, widths[0], 3, padding=1, bias=norm == "none"), norm_of(norm, widths[0]), nn.ReLU(),
+        nn.Conv2d(channels, widths[0], 3, stride, padding=1, bias=norm == "none"), norm_of(norm, widths[0]), nn.ReLU(),
     ]  # fmt: skip
     before = widths[0]
     for stage, width in enumerate(widths):
