@@ -203,7 +203,7 @@ large = kernels.repeat_interleave(8, 1).repeat_interleave(8, 2)
 figure = image_grid(large.unflatten(0, (2, 8)), size=0.5)
 
 # %% strongest
-LAYER, SIDE = "4", 22  # a place of it sees 27 × 27 pixels; most of it lies nearer
+LAYER, SIDE = "4", 13  # a place of it sees 13 × 13 pixels
 patches = [strongest(trained, test_images, LAYER, c, SIDE, 7)[0] for c in (0, 5, 9, 20)]
 grid = torch.stack(patches)[:, :, 0]  # (4, 7, 22, 22)
 figure = image_grid(1 - grid, [f"filter {c}" for c in (0, 5, 9, 20)], size=0.6)
