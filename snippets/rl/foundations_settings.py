@@ -1,0 +1,35 @@
+# %% setup
+from llm_tutorial.experiments import by_seed
+from llm_tutorial.results import results
+from llm_tutorial.tables import over_seeds, table
+
+settings = results("rl", "cartpole_settings")
+critic = results("rl", "actor_critic")
+assert settings["rate"] == critic["rate"] and settings["steps"] == critic["steps"]
+
+# %% time_limit_cartpole
+limits = {
+    "the limit is no end": by_seed(settings, "limit"),
+    "the limit is the end": by_seed(settings, "limit taken for the end"),
+}
+rows = {
+    name: [over_seeds([run[key] for run in runs], ".0f") for key in ("value", "test")]
+    for name, runs in limits.items()
+}
+table(rows, ["", "value of the upright pole", "return in trials of 500"]).show()
+
+# %% limit_values values
+for short, runs in zip(("right", "wrong"), limits.values(), strict=True):
+    print(f"value_{short} = {sum(run['value'] for run in runs) / len(runs):.0f}")
+    print(f"test_{short} = {sum(run['test'] for run in runs) / len(runs):.0f}")
+
+# %% decays
+decays = {
+    "0": by_seed(settings, "lambda 0"), "0.8": by_seed(settings, "lambda 0.8"),
+    "0.95": by_seed(critic, "actor-critic")[:3], "1": by_seed(settings, "lambda 1"),
+}  # fmt: skip
+rows = {
+    decay: [over_seeds([run[key] for run in runs], ".0f") for key in ("area", "test")]
+    for decay, runs in decays.items()
+}
+table(rows, ["λ", "mean of the curve", "100 new trials"]).show()
