@@ -6,6 +6,7 @@ from gymnasium.utils.env_checker import check_env
 from llm_tutorial.diagrams import Diagram
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.plotting import COLOURS, label_lines, panels, use_style
+from llm_tutorial.rl.advantages import returns_to_go
 from llm_tutorial.rl.text_environment import (
     RewardError,
     TextEnvironment,
@@ -75,12 +76,19 @@ rewards = [names_an_animal(turn, text) for text in texts]
 for text, reward in list(zip(texts, rewards, strict=True))[:5]:
     print(f"{reward:g}  {text!r}")
 
-# %% trajectory differs="sampled tokens near a tie"
+# %% log_probs
 paid = min((len(text), i) for i, text in enumerate(texts) if rewards[i])[1]  # shortest
 ids = answers[paid][real[paid]].tolist()
 model.requires_grad_(False)
 weight = model.model.norm.weight.requires_grad_()  # a small part of theta is enough
-log_probs = answer_log_probs(model, prompt[0].tolist(), ids)  # (tokens,)
+before = prompt[0].tolist()
+logits = model(torch.tensor([before + ids])).logits[0]  # row i predicts token i + 1
+log_probs = logits[len(before) - 1 : -1].log_softmax(-1)[range(len(ids)), ids]
+assert torch.allclose(log_probs, answer_log_probs(model, before, ids))  # (tokens,)
+drawn_from = torch.stack(written.logits, 1)[paid].log_softmax(-1)[range(len(ids)), ids]
+assert torch.allclose(log_probs, drawn_from, atol=1e-2)  # as when it was written
+
+# %% trajectory differs="sampled tokens near a tie"
 rows = {
     f"t = {t}": [repr(tokenizer.decode([token])), f"{log_prob:.2f}", "0"]
     for t, (token, log_prob) in enumerate(zip(ids, log_probs.tolist(), strict=True))
@@ -95,9 +103,16 @@ def gradient(log_prob):
     return torch.autograd.grad(log_prob, weight, retain_graph=True)[0]  # (576,)
 
 
+def token_by_token(gamma):  # each token credited with its own return
+    last = torch.arange(len(ids)) == len(ids) - 1
+    returns = returns_to_go(rewards[paid] * last.float(), last, gamma)
+    return sum(G * gradient(each) for G, each in zip(returns, log_probs, strict=True))
+
+
 sentence = rewards[paid] * gradient(log_probs.sum())  # one action
-tokens = sum(rewards[paid] * gradient(log_prob) for log_prob in log_probs)  # several
-assert torch.allclose(sentence, tokens, atol=1e-4 * sentence.abs().max())
+near = 1e-4 * sentence.abs().max()
+assert torch.allclose(sentence, token_by_token(gamma=1.0), atol=near)
+assert not torch.allclose(sentence, token_by_token(gamma=0.9), atol=100 * near)
 
 # %% text_values values differs="sampled tokens near a tie" tolerance="60%"
 print(f"answers = {len(texts)}")
@@ -111,18 +126,16 @@ logits = torch.stack(written.logits, 1)  # (32, 20, vocabulary)
 def ratios(temperature):  # pi(token) / mu(token), where mu is temperature 1
     behaviour, target = logits.log_softmax(-1), (logits / temperature).log_softmax(-1)
     ratio = (target - behaviour).gather(2, answers[..., None])[..., 0].exp()
-    second = (2 * target - behaviour).exp().sum(-1)  # E[ratio²], exact, of each token
-    return torch.where(real, ratio, 1.0), second[real].mean().item()
+    return torch.where(real, ratio, 1.0)  # an answer that has ended stays as it is
 
 
 # %% weights_figure differs="sampled tokens near a tie" tolerance="60%"
 figure, (axes,) = panels(height=2.8)
 effective = {}
 for temperature in (0.95, 0.9, 0.8):
-    ratio, second = ratios(temperature)
-    weights = ratio.cumprod(1)  # of the first 1, 2, … tokens
+    weights = ratios(temperature).cumprod(1)  # of the first 1, 2, … tokens
     sizes = weights.sum(0).square() / weights.square().sum(0)
-    effective[temperature] = [second, sizes[0].item(), sizes[-1].item()]
+    effective[temperature] = [sizes[0].item(), sizes[-1].item()]
     axes.plot(range(1, 21), sizes, marker="", label=f"{temperature}")
 title = "effective number of 32 answers"
 axes.set(xlabel="tokens", title=title, ylim=(0, 33), xticks=(1, 5, 10, 15, 20))
@@ -130,8 +143,7 @@ label_lines(axes)
 plt.show()
 
 # %% weights_values values differs="sampled tokens near a tie" tolerance="60%"
-for temperature, (second, first, last) in effective.items():
-    print(f"second_{temperature * 100:.0f} = {second:.3f}")
+for temperature, (first, last) in effective.items():
     print(f"first_{temperature * 100:.0f} = {first:.1f}")
     print(f"last_{temperature * 100:.0f} = {last:.1f}")
 

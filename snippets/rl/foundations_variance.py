@@ -42,28 +42,28 @@ def variance(g):  # of one trajectory's estimate, summed over the parameters
 
 g = estimates(discounts * to_go)  # no baseline
 h = estimates(discounts)  # what a baseline of 1 subtracts: its mean is 0
-best = (g * h).sum((0, 2)) / h.square().sum((0, 2)).clamp(min=1e-9)  # (7,)
-constant = (g * h).sum() / h.square().sum()
+half = N // 2  # the best baselines are found on one half and judged on the other
+gh, hh = (g * h)[:half].sum((0, 2)), h[:half].square().sum((0, 2))  # (7,)
+best, constant = gh / hh.clamp(min=1e-9), gh.sum() / hh.sum()
 baselines = {
     "none": torch.zeros(7), "best constant": constant.expand(7), "V": V,
     "best of each state": best,
 }  # fmt: skip
-with_baseline = {name: g - b[:, None] * h for name, b in baselines.items()}
-for each in with_baseline.values():  # none moves the mean: compare two halves
-    off = (each - g).mean(0) / ((each - g).std(0) / N**0.5).clamp(min=1e-9)
+for b in baselines.values():  # none moves the mean
+    off = (b[:, None] * h).mean(0) / ((b[:, None] * h).std(0) / N**0.5).clamp(min=1e-9)
     assert off.abs().max() < 4
-spread = {name: variance(each) for name, each in with_baseline.items()}
-whole = variance(estimates((discounts * drawn.rewards).sum(0)))
+spread = {name: variance((g - b[:, None] * h)[half:]) for name, b in baselines.items()}
+whole = variance(estimates((discounts * drawn.rewards).sum(0))[half:])
 assert whole > spread["none"] > spread["best constant"] > spread["V"]
 assert spread["V"] > spread["best of each state"]
-nudged = [variance(g - (best + shift)[:, None] * h) for shift in (-0.1, 0.1)]
+nudged = [variance((g - (best + x)[:, None] * h)[half:]) for x in (-0.1, 0.1)]
 assert min(nudged) > spread["best of each state"]  # it is a minimum
 
 # %% shifted
 later = estimates(discounts * (to_go + 10))  # every return is 10 higher
 moved = {
-    "none": variance(later),
-    "V": variance(later - (V + 10)[:, None] * h),
+    "none": variance(later[half:]),
+    "V": variance((later - (V + 10)[:, None] * h)[half:]),
 }
 rows = {"whole return, no baseline": [f"{whole:.2f}", ""]} | {
     f"return to go, baseline: {name}": [
@@ -74,11 +74,11 @@ rows = {"whole return, no baseline": [f"{whole:.2f}", ""]} | {
 table(rows, ["credit", "variance", "all returns 10 higher"]).show()
 
 # %% baseline_values values
-print(f"whole = {whole:.2f}")
-for name, value in spread.items():
-    print(f"{name.split()[0]}_{name.split()[-1]} = {value:.2f}")
-print(f"saved_v = {100 * (1 - spread['V'] / spread['none']):.0f}")
-print(f"saved_best = {100 * (1 - spread['best of each state'] / spread['none']):.0f}")
+print(f"saved_past = {100 * (1 - spread['none'] / whole):.0f}")
+for short, name in (
+    ("constant", "best constant"), ("v", "V"), ("best", "best of each state"),
+):  # fmt: skip
+    print(f"saved_{short} = {100 * (1 - spread[name] / spread['none']):.0f}")
 print(f"times_none = {moved['none'] / spread['none']:.0f}")
 
 # %% gae_definition

@@ -80,7 +80,27 @@ def test_a_limit_counts_as_the_end_only_by_mistake() -> None:
     rollout = Collector(cartpole(4, limit=5), seed=0).steps(agent, 12)
     assert rollout.truncated.any()
     assert not rollout.terminated.any()
-    assert not torch.allclose(actor_critic_loss(agent, rollout), actor_critic_loss(agent, rollout, limit_ends=True))
+    right, mistaken = actor_critic_loss(agent, rollout), actor_critic_loss(agent, rollout, limit_ends=True)
+    assert not torch.allclose(right, mistaken)
+    nothing = torch.zeros_like(rollout.truncated)
+    ends = Rollout(**{**vars(rollout), "terminated": rollout.truncated, "truncated": nothing})
+    assert torch.allclose(mistaken, actor_critic_loss(agent, ends))
+    assert torch.allclose(mistaken, actor_critic_loss(agent, ends, limit_ends=True))  # an end is one either way
+
+
+def test_the_loss_of_reinforce_is_its_formula_with_and_without_baseline() -> None:
+    torch.manual_seed(0)
+    agent, valid = Agent(4, 2), torch.tensor([[True, True], [True, False]])  # two steps, and one
+    states, actions = torch.randn(2, 2, 4), torch.tensor([[0, 1], [1, 0]])
+    rewards, ended = torch.tensor([[1.0, 5.0], [2.0, 9.0]]), torch.tensor([[False, True], [True, True]])
+    rollout = Rollout(states, actions, rewards, states, ended, torch.zeros_like(ended), valid)
+    log_probs = agent.policy(states).log_prob(actions)
+    first, last, other = log_probs[0, 0], log_probs[1, 0], log_probs[0, 1]
+    wanted = -(1.5 * first + 2 * last + 5 * other) / 2  # discount 0.25: the first returns 1 + 0.25 * 2
+    assert torch.allclose(reinforce_loss(agent, rollout, 0.25, baseline=False), wanted)
+    mean = (1.5 + 2 + 5) / 3
+    wanted = -((1.5 - mean) * first + (2 - mean) * last + (5 - mean) * other) / 2
+    assert torch.allclose(reinforce_loss(agent, rollout, 0.25), wanted)
 
 
 def test_both_learn_in_a_few_thousand_steps() -> None:

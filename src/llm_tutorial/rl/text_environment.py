@@ -27,8 +27,8 @@ class TextEnvironment(gymnasium.Env[NDArray[np.int64], np.int64]):
     """Continue a prompt token by token; the answer ends with the end token or at its limit, and is paid then.
 
     An observation is the row of token ids so far, filled up with -1. The limit is a part of the task, not a disturbance
-    from outside: whoever sees the text sees how much is left, the answer is paid as it stands, and nothing follows.
-    So the limit sets ``terminated``; ``info["cut"]`` tells it from an end token.
+    from outside: at the limit the answer is paid as it stands, and nothing follows. So it sets ``terminated``;
+    ``info["cut"]`` tells it from an end token.
 
     Args:
         tokenizer: A tokenizer of Transformers, with an end token.
