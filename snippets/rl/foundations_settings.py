@@ -20,6 +20,10 @@ heads = ["", "value of the upright pole, three seeds", "return in trials of 500"
 table(rows, heads).show()
 
 # %% limit_values values
+others = results("rl", "no_baseline"), results("rl", "reinforce")
+runs = settings, critic, results("rl", "reinforce_long"), *others
+hours = sum(each["seconds"] for each in runs) / 3600
+print(f"hours_of_training = {hours:.1f}")
 for short, runs in zip(("right", "wrong"), limits.values(), strict=True):
     print(f"value_{short} = {sum(run['value'] for run in runs) / len(runs):.0f}")
     lowest = min(run["test"] for run in runs)

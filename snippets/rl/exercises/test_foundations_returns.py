@@ -8,9 +8,9 @@ ENDED = torch.tensor([False, True, False, False, True])
 def test_nothing_flows_over_an_end(answer):
     got = answer.returns_to_go(REWARDS, ENDED, 0.5).tolist()
     assert got[1] == 1, pytest.say(
-        f"Step 2 ends a trajectory and pays 1, so its return is 1, not {got[1]}:"
+        f"Step t = 1 ends a trajectory and pays 1, so its return is 1, not {got[1]}:"
         " what comes after belongs to another trajectory.",
-        f"第二步结束了一条轨迹，奖励是 1，回报就应当是 1，而不是 {got[1]}："
+        f"t = 1 这一步结束了一条轨迹，奖励是 1，回报就应当是 1，而不是 {got[1]}："
         "后面的属于另一条轨迹。",
     )
 
