@@ -1,4 +1,4 @@
-"""A prompt got two or more answers. Use the other answers as the baseline of each: what an
+"""A prompt got two or more answers. Use the others as the baseline of each: what an
 answer is credited with is its reward less the mean reward of the others.
 
 同一个提示词有两个或更多的回答。请用别的回答给每个回答作基线：一个回答的优势，等于它的奖励减去其余回答的平均奖励。
