@@ -1,0 +1,39 @@
+# %% setup
+import torch
+
+from llm_tutorial.cnn.text_cnn import SmallTransformer, TextCNN
+from llm_tutorial.plotting import label_lines, panels, use_style
+from llm_tutorial.timing import ratio
+
+use_style()
+torch.manual_seed(0)
+torch.set_num_threads(1)
+VOCABULARY = 8000
+cnn, transformer = TextCNN(VOCABULARY).eval(), SmallTransformer(VOCABULARY).eval()
+sizes = [sum(p.numel() for p in m.parameters()) for m in (cnn, transformer)]
+assert 0.95 < sizes[0] / sizes[1] <= 1  # nearly equal, the Transformer a little larger
+
+
+# %% slower timed
+def slower(tokens, texts):
+    ids = torch.randint(1, VOCABULARY, (texts, tokens))
+    with torch.inference_mode():
+        return ratio(lambda: transformer(ids), lambda: cnn(ids), seconds=0.5)
+
+
+lengths = (32, 128, 512)
+times = [slower(tokens, texts=max(4096 // tokens, 1)) for tokens in lengths]
+assert times[-1] > times[0]
+
+# %% slower_figure differs="the clock"
+figure, (axes,) = panels()
+axes.plot(lengths, times, label="Transformer")
+axes.axhline(1, color="grey", lw=1, ls=":")
+axes.set(xlabel="tokens of a text", ylabel="time, TextCNN = 1")
+axes.set_xscale("log", base=2)
+axes.set_ylim(bottom=0)
+label_lines(axes)
+
+# %% slower_values values differs="the clock" tolerance="80%"
+for tokens, found in zip(lengths, times, strict=True):
+    print(f"slower_{tokens} = {found:.1f}")
