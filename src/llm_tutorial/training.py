@@ -103,6 +103,7 @@ def fit(
     Example:
         >>> def squared_error(model, batch, device):
         ...     return (model(torch.tensor(batch, device=device)) - 1).square().sum()
+        >>> _ = torch.manual_seed(0)
         >>> layer = nn.Linear(1, 1)
         >>> optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
         >>> losses = fit(layer, lambda step: [[1.0], [2.0]], optimizer, steps=40, loss_of=squared_error, count=len)

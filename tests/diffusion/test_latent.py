@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from llm_tutorial.captions import caption_tokenizer, text_encoder, token_ids
 from llm_tutorial.diffusion.latent import Denoiser, Example, examples, latent_loss, noise_scheduler, u_net
 from llm_tutorial.diffusion.schedule import Schedule, make_schedule, zero_terminal_snr
-from llm_tutorial.diffusion.text import caption_tokenizer, text_encoder, token_ids
 from llm_tutorial.training import fit
 
 TOKENIZER = caption_tokenizer(["a red heart", "红心"], max_length=6)

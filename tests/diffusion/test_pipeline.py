@@ -9,10 +9,10 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from llm_tutorial.captions import caption_tokenizer, text_encoder
 from llm_tutorial.diffusion.autoencoder import autoencoder, latents_of, load_autoencoder, reconstruct, set_scale
 from llm_tutorial.diffusion.latent import noise_scheduler, u_net
 from llm_tutorial.diffusion.pipeline import assemble, load_pipeline, pictures_for, save_pipeline
-from llm_tutorial.diffusion.text import caption_tokenizer, text_encoder
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,12 @@ def test_texts_without_labels_are_refused_in_both_languages(texts, labels) -> No
         encode(own_tokenizer(["aa"]), texts, labels)
 
 
+@pytest.mark.parametrize("label", [2, -1])
+def test_a_label_out_of_range_is_named(label) -> None:
+    with pytest.raises(IndexError, match=f"Target {label} is out of bounds"):
+        loss_of(tiny(2), [Labelled([2, 7, 3], label)])
+
+
 def test_each_epoch_reads_every_text_once_in_another_order() -> None:
     found = rows(40)
     batch_at = batches(found, 8, seed=1)

@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from llm_tutorial.diffusion.colour import to_lab
+from llm_tutorial.colour import to_lab
 
 
 def autoencoder(

@@ -98,7 +98,7 @@ class Denoiser(nn.Module):
         decay: Share of the average that stays at a step; smaller in the first steps.
 
     Example:
-        >>> from llm_tutorial.diffusion.text import caption_tokenizer, text_encoder, token_ids
+        >>> from llm_tutorial.captions import caption_tokenizer, text_encoder, token_ids
         >>> tokenizer = caption_tokenizer(["a red heart"], max_length=6)
         >>> denoiser = Denoiser(u_net((16, 16), text_width=16, groups=8), text_encoder(tokenizer, 16))
         >>> denoiser(torch.zeros(2, 8, 8, 8), torch.tensor([0, 9]), token_ids(tokenizer, ["red", ""])).shape

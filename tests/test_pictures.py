@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from llm_tutorial.data.openmoji import TONES, openmoji
-from llm_tutorial.diffusion.pictures import Shares, by_subject, picture_tensor, scaled, stratum
+from llm_tutorial.pictures import Shares, by_subject, picture_tensor, scaled, stratum
 
 PICTURES = openmoji("train", "combination")
 

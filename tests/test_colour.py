@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from llm_tutorial.diffusion.colour import HUES, chroma_and_hue, colour_difference, difference_by_hue, to_lab
+from llm_tutorial.colour import HUES, chroma_and_hue, colour_difference, difference_by_hue, to_lab
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerFast
 
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 _WORDS = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|[^\s\w]+").findall  # as CLIP cuts a text
@@ -58,6 +58,36 @@ def caption_tokenizer(captions: Iterable[str], max_length: int = 32) -> CLIPToke
     tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=max_length)  # type: ignore[arg-type]
     check_lengths(tokenizer, captions)
     return tokenizer
+
+
+def word_tokenizer(captions: Iterable[str]) -> PreTrainedTokenizerFast:
+    """A small tokenizer for captions alone: English words in lower case, single Chinese characters.
+
+    A prompt begins with ``<|startoftext|>`` and ends with ``<|endoftext|>``; it is padded on the left, as ``generate``
+    needs it. A word that no caption has is ``<|unknown|>``: a vocabulary is less than half of ``caption_tokenizer``'s.
+
+    Args:
+        captions: In both languages.
+
+    Example:
+        >>> tokenizer = word_tokenizer(["a red heart", "红色的心"])
+        >>> tokenizer.convert_ids_to_tokens(tokenizer("Red 红心 hat").input_ids)[1:-1]
+        ['red', '红', '心', '<|unknown|>']
+    """
+    words = Tokenizer(models.WordLevel(unk_token="<|unknown|>"))
+    words.normalizer = normalizers.Lowercase()  # type: ignore[assignment]
+    words.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+        [pre_tokenizers.Split(Regex("[一-鿿]"), "isolated"), pre_tokenizers.Whitespace()]
+    )
+    special = ["<|pad|>", BEGIN, END, "<|unknown|>"]
+    words.train_from_iterator(captions, trainers.WordLevelTrainer(special_tokens=special, show_progress=False))
+    words.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+        single=f"{BEGIN} $A {END}", special_tokens=[(BEGIN, 1), (END, 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words, padding_side="left", bos_token=BEGIN, eos_token=END, pad_token="<|pad|>",
+        unk_token="<|unknown|>",
+    )  # fmt: skip
 
 
 def check_lengths(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> None:

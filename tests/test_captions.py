@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
+from llm_tutorial.captions import caption_tokenizer, check_lengths, text_encoder, token_ids
 from llm_tutorial.data import shapes
 from llm_tutorial.data.openmoji import openmoji, prompt
-from llm_tutorial.diffusion.text import caption_tokenizer, check_lengths, text_encoder, token_ids
 
 
 @pytest.fixture(scope="module")
