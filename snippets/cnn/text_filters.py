@@ -38,7 +38,7 @@ order = pull.argsort(descending=True).tolist()
 shown = {
     f"{f}": [
         f"{pull[f].item():+.2f}",
-        " / ".join("".join(n.tokens) for n in top[f][:3]),
+        "  ".join("|".join(n.tokens) for n in top[f][:3]),
     ]
     for f in (*order[:4], *order[-4:])
 }
@@ -68,7 +68,16 @@ bias = (model.classifier.bias[1] - model.classifier.bias[0]).item()
 z = logits_of(model, [row])[0]
 assert abs(sum(part.value for part in parts) + bias - (z[1] - z[0]).item()) < 1e-4
 for part in parts[:6]:
-    print(f"{part.value:+.2f}", "".join(part.tokens))
+    print(f"{part.value:+.2f}", "|".join(part.tokens))
+
+first = text.index("印刷")  # the clause of the largest part, taken out
+shorter = text[:first] + text[first + 3 :]
+z_shorter = logits_of(model, [encode(shorter, numbers, at_least=4)])[0]
+
+# %% explain_values values tolerance="20%"
+print(f"largest = {abs(parts[0].value):.2f}")
+print(f"whole = {z[1] - z[0]:.2f}")
+print(f"deleted = {z_shorter[1] - z_shorter[0] - (z[1] - z[0]):.2f}")
 
 
 # %% own

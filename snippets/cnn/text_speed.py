@@ -8,10 +8,17 @@ from llm_tutorial.timing import ratio
 use_style()
 torch.manual_seed(0)
 torch.set_num_threads(1)
-VOCABULARY = 8000
+VOCABULARY, D = 8000, 64
 cnn, transformer = TextCNN(VOCABULARY).eval(), SmallTransformer(VOCABULARY).eval()
-sizes = [sum(p.numel() for p in m.parameters()) for m in (cnn, transformer)]
-assert 0.95 < sizes[0] / sizes[1] <= 1  # nearly equal, the Transformer a little larger
+
+
+def size(model):  # parameters but for the table of vectors
+    return sum(p.numel() for p in model.parameters()) - VOCABULARY * D
+
+
+def products(n):  # multiplications a token, in a text of n: TextCNN, Transformer
+    filters = sum(32 * k * D for k in (2, 3, 4))
+    return filters, 4 * D * D + 2 * D * 160 + 2 * n * D  # projections, MLP, attention
 
 
 # %% slower timed
@@ -37,3 +44,11 @@ label_lines(axes)
 # %% slower_values values differs="the clock" tolerance="80%"
 for tokens, found in zip(lengths, times, strict=True):
     print(f"slower_{tokens} = {found:.1f}")
+
+# %% products_values values
+for tokens in lengths:
+    ours, theirs = products(tokens)
+    print(f"products_{tokens} = {theirs / ours:.1f}")
+print(f"size_cnn = {size(cnn)}")
+print(f"size_transformer = {size(transformer)}")
+print(f"size_ratio = {size(transformer) / size(cnn):.1f}")

@@ -1,8 +1,8 @@
 """Positive or negative: the small Transformer that TextCNN is compared with.
 
 The same words, vectors, steps and tuning as in train_text.py: three rates (more where
-an end is best) and another dropout, then two seeds. Seven runs of half a minute of one
-core, about four minutes.
+an end is best) and another dropout, then three seeds. Eight runs of a minute of one
+core, about ten minutes.
 """
 
 from functools import partial
@@ -27,7 +27,7 @@ from llm_tutorial.experiments import tune, with_seeds
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import adamw, fit, linear_decay
 
-STEPS, BATCH, SEEDS, LARGEST, FACTOR = 428, 64, range(2), 4, 3
+STEPS, BATCH, SEEDS, LARGEST, FACTOR = 428, 64, range(3), 4, 3
 LONGEST = 256  # tokens of a text in training; the test is read whole
 DROPOUTS = (0.1, 0.3)
 

@@ -295,6 +295,7 @@ class SmallTransformer(nn.Module):
         """Logits: (batch, length) -> (batch, classes)."""
         outside = input_ids == PAD
         x = self.embedding(input_ids)
+        x = x * x.shape[2] ** 0.5  # as in the paper, or the words would drown in the positions
         x = self.dropout(x + positions(x.shape[1], x.shape[2]).to(x))  # (batch, length, width)
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=outside)
