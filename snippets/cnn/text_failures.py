@@ -116,7 +116,7 @@ places = [place.randint(0, len(cut)) for cut in cuts]
 bare = [[thing, word] for thing in things for word in blame]
 effect = {}
 for word in ("不", "没有", "也", "那么"):
-    more = [cut[:i] + [word] + cut[i:] for cut, i in zip(cuts, places, strict=True)]
+    more = [[*cut[:i], word, *cut[i:]] for cut, i in zip(cuts, places, strict=True)]
     anywhere = margins(more) - margins(cuts)
     before = margins([[x, word, y] for x, y in bare]) - margins(bare)
     effect[word] = [

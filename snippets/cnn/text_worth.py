@@ -54,8 +54,6 @@ for name, each in answers.items():
 print(f"test = {len(found)}")
 for split in ("train", "validation"):
     print(f"{split} = {len(reviews(split))}")
-more = seeds(NETWORKS[2])[0]["parameters"] / seeds(NETWORKS[0])[0]["parameters"] - 1
-print(f"more_parameters = {100 * more:.1f}")
 print(f"steps = {manifest['steps']}")
 
 # %% interval
@@ -93,9 +91,9 @@ for name, (gain, low, high) in zip(names, gains.values(), strict=True):
     print(f"behind_{name} = {-gain:.1f}")
     print(f"behind_{name}_low = {-high:.1f}")
     print(f"behind_{name}_high = {-low:.1f}")
-    print(f"ahead_{name} = {gain:.1f}")
-    print(f"ahead_{name}_low = {low:.1f}")
-    print(f"ahead_{name}_high = {high:.1f}")
+print(f"ahead_transformer = {gain:.1f}")
+print(f"ahead_transformer_low = {low:.1f}")
+print(f"ahead_transformer_high = {high:.1f}")
 
 # %% kinds
 lengths = np.array([len(review.text) for review in found])

@@ -73,6 +73,21 @@ def test_contributions_add_up_to_the_answer(dtype):
             assert abs(total - wanted) < (1e-5 if dtype == torch.float32 else 0.1)
 
 
+@torch.no_grad()
+def test_each_part_is_named_with_the_ngram_of_its_filter():
+    model = TextCNN(12, width=12, regions=(2, 3), filters=1).eval()
+    model.embeddings[0].weight.data = torch.eye(12)
+    two, three = model.convolutions
+    for value in (two.weight, two.bias, three.weight, three.bias, model.classifier.weight):
+        nn.init.zeros_(value)
+    two.weight[0, NUMBERS["ab"], 0] = two.weight[0, NUMBERS["cd"], 1] = 1.0
+    three.weight[0, NUMBERS["x"], 1] = 1.0
+    model.classifier.weight[:] = torch.tensor([[0.0, 1.0], [3.0, -1.0]])
+    found = [part for part in contributions(model, TOKENS[1], ROWS[1]) if part.value]
+    assert found == [Ngram(("ab", "cd"), 6.0), Ngram(("cd", "x", "y"), -2.0)]
+    assert [part.value for part in contributions(model, TOKENS[1], ROWS[1], label=0) if part.value] == [-6.0, 2.0]
+
+
 def test_contributions_want_max_pooling_and_two_classes():
     for model in (TextCNN(12, pooling="mean"), TextCNN(12, classes=3)):
         with pytest.raises(ValueError, match=r"this needs 'max' and 2(.|\n)*要求"):
