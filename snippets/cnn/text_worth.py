@@ -222,5 +222,8 @@ for variant in ("dilated", "undilated"):
         print(f"{variant}_{kind} = {mean:.1f}")
     print(f"{variant}_lowest = {min(100 * run['f1'] for run in by):.1f}")
     print(f"{variant}_highest = {max(100 * run['f1'] for run in by):.1f}")
+trained = (manifest, opponent, tagging, results("cnn", "shifts"))  # of the chapter
+hours = sum(each["seconds"] for each in trained) / 3600
+print(f"hours_of_training = {hours:.1f}")
 print(f"tagger_rate = {by[0]['rate']:g}")
 print(f"tagger_parameters = {by[0]['parameters']}")
