@@ -1,5 +1,6 @@
 """Design a network for digits of 28 × 28 whose places see at least 20 × 20 pixels
-before everything is averaged, with at most 12,000 parameters and 600,000 multiplications.
+before everything is averaged, with at most 12,000 parameters and 600,000
+multiplications.
 `inspect` counts; it must have nothing to warn of.
 
 为 28 × 28 的数字设计一个网络：在对一切取平均之前，一个位置至少看到 20 × 20 像素；
