@@ -100,7 +100,11 @@ assert all(abs(a / b - 1) < 0.02 for a, b in zip(losses, recorded, strict=True))
 
 # %% digits
 rows = {}
-for name, model in (("LeNet", lenet()), ("ResNet", small_resnet())):
+for name, model in (
+    ("LeNet", lenet()),
+    ("LeNet, longer", lenet()),
+    ("ResNet", small_resnet()),
+):
     found, runs = inspect(model, images[:1]).layers, by_seed(manifest, name)
     rows[name] = [
         f"{sum(layer.parameters for layer in found):,}",
@@ -119,13 +123,14 @@ with torch.no_grad():
 assert abs(right - by_seed(manifest, "ResNet")[0]["accuracy"]) < 0.004
 
 # %% digits_values values
-for name in ("LeNet", "ResNet"):
+for name, short in (
+    ("LeNet", "LeNet"), ("LeNet, longer", "longer"), ("ResNet", "ResNet"),
+):  # fmt: skip
     found = [100 * run["accuracy"] for run in by_seed(manifest, name)]
-    print(f"right_{name} = {sum(found) / len(found):.2f}")
-    print(f"right_{name}_lowest = {min(found):.2f}")
+    print(f"right_{short} = {sum(found) / len(found):.1f}")
 print(f"runs = {len(manifest['metrics'])}")
-counted = [int(rows[name][1].replace(",", "")) for name in rows]
-print(f"more_products = {counted[1] / counted[0]:.1f}")
+counted = [int(row[1].replace(",", "")) for row in rows.values()]
+print(f"more_products = {counted[-1] / counted[0]:.0f}")
 
 
 # %% signal
