@@ -206,6 +206,7 @@ for part in PARTS:
 kernels = kernel_pictures(trained[0])  # (16, 3, 3, 3)
 large = kernels.repeat_interleave(8, 1).repeat_interleave(8, 2)
 figure = image_grid(large.unflatten(0, (2, 8)), size=0.5)
+figure.axes[0].set_xlabel("kernels of the first layer")
 
 # %% strongest
 LAYER, SIDE = "4", 13  # a place of it sees 13 × 13 pixels

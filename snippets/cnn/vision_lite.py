@@ -181,6 +181,7 @@ print(f"full_over_depthwise = {full.weight.numel() / middle.weight.numel():.0f}"
 kernels = kernel_pictures(network.stem.conv)  # (32, 3, 3, 3)
 large = kernels.repeat_interleave(8, 1).repeat_interleave(8, 2)
 figure = image_grid(large.unflatten(0, (4, 8)), size=0.5)
+figure.axes[0].set_xlabel("kernels of the first layer")
 
 # %% maps
 LAYERS = {"stem": "stem", "block 3": "blocks.2", "block 5": "blocks.4",

@@ -10,6 +10,7 @@ from llm_tutorial.cnn.efficientnet import (
     InvertedResidual,
     SamePad,
     class_names,
+    cropped,
     efficientnet_lite,
     load_efficientnet,
     prepared,
@@ -191,6 +192,12 @@ def test_what_is_no_colour_picture_is_refused_with_its_shape(picture):
     with pytest.raises(ValueError, match=r"shape \(") as error:
         prepared(picture)
     assert str(picture.shape) in said(error)
+
+
+def test_a_smaller_view_shows_the_same_part():
+    image = photograph("astronaut")
+    large = cropped(image, 224).astype(float).reshape(56, 4, 56, 4, 3).mean((1, 3))
+    assert np.abs(large - cropped(image, 56)).mean() < 8
 
 
 def test_photographs_are_colours_and_unknown_names_are_refused():

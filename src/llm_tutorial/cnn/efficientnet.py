@@ -241,7 +241,7 @@ def cropped(image: ArrayLike, side: int = SIDE) -> np.ndarray:
             "灰度图或带透明度的图可以用 PIL 的 image.convert('RGB') 转换"
         )
     height, width, _ = pixels.shape
-    edge = max(round(min(height, width) * side / (side + 32)), 1)
+    edge = max(round(min(height, width) * 7 / 8), 1)
     top, left = (height - edge) // 2, (width - edge) // 2
     square = Image.fromarray(pixels[top : top + edge, left : left + edge])
     return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC))
