@@ -252,6 +252,21 @@ def test_grad_cam_says_what_it_cannot_do(layer, classes, words):
     said(error)
 
 
+def test_models_of_transformers_can_be_read_too():
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic", "num_labels": 5}
+    model = ResNetForImageClassification(ResNetConfig(**sizes)).eval()
+    x = torch.rand(2, 3, 64, 64)
+    layer = "resnet.encoder.stages.1"
+    maps = feature_maps(model, x, [layer])[layer]
+    assert grad_cam(model, x, layer).shape == (2, *maps.shape[2:])
+    assert occlusion(model, x, [0, 1], size=32, stride=32).shape == (2, 2, 2)
+    found = inspect(model, x[:1])
+    assert sum(each.parameters for each in found.layers) == sum(p.numel() for p in model.parameters())
+
+
 def test_a_layer_of_another_model_is_refused():
     with pytest.raises(ValueError, match="no layer 'ReLU'"):
         layer_of(pooled(), nn.ReLU())

@@ -234,11 +234,14 @@ def cropped(image: ArrayLike, side: int = SIDE) -> np.ndarray:
     """
     pixels = np.asarray(image)
     if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        floats = pixels.dtype != np.uint8
+        how = "(255 * x).astype('uint8')" if floats else "image.convert('RGB')"
         raise ValueError(
             f"a picture of shape {pixels.shape} and {pixels.dtype}: expected red, green and blue from 0 to 255, (height, "
-            "width, 3), uint8; a grey or transparent one becomes that by PIL's image.convert('RGB')\n"
+            f"width, 3), uint8; {'numbers from 0 to 1 become' if floats else 'with PIL, a grey or transparent one becomes'} "
+            f"that by {how}\n"
             f"图片的形状是 {pixels.shape}，类型是 {pixels.dtype}：应当是（高，宽，3）、取值 0 到 255 的 uint8，即红绿蓝三色；"
-            "灰度图或带透明度的图可以用 PIL 的 image.convert('RGB') 转换"
+            f"{'0 到 1 的数' if floats else '灰度图或带透明度的图（PIL）'}用 {how} 转换"
         )
     height, width, _ = pixels.shape
     edge = max(round(min(height, width) * 7 / 8), 1)

@@ -4,6 +4,7 @@ Grad-CAM: Selvaraju et al., 2017, arXiv:1610.02391. Occlusion: Zeiler and Fergus
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ def grad_cam(
     The model is in evaluation mode meanwhile, and no gradient of its weights is kept.
 
     Args:
-        model: Gives scores, (batch, classes), before any softmax.
+        model: Gives scores, (batch, classes), before any softmax, or has them as `logits` in what it gives.
         images: (batch, channels, height, width).
         layer: Whose output to look at, (batch, maps, rows, columns): its name, or itself; usually the last before the
             pooling over all places.
@@ -67,7 +68,7 @@ def grad_cam(
     training = model.training
     try:
         with torch.enable_grad():
-            scores = model.eval()(images.detach().requires_grad_())
+            scores = _scores(model.eval()(images.detach().requires_grad_()))
             maps = seen[0] if seen else images
             if not seen or maps.dim() != 4:
                 raise ValueError(
@@ -90,6 +91,12 @@ def grad_cam(
     return (weights * maps.detach()).sum(1).relu()
 
 
+def _scores(output: Any) -> Tensor:
+    """The scores themselves, or those in an output of Transformers."""
+    scores: Tensor = getattr(output, "logits", output)
+    return scores
+
+
 @torch.no_grad()
 def occlusion(
     model: nn.Module, images: Tensor, classes: Sequence[int] | Tensor, size: int, stride: int, fill: float = 0.0
@@ -97,7 +104,7 @@ def occlusion(
     """How far the score of a class falls when a square is covered, for each place of the square.
 
     Args:
-        model: Gives scores, (batch, classes); used as it is, so call `eval()` first.
+        model: Gives scores, (batch, classes), or has them as `logits`; used as it is, so call `eval()` first.
         images: (batch, channels, height, width).
         classes: Whose score, for each picture.
         size: Side of the square, in pixels.
@@ -117,13 +124,13 @@ def occlusion(
     """
     rows, columns = (output_size(side, size, stride) for side in images.shape[2:])
     chosen = torch.as_tensor(classes, device=images.device)[:, None]
-    whole = model(images).gather(1, chosen)[:, 0]
+    whole = _scores(model(images)).gather(1, chosen)[:, 0]
     falls = images.new_zeros(len(images), rows, columns)
     for row in range(rows):
         covered = images.repeat(columns, 1, 1, 1).unflatten(0, (columns, len(images)))  # (column, batch, …)
         for column in range(columns):
             top, left = row * stride, column * stride
             covered[column, :, :, top : top + size, left : left + size] = fill
-        scores = model(covered.flatten(0, 1)).gather(1, chosen.repeat(columns, 1))
+        scores = _scores(model(covered.flatten(0, 1))).gather(1, chosen.repeat(columns, 1))
         falls[:, row] = whole[:, None] - scores.view(columns, len(images)).T
     return falls
