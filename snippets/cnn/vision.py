@@ -11,7 +11,15 @@ from llm_tutorial.cnn.resnet import initialise, lenet, small_resnet
 from llm_tutorial.cnn.trained import trained_resnet
 from llm_tutorial.diagrams import Diagram
 from llm_tutorial.experiments import by_seed
-from llm_tutorial.plotting import COLOURS, image_grid, label_lines, panels, use_style
+from llm_tutorial.plotting import (
+    COLOURS,
+    image_grid,
+    label_lines,
+    legend,
+    panels,
+    spread,
+    use_style,
+)
 from llm_tutorial.results import results
 from llm_tutorial.tables import over_seeds, table
 from llm_tutorial.training import adamw, linear_decay
@@ -75,11 +83,11 @@ assert network.train()(few).allclose(library.train()(few), atol=1e-5)
 
 
 # %% loop
-def train(model, rate, steps, batch=64, seed=0):
+def train(model, rate, steps=600, stop=600, batch=64, seed=0):
     optimizer, losses = adamw(model, rate), []
-    schedule = linear_decay(optimizer, 600, warmup=20)
-    for step in range(steps):
-        torch.manual_seed(1_000_003 * seed + step)
+    schedule = linear_decay(optimizer, steps, warmup=20)
+    for step in range(stop):
+        torch.manual_seed(1_000_003 * seed + step)  # each step is the same when resumed
         chosen = torch.randint(len(images), (batch,))
         x = warped(images[chosen], "affine")  # shifted, turned, slanted, scaled
         loss = F.cross_entropy(model(x), labels[chosen])
@@ -93,27 +101,29 @@ def train(model, rate, steps, batch=64, seed=0):
 
 
 torch.manual_seed(0)
-rate = by_seed(manifest, "ResNet")[0]["rate"]
-losses = train(small_resnet(), rate, steps=4)
+losses = train(small_resnet(), 0.03, stop=4)  # the best rate of five
 recorded = manifest["losses"]["ResNet, seed 0"][:4]
 assert all(abs(a / b - 1) < 0.02 for a, b in zip(losses, recorded, strict=True))
 
 # %% digits
 rows = {}
-for name, model in (
-    ("LeNet", lenet()),
-    ("LeNet, longer", lenet()),
-    ("ResNet", small_resnet()),
+for name, model, steps in (
+    ("LeNet", lenet(), 600),
+    ("LeNet, longer", lenet(), 3000),
+    ("ResNet", small_resnet(), 600),
 ):
     found, runs = inspect(model, images[:1]).layers, by_seed(manifest, name)
     rows[name] = [
         f"{sum(layer.parameters for layer in found):,}",
         f"{sum(layer.multiplications for layer in found):,}",
+        f"{steps:,}",
         f"{runs[0]['rate']:g}",
         over_seeds([100 * run["accuracy"] for run in runs], ".2f"),
         over_seeds([run["loss"] for run in runs], ".3f"),
     ]
-columns = ["", "parameters", "multiplications", "rate", "right, %", "loss"]
+columns = [
+    "", "parameters", "multiplications", "steps", "rate", "right, %", "test loss",
+]  # fmt: skip
 table(rows, columns).show()
 
 # %% live
@@ -134,36 +144,70 @@ print(f"more_products = {counted[-1] / counted[0]:.0f}")
 
 
 # %% signal
-def sizes(start, depth=24, channels=32):  # root mean square after each layer
+def sizes(start, biases=False, depth=24, channels=32):  # root mean square of each layer
     torch.manual_seed(0)
     x, found = torch.randn(16, channels, 14, 14), []
-    for _ in range(depth):
+    for _ in range(depth):  # circular: no border of zeros
         layer = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="circular")
         initialise(layer, start)
-        nn.init.zeros_(layer.bias)
+        if not biases:
+            nn.init.zeros_(layer.bias)
         x = layer(x).relu()
         found.append(x.square().mean().sqrt().item())
     return found
 
 
-STARTS = {"Kaiming, 2 / n": "kaiming", "default, 1 / (3 n)": "default", "0.01": "small"}
 with torch.no_grad():
-    measured = {name: sizes(start) for name, start in STARTS.items()}
+    measured = {
+        "Kaiming, 2 / n": sizes("kaiming"),
+        "default, with its biases": sizes("default", biases=True),
+        "default, 1 / (3 n)": sizes("default"),
+        "0.01": sizes("small"),
+    }
 figure, (axes,) = panels()
 for name, values in measured.items():
     axes.plot(range(1, 25), values, label=name, marker="")
 axes.set(yscale="log", xlabel="layer", ylabel="size of the signal")
 label_lines(axes)
-factor = (measured["default, 1 / (3 n)"][-1] / measured["default, 1 / (3 n)"][0]) ** (
-    1 / 23
-)
+weights = measured["default, 1 / (3 n)"]
+factor = (weights[-1] / weights[0]) ** (1 / 23)
 assert abs(factor / (1 / 6) ** 0.5 - 1) < 0.15  # each layer: the root of 1/6
 assert 0.2 < measured["Kaiming, 2 / n"][-1] / measured["Kaiming, 2 / n"][0] < 5
 
 # %% signal_values values
 print(f"default_factor = {factor:.2f}")  # tolerance 10%
 small = measured["0.01"]
+print(f"floor = {measured['default, with its biases'][-1]:.3f}")  # tolerance 20%
 print(f"small_factor = {(small[-1] / small[0]) ** (1 / 23):.2f}")  # tolerance 10%
+
+
+# %% gradients
+def gradients(residual, seed):  # size of the gradient after each of 15 blocks
+    torch.manual_seed(seed)
+    model = small_resnet((8, 16, 32), blocks=5, residual=residual, stride=2)
+    x, kept = images[:256], []
+    for index, layer in enumerate(model):
+        x = layer(x)
+        if 3 <= index < 18:
+            x.retain_grad()
+            kept.append(x)
+    F.cross_entropy(x, labels[:256]).backward()
+    found = [x.grad.norm().item() for x in kept]
+    return [size / found[-1] for size in found]
+
+
+grown = {way: [gradients(way, seed) for seed in range(3)] for way in (True, False)}
+figure, (axes,) = panels()
+for way, name in ((True, "with shortcuts"), (False, "without shortcuts")):
+    spread(axes, range(1, 16), grown[way], name)
+axes.set(yscale="log", xlabel="block", ylabel="size of the gradient")
+legend(axes, ncols=2)
+assert min(run[0] for run in grown[False]) > 2 * max(run[0] for run in grown[True])
+
+# %% gradients_values values
+for way, name in ((True, "with"), (False, "without")):
+    first = [run[0] for run in grown[way]]
+    print(f"grown_{name} = {sum(first) / 3:.0f}")  # tolerance 20%
 
 # %% parts
 PARTS = {
@@ -193,8 +237,11 @@ rows = {
     ]
     for part, name in PARTS.items()
 }
-columns = ["", "rate", "wrong, %", "loss", "training loss, last 50 steps"]
+columns = ["", "rate", "wrong, %", "test loss", "training loss, last 50 steps"]
 table(rows, columns).show()
+starts = [errors[p] for p in ("all parts", "default start", "small start")]
+assert max(map(min, starts)) < min(map(max, starts))  # level: all three overlap
+assert max(errors["deep"]) < min(errors["deep, no shortcuts"])
 
 # %% parts_values values
 for part in PARTS:
@@ -209,7 +256,13 @@ figure = image_grid(large.unflatten(0, (2, 8)), size=0.5)
 figure.axes[0].set_xlabel("kernels of the first layer")
 
 # %% strongest
-LAYER, SIDE = "4", 13  # a place of it sees 13 × 13 pixels
-patches = [strongest(trained, test_images, LAYER, c, SIDE, 7)[0] for c in (0, 5, 9, 20)]
-grid = torch.stack(patches)[:, :, 0]  # (4, 7, 22, 22)
-figure = image_grid(1 - grid, [f"filter {c}" for c in (0, 5, 9, 20)], size=0.6)
+LAYER, SIDE, CHOSEN = "4", 13, (0, 5, 9, 20)  # a place sees 13 × 13 pixels
+found = {c: strongest(trained, test_images, LAYER, c, SIDE, 7) for c in range(32)}
+kinds = [test_labels[pictures].unique().numel() for _, pictures in found.values()]
+grid = torch.stack([found[c][0] for c in CHOSEN])[:, :, 0]  # (4, 7, 13, 13)
+figure = image_grid(1 - grid, [f"filter {c}" for c in CHOSEN], size=0.6)
+
+# %% strongest_values values
+print(f"fewest_kinds = {min(kinds)}")  # tolerance 60%
+print(f"one_kind = {kinds.count(1)}")  # tolerance 90%
+print(f"chosen_fewest = {min(kinds[c] for c in CHOSEN)}")  # tolerance 60%

@@ -1,9 +1,11 @@
 # %% setup
+import math
 from collections import OrderedDict
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from llm_tutorial.cnn.efficientnet import (
@@ -151,12 +153,13 @@ for _, outputs, repeats, stride, kernel in STAGES:
         sum(layer.parameters for layer in inside),
         sum(layer.multiplications for layer in inside),
     ]
+rows["all, with stem, head and classifier"] = ["", "", parameters, products]
 columns = ["blocks", "field", "output", "parameters", "multiplications"]
 table(rows, columns, ["", "", ",", ","]).show()
 
 # %% full
-last = network.blocks[13]  # 192 channels, 1,152 in the middle, at 7 × 7
-middle = last.depthwise.conv
+block = network.blocks[13]  # 192 channels, 1,152 in the middle, at 7 × 7
+middle = block.depthwise.conv
 full = nn.Conv2d(1152, 1152, 5, bias=False)  # in place of the depthwise one
 print(f"depthwise: {middle.weight.numel():>12,} weights")
 print(f"full:      {full.weight.numel():>12,} weights")
@@ -175,6 +178,9 @@ early = [each for each in found.layers if max(each.output[1:], default=0) >= 56]
 early_products = sum(each.multiplications for each in early)
 print(f"early_products = {100 * early_products / products:.0f}")
 print(f"early_parameters = {100 * sum(e.parameters for e in early) / parameters:.1f}")
+outputs = sum(math.prod(each.output) for each in found.layers)
+print(f"output_megabytes = {4 * outputs / 1e6:.0f}")
+print(f"weight_megabytes = {16 * parameters / 1e6:.0f}")
 print(f"full_over_depthwise = {full.weight.numel() / middle.weight.numel():.0f}")
 
 # %% filters
@@ -199,13 +205,15 @@ figure = image_grid((grid * 15).round() / 15, [], list(LAYERS))
 
 # %% forgotten
 network.train()
-trained_mode = network(photo).softmax(-1)[0]  # a batch of one: its own means
-network.load_state_dict(published_weights())  # the pass moved the running means
+alone = network(photo).softmax(-1)[0]  # a batch of one: its own means
+together = network(photos).softmax(-1).argmax(-1)  # a batch of seven
+network.load_state_dict(published_weights())  # both passes moved the stored means
 network.eval()
 right = network(photo).softmax(-1)[0]
-print("train():", names[trained_mode.argmax()], f"{100 * trained_mode.max():.1f} %")
-print("eval(): ", names[right.argmax()], f"{100 * right.max():.1f} %")
-assert trained_mode.argmax() != right.argmax()
+print("train(), alone:", names[alone.argmax()], f"{100 * alone.max():.1f} %")
+print("train(), seven together:", [names[index] for index in together])
+print("eval():", names[right.argmax()], f"{100 * right.max():.1f} %")
+assert alone.argmax() != right.argmax()
 
 # %% scaled
 wrong = {
@@ -225,8 +233,11 @@ columns = ["input", "same first answer", "mean share of that answer, %"]
 table(rows, columns, ["", ".0f"]).show()
 
 # %% grey
-for picture in (photograph("cat")[..., 0], photograph("cat") / 255):
+cat = photograph("cat")
+for picture in (cat[..., 0], cat / 255):
     try:
         prepared(picture)
     except ValueError as error:
-        print(str(error).splitlines()[0])
+        print(error)
+cured = Image.fromarray(cat[..., 0]).convert("RGB"), (255 * (cat / 255)).astype("uint8")
+print([names[network(prepared(picture)).argmax()] for picture in cured])
