@@ -121,7 +121,7 @@ def shifted(fraction: float, shift: float) -> float:
     """
     if shift <= 0:
         raise ValueError(f"the shift is above 0, not {shift}\nshift 应大于 0，而不是 {shift}")
-    return shift * fraction / (1 + (shift - 1) * fraction)
+    return shift * fraction / (1 - fraction + shift * fraction)
 
 
 def flow_path(network: FlowNetwork, sampler: FlowEuler, start: Tensor) -> Iterator[Tensor]:
