@@ -2,9 +2,10 @@
 
 Shapes at 16 pixels: velocity on Stable Diffusion's schedule (zero terminal SNR), and
 flow matching with even fractions of noise. The same U-Net, pictures and steps; each the
-best of three learning rates (in runs of half the length), then three seeds. Every network is sampled at the levels
-of its own clock and of the other. And points in the plane, whose best velocity is
-known: flow matching with even and with logit-normal fractions.
+best of three learning rates (in runs of half the length), then three seeds. Every
+network is sampled at the levels of its own clock and of the other. And points in the
+plane, whose best velocity is known: flow matching with even and with logit-normal
+fractions.
 Plan: a run on shapes takes half a minute of one core, one on points some seconds.
 """
 
