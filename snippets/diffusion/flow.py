@@ -83,7 +83,7 @@ known = perfect_velocity(islands)(at, f[t])
 for g in (at, at.sin(), at**2, at.roll(1, dims=1)):  # any function of z
     assert ((other - many - known) * g).mean().abs() < 0.01  # (5)
 
-# %% same_velocity code=fold
+# %% same_velocity
 clean, eps = islands.sample(500), torch.randn(500, 2)
 when = torch.full((500,), 700)
 noisy = schedule.add_noise(clean, eps, when)

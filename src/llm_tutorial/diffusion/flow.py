@@ -67,7 +67,7 @@ class FlowEuler:
             )
         # 1. how far the clock goes: a negative number, from noise to data
         stride = self.fractions[place + 1] - self.fractions[place]
-        # 2. along the velocity (9)
+        # 2. along the velocity (10)
         return z + stride * prediction
 
 

@@ -112,13 +112,14 @@ def as_flow(
 def flow_network(network: Network, schedule: Schedule) -> FlowNetwork:
     """A network that was trained to predict the velocity of a schedule, as one of the straight path.
 
+    Shares of noise below that of the first timestep it does not know; there it is asked for its first timestep.
+
     Args:
         network: Given noisy samples and timesteps, which need not be whole, predicts ``v_prediction``.
         schedule: Of its training.
 
     Returns:
-        Given noisy samples and shares of noise, () or (batch,), predicts noise less sample. Shares below that of the
-        first timestep are not known to the network; it is asked for its first timestep there.
+        Given noisy samples and shares of noise, () or (batch,), predicts noise less sample.
 
     Example:
         >>> from llm_tutorial.diffusion.mixture import three_islands
