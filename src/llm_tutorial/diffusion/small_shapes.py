@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from llm_tutorial.data.shapes import COLOURS, PLACES, SHAPES, SIZES, Scene, draw, obeys
+from llm_tutorial.data.shapes import COLOURS, PLACES, SHAPES, SIZES, Scene, draw, obeys, scenes
 
 SIDE, PATCH = 16, 2
 MEAN, STD = 0.94, 0.25  # of the pixels of such pictures, from -1 to 1: most are white
@@ -57,7 +57,22 @@ class ShapeNetwork(nn.Module):
         return self.unet(noisy, timesteps, self.words(words).sum(1)).sample
 
 
-def word_ids(scenes: Sequence[Scene]) -> Tensor:
+def large_things(count: int, split: str = "train", seed: int = 0) -> list[Scene]:
+    """Scenes of one large thing, the same ones for the same arguments.
+
+    Args:
+        count: How many.
+        split: As ``llm_tutorial.data.shapes.scenes`` has them.
+        seed: Of the draw.
+
+    Example:
+        >>> [scene.things[0].size for scene in large_things(2)]
+        ['large', 'large']
+    """
+    return [scene for scene in scenes(3 * count, split, seed, things=1) if scene.things[0].size == "large"][:count]
+
+
+def word_ids(asked: Sequence[Scene]) -> Tensor:
     """The caption of each scene of one thing as numbers: colour, shape, size and place, (scenes, 4).
 
     Example:
@@ -65,12 +80,12 @@ def word_ids(scenes: Sequence[Scene]) -> Tensor:
         >>> word_ids([Scene((Thing("red", "circle"),))]).tolist() == [[0, 8, OPEN, OPEN]]
         True
     """
-    return torch.tensor([[OPEN if word is None else WORDS.index(word) for word in scene.things[0]] for scene in scenes])
+    return torch.tensor([[OPEN if word is None else WORDS.index(word) for word in scene.things[0]] for scene in asked])
 
 
-def without_place(scenes: Sequence[Scene]) -> list[Scene]:
+def without_place(asked: Sequence[Scene]) -> list[Scene]:
     """The scenes with size and place left open: many pictures are right."""
-    return [Scene((scene.things[0]._replace(size=None, place=None),)) for scene in scenes]
+    return [Scene((scene.things[0]._replace(size=None, place=None),)) for scene in asked]
 
 
 def as_patches(pictures: NDArray[np.uint8]) -> Tensor:
@@ -99,17 +114,17 @@ def as_pictures(patches: Tensor) -> NDArray[np.uint8]:
     return ((values + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
-def drawn(scenes: Sequence[Scene]) -> NDArray[np.uint8]:
+def drawn(asked: Sequence[Scene]) -> NDArray[np.uint8]:
     """Real pictures of scenes, (scenes, 16, 16, 3)."""
-    return np.stack([draw(scene, SIDE, seed) for seed, scene in enumerate(scenes)])
+    return np.stack([draw(scene, SIDE, seed) for seed, scene in enumerate(asked)])
 
 
-def adherence(pictures: NDArray[np.uint8], scenes: Sequence[Scene]) -> dict[str, float]:
+def adherence(pictures: NDArray[np.uint8], asked: Sequence[Scene]) -> dict[str, float]:
     """Share of pictures in which each attribute is right, and ``all`` of them are.
 
     Args:
         pictures: Bytes, one for each scene.
-        scenes: What was asked for.
+        asked: What was asked for, one scene a picture.
 
     Example:
         >>> from llm_tutorial.data.shapes import scenes
@@ -117,7 +132,7 @@ def adherence(pictures: NDArray[np.uint8], scenes: Sequence[Scene]) -> dict[str,
         >>> adherence(drawn(asked), asked)["all"]
         1.0
     """
-    right = [obeys(picture, scene) for picture, scene in zip(pictures, scenes, strict=True)]
+    right = [obeys(picture, scene) for picture, scene in zip(pictures, asked, strict=True)]
     shares = {name: float(np.mean([each[name] for each in right])) for name in right[0]}
     return shares | {"all": float(np.mean([all(each.values()) for each in right]))}
 
