@@ -18,7 +18,7 @@ from llm_tutorial.diffusion.small_shapes import (
     OPEN,
     ShapeNetwork,
     adherence,
-    as_patches,
+    as_inputs,
     as_pictures,
     drawn,
     load_network,
@@ -204,12 +204,12 @@ def test_a_path_begins_with_its_start() -> None:
     assert torch.allclose(ways[-1], start - 1)
 
 
-def test_pictures_survive_the_patches() -> None:
+def test_pictures_survive_the_way_to_the_network_and_back() -> None:
     asked = scenes(6, things=1)
     pictures = drawn(asked)
-    patches = as_patches(pictures)
-    assert patches.shape == (6, 12, 8, 8)
-    assert np.array_equal(as_pictures(patches), pictures)
+    inputs = as_inputs(pictures)
+    assert inputs.shape == (6, 3, 16, 16)
+    assert np.array_equal(as_pictures(inputs), pictures)
     assert adherence(pictures, asked)["all"] == 1
     assert adherence(pictures[::-1], asked)["all"] < 1
     assert adherence(pictures, without_place(asked)).keys() == {"count", "colour", "shape", "all"}
@@ -220,7 +220,7 @@ def test_a_network_comes_back_from_its_file(tmp_path) -> None:
     torch.manual_seed(0)
     network = ShapeNetwork().eval()
     save_network(network, tmp_path / "here")
-    inputs = torch.randn(2, 12, 8, 8), torch.tensor(300.0), torch.zeros(2, 4).long()
+    inputs = torch.randn(2, 3, 16, 16), torch.tensor(300.0), torch.zeros(2, 4).long()
     with torch.no_grad():
         assert torch.allclose(load_network(tmp_path / "here")(*inputs), network(*inputs), atol=0.05)
     with pytest.raises(FileNotFoundError):

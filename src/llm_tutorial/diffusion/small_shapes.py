@@ -1,7 +1,7 @@
-"""Captioned shapes at 16 pixels and a small U-Net for them: the setting in which two clocks of training are compared.
+"""Captioned shapes at 16 pixels and a small network for them: the setting in which two clocks of training are compared.
 
-Pictures are cut into patches of 2×2 pixels, each of which becomes one pixel with 12 channels: the U-Net works on a grid of
-8×8, which saves time, and nothing is lost. A caption is the four words of a scene with one thing, some of them left open.
+A caption is the four words of a scene with one thing, some of them left open. The network has fully connected layers
+alone: at this size they learn more in a minute of one core than a U-Net.
 """
 
 from collections.abc import Sequence
@@ -9,52 +9,58 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import UNet2DModel
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import silu
 
 from llm_tutorial.data.shapes import COLOURS, PLACES, SHAPES, SIZES, Scene, draw, obeys, scenes
 
-SIDE, PATCH = 16, 2
+SIDE = 16
 MEAN, STD = 0.94, 0.25  # of the pixels of such pictures, from -1 to 1: most are white
 WORDS = [*COLOURS, *SHAPES, *SIZES, *PLACES]
-FILE = "network.safetensors"
 OPEN = len(WORDS)  # stands for a word that is left open
+FILE = "network.safetensors"
 
 
 class ShapeNetwork(nn.Module):
-    """A U-Net without attention; the words of the caption are added to the embedding of the time.
+    """Residual blocks on all pixels at once; time and words set the scale and the shift of each block.
 
     Args:
-        channels: At 8×8, 4×4 and 2×2.
+        width: Of the blocks.
+        blocks: How many.
+        embedded: Width of the embedding of time and words.
 
     Example:
-        >>> ShapeNetwork((16, 16))(torch.zeros(2, 12, 8, 8), torch.tensor(500.0), torch.zeros(2, 4).long()).shape
-        torch.Size([2, 12, 8, 8])
+        >>> ShapeNetwork(16)(torch.zeros(2, 3, 16, 16), torch.tensor(500.0), torch.zeros(2, 4).long()).shape
+        torch.Size([2, 3, 16, 16])
     """
 
-    def __init__(self, channels: Sequence[int] = (24, 48, 64)) -> None:
+    frequencies: Tensor
+
+    def __init__(self, width: int = 256, blocks: int = 3, embedded: int = 128) -> None:
         super().__init__()
-        self.words = nn.Embedding(len(WORDS) + 1, 4 * channels[0])
-        self.unet = UNet2DModel(
-            sample_size=SIDE // PATCH,
-            in_channels=3 * PATCH**2,
-            out_channels=3 * PATCH**2,
-            block_out_channels=tuple(channels),
-            layers_per_block=1,
-            down_block_types=("DownBlock2D",) * len(channels),
-            up_block_types=("UpBlock2D",) * len(channels),
-            norm_num_groups=8,
-            add_attention=False,
-            class_embed_type="identity",
-            resnet_time_scale_shift="scale_shift",
-        )
+        pixels = 3 * SIDE**2
+        self.words = nn.Embedding(len(WORDS) + 1, embedded)
+        self.time = nn.Linear(20, embedded)
+        self.into, self.out = nn.Linear(pixels, width), nn.Linear(width, pixels)
+        self.kept = nn.Linear(embedded, 1)  # how much of the input is passed on as it is
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(blocks))
+        self.scales = nn.ModuleList(nn.Linear(embedded, 2 * width) for _ in range(blocks))
+        self.first = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.second = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.register_buffer("frequencies", torch.pi / 16 * 2.0 ** torch.arange(10), persistent=False)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, words: Tensor) -> Tensor:
         """The prediction, of the shape of ``noisy``; timesteps go from 0 to 1000, words are (batch, 4)."""
-        return self.unet(noisy, timesteps, self.words(words).sum(1)).sample
+        x = noisy.flatten(1)  # (batch, pixels)
+        angles = (timesteps / 1000).to(x).expand(len(x))[:, None] * self.frequencies
+        known = silu(self.time(torch.cat([angles.sin(), angles.cos()], 1)) + self.words(words).sum(1))
+        hidden = self.into(x)
+        for norm, scales, first, second in zip(self.norms, self.scales, self.first, self.second, strict=True):
+            scale, move = scales(known).chunk(2, 1)
+            hidden = hidden + second(silu(first(norm(hidden) * (1 + scale) + move)))
+        return (self.out(hidden) + self.kept(known) * x).view_as(noisy)
 
 
 def large_things(count: int, split: str = "train", seed: int = 0) -> list[Scene]:
@@ -88,29 +94,27 @@ def without_place(asked: Sequence[Scene]) -> list[Scene]:
     return [Scene((scene.things[0]._replace(size=None, place=None),)) for scene in asked]
 
 
-def as_patches(pictures: NDArray[np.uint8]) -> Tensor:
+def as_inputs(pictures: NDArray[np.uint8]) -> Tensor:
     """Pictures as the network takes them.
 
     Args:
         pictures: Bytes, (pictures, 16, 16, 3).
 
     Returns:
-        Of mean about 0 and standard deviation about 1: (pictures, 12, 8, 8).
+        Of mean about 0 and standard deviation about 1: (pictures, 3, 16, 16).
     """
-    values = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1
-    return pixel_unshuffle((values - MEAN) / STD, PATCH)
+    return (torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1 - MEAN) / STD
 
 
-def as_pictures(patches: Tensor) -> NDArray[np.uint8]:
+def as_pictures(inputs: Tensor) -> NDArray[np.uint8]:
     """The way back, values beyond the range of a picture cut off.
 
     Example:
-        >>> from llm_tutorial.data.shapes import scenes
-        >>> pictures = drawn(scenes(2, things=1))
-        >>> bool((as_pictures(as_patches(pictures)) == pictures).all())
+        >>> pictures = drawn(large_things(2))
+        >>> bool((as_pictures(as_inputs(pictures)) == pictures).all())
         True
     """
-    values = (pixel_shuffle(patches, PATCH) * STD + MEAN).clamp(-1, 1)
+    values = (inputs * STD + MEAN).clamp(-1, 1)
     return ((values + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
