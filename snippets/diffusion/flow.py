@@ -113,6 +113,15 @@ divergence = sum(
 assert torch.allclose(rate, -divergence, atol=1e-4)
 assert rate.abs().max() > 0.01
 
+# %% same_ends
+start, timesteps = torch.randn(400, 2), spaced_timesteps("trailing", 500)
+straight = flow_generate(
+    perfect_velocity(islands), FlowEuler(flow_fractions(500)), start
+)
+network = perfect_network(islands, schedule, "v_prediction")
+round_about = generate(network, DDIM(schedule, timesteps, "v_prediction"), start)
+assert (straight - round_about).norm(dim=1).median() < 0.03
+
 # %% loss
 clean, eps, share = islands.sample(200_000), torch.randn(200_000, 2), torch.tensor(0.6)
 z, u = (1 - share) * clean + share * eps, eps - clean
@@ -170,8 +179,7 @@ for steps in (2, 5, 28):
         assert differs(theirs, default) < 1e-5
 
 # %% is_ddim
-timesteps = spaced_timesteps("trailing", 20)
-network = perfect_network(islands, schedule, "v_prediction")
+start, timesteps = torch.randn(2000, 2), spaced_timesteps("trailing", 20)
 by_ddim = generate(network, DDIM(schedule, timesteps, "v_prediction"), start)
 of_timesteps = fractions_of(schedule)[timesteps].tolist()
 by_flow = flow_generate(perfect_velocity(islands), FlowEuler(of_timesteps), start)
@@ -194,7 +202,7 @@ plt.show()
 
 # %% steps_against_quality
 ways = {
-    "even fractions": lambda n: flow_fractions(n),
+    "even shares": lambda n: flow_fractions(n),
     "shift 3": lambda n: flow_fractions(n, 3.0),
     "shift 1/3": lambda n: flow_fractions(n, 1 / 3),
     "default of Diffusers": lambda n: flow_fractions(n, levels="diffusers"),
@@ -212,7 +220,8 @@ for name, levels_of in ways.items():
         kl[name, steps] = sum(values) / 3
 rows = {name: [kl[name, steps] for steps in (2, 5, 10, 20, 50)] for name in ways}
 table(rows, ["levels", "2 steps", "5", "10", "20", "50"], ".2f").show()
-assert kl["even fractions", 10] < kl["schedule, trailing", 10]
+for n in (2, 5, 10, 20, 50):
+    assert kl["even shares", n] < min(kl["schedule, trailing", n], kl["shift 3", n])
 
 # %% kl_values values
 for short, name in zip(
@@ -220,3 +229,4 @@ for short, name in zip(
 ):
     for steps in (2, 5, 10, 20, 50):
         print(f"kl_{short}_{steps} = {kl[name, steps]:.2f}  # tolerance 20%")
+print(f"f_500 = {fractions_of(schedule)[499]:.2f}")

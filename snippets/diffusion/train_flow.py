@@ -40,7 +40,7 @@ from llm_tutorial.training import adamw, fit, linear_decay
 
 STEPS, BATCH, SEEDS = 500, 64, range(3)
 PICTURES, ASKED, SAMPLED = 4000, 96, (1, 2, 5, 10, 50)
-RATES = (1e-3, 3e-3, 1e-2)
+RATES = (3e-4, 1e-3, 3e-3)
 CLOCKS = ("schedule", "flow")
 
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Flow matching with even and with logit-normal shares of noise, on points in the plane.
+"""Flow matching with even and with logit-normal shares of noise, on points in a plane.
 
 The best velocity is known, so that the error is too. Each the best of three learning
 rates, then three seeds. Plan: a run takes four seconds of one core, 12 runs a minute.
