@@ -60,7 +60,8 @@ class ShapeNetwork(nn.Module):
         for norm, scales, first, second in zip(self.norms, self.scales, self.first, self.second, strict=True):
             scale, move = scales(known).chunk(2, 1)
             hidden = hidden + second(silu(first(norm(hidden) * (1 + scale) + move)))
-        return (self.out(hidden) + self.kept(known) * x).view_as(noisy)
+        predicted: Tensor = self.out(hidden) + self.kept(known) * x
+        return predicted.view_as(noisy)
 
 
 def large_things(count: int, split: str = "train", seed: int = 0) -> list[Scene]:
