@@ -197,6 +197,7 @@ for shift in (1.0, 3.0):
 levels = FlowEuler(flow_fractions(8, 3.0, "diffusers")).fractions
 right.plot(levels, label="shift 3, default")
 right.set(xlabel="step of the sampler", title="share of noise f")
+right.set_xticks(range(0, 9, 2))
 label_lines(right)
 plt.show()
 

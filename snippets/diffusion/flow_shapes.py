@@ -31,14 +31,14 @@ points = results("diffusion", "flow_points")
 
 # %% clock_weights
 schedule = zero_terminal_snr(make_schedule())
-half_log = schedule.snr()[:-1].log() / 2  # lambda at every timestep but the last
+half_log = schedule.snr()[:-1].log() / 2  # lambda of all timesteps but the last
 often = 1 / (1000 * -np.gradient(half_log.numpy()))  # share of training per lambda
 snr = torch.exp(2 * half_log).numpy()
 lambdas = torch.linspace(-5, 5, 201)
 f = torch.sigmoid(-lambdas)
 normal = torch.exp(-(lambdas**2) / 2) / (2 * torch.pi) ** 0.5
 curves = {  # how often, and times what an error of x0 counts there
-    "schedule, v": (half_log, often, often * (snr + 1)),
+    "schedule, v": (half_log[9:], often[9:], (often * (snr + 1))[9:]),
     "flow, even": (lambdas, f * (1 - f), (1 - f) / f),
     "flow, logit-normal": (lambdas, normal, normal / f**2),
 }
@@ -154,5 +154,6 @@ assert abs(found["all"] - kept["all"]) < 0.06  # its weights are in half precisi
 
 # %% pictures
 rows = [as_pictures(made[steps][:10]) for steps in made]
-image_grid(np.stack(rows), [f"{n} steps" for n in made], size=0.42)
+names = [f"{n} step{'s' if n > 1 else ''}" for n in made]
+image_grid(np.stack(rows), names, size=0.42)
 plt.show()
