@@ -10,6 +10,7 @@ from llm_tutorial.diffusion.flow import (
     flow_fractions,
     flow_generate,
     flow_path,
+    shifted,
 )
 from llm_tutorial.diffusion.mixture import three_islands
 from llm_tutorial.diffusion.sampling import generate, path, perfect_network
@@ -138,7 +139,7 @@ assert torch.allclose(*gradients.values(), atol=0.03)
 assert abs(rows["one line"][0] - rows["mean of all lines"][0] - floor) < 0.02  # (9)
 
 # %% loss_values values
-print(f"floor = {floor:.2f}  # tolerance 2%")
+print(f"floor = {floor:.2f}")  # tolerance 2%
 
 
 # %% euler
@@ -224,10 +225,23 @@ table(rows, ["levels", "2 steps", "5", "10", "20", "50"], ".2f").show()
 for n in (2, 5, 10, 20, 50):
     assert kl["even shares", n] < min(kl["schedule, trailing", n], kl["shift 3", n])
 
+
+# %% shift_by_size
+def error_of_brightness(side, f, pictures=1000):  # of grey pictures, side × side pixels
+    noise = torch.randn(pictures, side * side)
+    return ((f * noise).mean(1).std() / (1 - f)).item()
+
+
+rows = {
+    f"{side} × {side} pixels, f = {f:.1f}": [error_of_brightness(side, f)]
+    for side, f in ((16, 0.5), (64, 0.5), (64, shifted(0.5, 64 / 16)))
+}
+table(rows, ["pictures", "error of the brightness"], ".4f").show()
+
 # %% kl_values values
 for short, name in zip(
     ("even", "three", "third", "default", "trailing"), ways, strict=True
 ):
     for steps in (2, 5, 10, 20, 50):
-        print(f"kl_{short}_{steps} = {kl[name, steps]:.2f}  # tolerance 20%")
+        print(f"kl_{short}_{steps} = {kl[name, steps]:.2f}")  # tolerance 20%
 print(f"f_500 = {fractions_of(schedule)[499]:.2f}")

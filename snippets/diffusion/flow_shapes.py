@@ -6,6 +6,7 @@ import torch
 from llm_tutorial.diffusion.flow import FlowEuler, flow_fractions, flow_generate
 from llm_tutorial.diffusion.schedule import make_schedule, zero_terminal_snr
 from llm_tutorial.diffusion.small_shapes import (
+    ShapeNetwork,
     adherence,
     as_pictures,
     large_things,
@@ -125,7 +126,27 @@ rows = {
 }
 table(rows, ["right, %; trained by", *(f"{n} steps" for n in counts)]).show()
 
+for kind in kinds:  # whatever was trained, few steps do better at the schedule's levels
+    assert min(right(kind, "schedule", 5)) > sum(right(kind, "flow", 5)) / 3
+for levels in clocks:  # every seed of the flow beats every seed of the others
+    best = max(max(right(kind, levels, 50)) for kind in kinds[:2])
+    assert min(right("flow", levels, 50)) > best + 10
+
+# %% rates
+tuned = {
+    kind: [
+        100 * manifest["metrics"][f"{kind}, rate {rate:g}"]["obeyed"]
+        for rate in manifest["rates"]
+    ]
+    for kind in kinds
+}
+table(tuned, ["right, %; rate:", *(f"{r:g}" for r in manifest["rates"])], ".0f").show()
+
 # %% shapes_values values
+for short, kind in zip(("schedule", "shares", "flow"), kinds, strict=True):
+    for rate, value in zip(manifest["rates"], tuned[kind], strict=True):
+        print(f"tuned_{short}_{1e4 * rate:.0f} = {value:.0f}")
+print(f"parameters = {sum(p.numel() for p in ShapeNetwork().parameters()) / 1e6:.1f}")
 for short, kind in zip(("schedule", "shares", "flow"), kinds, strict=True):
     for levels in clocks:
         for n in counts:

@@ -9,7 +9,6 @@ from llm_tutorial.diffusion.flow import (
     flow_fractions,
     flow_generate,
     flow_path,
-    shifted,
 )
 from llm_tutorial.diffusion.mixture import Mixture, three_islands
 from llm_tutorial.diffusion.sampling import perfect_network
@@ -100,9 +99,9 @@ assert rows["after reflow"][2] < rows["learned"][2]
 
 # %% straightness_values values
 for short, name in zip(("exact", "learned", "reflow"), rows, strict=True):
-    print(f"bend_{short} = {rows[name][0]:.1f}  # tolerance 40%")
+    print(f"bend_{short} = {rows[name][0]:.1f}")  # tolerance 40%
     for steps, value in zip((1, 2, 5, 20, 100), rows[name][1:], strict=True):
-        print(f"kl_{short}_{steps} = {value:.2f}  # tolerance 40%")
+        print(f"kl_{short}_{steps} = {value:.2f}")  # tolerance 40%
 
 # %% backwards
 perfect, start = perfect_velocity(islands), torch.randn(2000, 2)
@@ -153,18 +152,6 @@ for steps in (5, 20, 50):
 table(rows, ["KL", "as it is", "converted"], ".2f").show()
 assert rows["50 steps"][0] > 5 * rows["50 steps"][1]
 
-
-# %% shift_by_size
-def error_of_brightness(side, f, pictures=1000):  # of grey pictures, side × side pixels
-    noise = torch.randn(pictures, side * side)
-    return ((f * noise).mean(1).std() / (1 - f)).item()
-
-
-rows = {
-    f"{side} × {side} pixels, f = {f:.1f}": [error_of_brightness(side, f)]
-    for side, f in ((16, 0.5), (64, 0.5), (64, shifted(0.5, 64 / 16)))
-}
-table(rows, ["pictures", "error of the brightness"], ".4f").show()
 
 # %% forgotten_shift
 brightness = torch.linspace(-0.9, 0.9, 61)[:, None]  # of pictures of 64 × 64 pixels
