@@ -193,8 +193,8 @@ plt.show()
 found = {}
 for shift in (1.0, 2.0, 3.0, 5.0):
     sampler = FlowEuler(flow_fractions(5, shift))
-    points = flow_generate(lambda z, f: network(z, 1000 * f, words), sampler, noise)
-    found[shift] = 100 * adherence(as_pictures(points), asked)["all"]
+    sample = flow_generate(lambda z, f: network(z, 1000 * f, words), sampler, noise)
+    found[shift] = 100 * adherence(as_pictures(sample), asked)["all"]
 rows = {f"shift {shift:g}": [value] for shift, value in found.items()}
 table(rows, ["5 steps", "right, %"], ".0f").show()
 
