@@ -1,0 +1,1 @@
+"""Teaching code of chapter ``rl``: import from its modules."""
