@@ -158,7 +158,7 @@ table(rows, ["trained by, rate", "right, %", "loss, last 50 steps"]).show()
 for name, run in swept.items():
     short = name.replace(", ", "_").replace(" ", "_").replace(".", "")
     print(f"tuned_{short} = {100 * run['obeyed']:.0f}")
-print(f"parameters = {sum(p.numel() for p in ShapeNetwork().parameters()) / 1e6:.1f}")
+print(f"parameters = {sum(p.numel() for p in ShapeNetwork().parameters())}")
 for short, kind in zip(("schedule", "by_v", "flow"), kinds, strict=True):
     for levels in clocks:
         for n in counts:
