@@ -72,8 +72,8 @@ with torch.device("meta"):  # sizes alone: no memory, no weights
     sd15 = UNet2DConditionModel(cross_attention_dim=768)  # Diffusers' defaults
     sdxl = UNet2DConditionModel(
         block_out_channels=(320, 640, 1280),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", *2 * ("CrossAttnDownBlock2D",)),
+        up_block_types=(*2 * ("CrossAttnUpBlock2D",), "UpBlock2D"),
         transformer_layers_per_block=(1, 2, 10), attention_head_dim=(5, 10, 20),
         cross_attention_dim=2048, use_linear_projection=True,
         addition_embed_type="text_time", addition_time_embed_dim=256,

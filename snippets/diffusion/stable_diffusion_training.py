@@ -19,6 +19,7 @@ from llm_tutorial.tables import table
 from llm_tutorial.training import adamw
 
 use_style()
+torch.set_grad_enabled(True)
 torch.manual_seed(0)
 pipe = load_pipeline(weights("diffusion", "shapes"))
 vae, k = pipe.vae, pipe.vae.config.scaling_factor

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from llm_tutorial.captions import caption_tokenizer, text_encoder, token_ids
-from llm_tutorial.data.shapes import WORDINGS, Scene, caption, draw, obeys, scenes
+from llm_tutorial.data.shapes import WORDINGS, caption, draw, obeys, scenes
 from llm_tutorial.diffusion.autoencoder import latents_of, load_autoencoder
 from llm_tutorial.diffusion.guidance import guided
 from llm_tutorial.diffusion.latent import (

@@ -61,7 +61,9 @@ def check_request(
             impossible, or a size does not fit the grid of latents.
     """
     if isinstance(prompts, str) or not prompts:
-        raise ValueError(f"a list of at least one prompt, not {prompts!r}\n应给出至少一条提示词的列表，而不是 {prompts!r}")
+        raise ValueError(
+            f"a list of at least one prompt, not {prompts!r}\n应给出至少一条提示词的列表，而不是 {prompts!r}"
+        )
     check_lengths(pipe.tokenizer, list(prompts))
     trained = pipe.scheduler.config.num_train_timesteps
     if not 1 <= steps <= trained:

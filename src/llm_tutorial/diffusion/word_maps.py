@@ -30,8 +30,7 @@ class KeepingProcessor:
         """What the attention gives, of the shape of ``hidden_states``, (batch, places, width)."""
         states = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query, key, value = (
-            attn.head_to_batch_dim(each)
-            for each in (attn.to_q(hidden_states), attn.to_k(states), attn.to_v(states))
+            attn.head_to_batch_dim(each) for each in (attn.to_q(hidden_states), attn.to_k(states), attn.to_v(states))
         )  # (batch · heads, places or tokens, width of a head)
         shares = attn.get_attention_scores(query, key, attention_mask)  # (batch · heads, places, tokens)
         if encoder_hidden_states is not None:
