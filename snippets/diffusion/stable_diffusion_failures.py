@@ -62,6 +62,11 @@ for name, std in (("ours", deviation), ("SD 1.5's", 1 / 0.18215)):
 heads = ["latents", "deviation", "SNR at t = 500", "SNR unscaled"]
 table(rows, heads, ".2f").show()
 
+# %% level_values values
+print(f"sd_factor = {0.18215:.5f}")
+print(f"sd_deviation = {1 / 0.18215:.1f}")
+print(f"sd_times = {0.18215**-2:.0f}")
+
 # %% truncated
 long = scenes(24, "validation", seed=5, things=2)
 texts = [caption(scene, "en", wording=2) for scene in long]
