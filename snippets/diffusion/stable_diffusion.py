@@ -173,39 +173,6 @@ place = (changed[0] != ids[1]).nonzero().item()  # of the word that differs
 same = (others - states[1]).abs().amax(1) < 1e-5  # (32,): which states are the same
 assert same[:place].all() and not same[place:].any()  # no word sees those to come
 
-# %% cross_attention
-block = unet.down_blocks[0].attentions[0].transformer_blocks[0]
-seen = {}
-hook = block.attn2.register_forward_hook(
-    lambda module, inputs, kwargs, output: seen.update(h=inputs[0], out=output),
-    with_kwargs=True,
-)
-unet(noise, 999, states[1:])
-hook.remove()
-h, S, layer = seen["h"], states[1:], block.attn2  # (1, 64, 64), (1, 32, 96)
-
-
-def heads(y):  # (1, n, 64) -> (1, 4, n, 16)
-    return y.unflatten(2, (layer.heads, -1)).transpose(1, 2)
-
-
-Q, K, V = heads(layer.to_q(h)), heads(layer.to_k(S)), heads(layer.to_v(S))
-A = (Q @ K.mT / Q.shape[-1] ** 0.5).softmax(-1)  # (1, 4, 64, 32): places × tokens
-out = layer.to_out[0]((A @ V).transpose(1, 2).flatten(2))  # (1, 64, 64)
-assert torch.allclose(out, seen["out"], atol=1e-5)
-
-# %% resnet
-resnet = unet.down_blocks[0].resnets[0]
-h, e = (
-    torch.randn(1, 64, 8, 8),
-    unet.time_embedding(unet.time_proj(torch.tensor([999]))),
-)
-inner = resnet.conv1(F.silu(resnet.norm1(h)))
-inner = inner + resnet.time_emb_proj(F.silu(e))[..., None, None]  # which timestep
-assert torch.allclose(
-    h + resnet.conv2(F.silu(resnet.norm2(inner))), resnet(h, e), atol=1e-5
-)
-
 # %% unet
 diagram = Diagram(width=24, height=17)
 boxes = {}
@@ -229,6 +196,39 @@ diagram.arrow(boxes["down"], boxes["up"], "skip")
 diagram.text(12, 16.4, ["R: residual block"], fontsize=9)
 diagram.text(12, 11.4, ["S: self-attention", "C: cross-attention"], fontsize=9)
 plt.show()
+
+# %% resnet
+resnet = unet.down_blocks[0].resnets[0]
+h, e = (
+    torch.randn(1, 64, 8, 8),
+    unet.time_embedding(unet.time_proj(torch.tensor([999]))),
+)
+inner = resnet.conv1(F.silu(resnet.norm1(h)))
+inner = inner + resnet.time_emb_proj(F.silu(e))[..., None, None]  # which timestep
+assert torch.allclose(
+    h + resnet.conv2(F.silu(resnet.norm2(inner))), resnet(h, e), atol=1e-5
+)
+
+# %% cross_attention
+block = unet.down_blocks[0].attentions[0].transformer_blocks[0]
+seen = {}
+hook = block.attn2.register_forward_hook(
+    lambda module, inputs, kwargs, output: seen.update(h=inputs[0], out=output),
+    with_kwargs=True,
+)
+unet(noise, 999, states[1:])
+hook.remove()
+h, S, layer = seen["h"], states[1:], block.attn2  # (1, 64, 64), (1, 32, 96)
+
+
+def heads(y):  # (1, n, 64) -> (1, 4, n, 16)
+    return y.unflatten(2, (layer.heads, -1)).transpose(1, 2)
+
+
+Q, K, V = heads(layer.to_q(h)), heads(layer.to_k(S)), heads(layer.to_v(S))
+A = (Q @ K.mT / Q.shape[-1] ** 0.5).softmax(-1)  # (1, 4, 64, 32): places × tokens
+out = layer.to_out[0]((A @ V).transpose(1, 2).flatten(2))  # (1, 64, 64)
+assert torch.allclose(out, seen["out"], atol=1e-5)
 
 # %% maps
 images, maps = word_maps(pipe, [prompt, chinese], torch.cat([noise, noise]), guidance=w)

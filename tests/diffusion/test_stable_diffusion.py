@@ -59,7 +59,7 @@ def test_unknown_words_are_named_and_draw(pipe: StableDiffusionPipeline) -> None
 def test_a_request_that_cannot_be_met_is_named_in_both_languages(
     pipe: StableDiffusionPipeline, options: dict, english: str, chinese: str
 ) -> None:
-    with pytest.raises(ValueError, match="(?s)") as caught:
+    with pytest.raises(ValueError, match="\n") as caught:
         check_request(pipe, **options)
     assert english in str(caught.value)
     assert chinese in str(caught.value)
@@ -83,7 +83,7 @@ def test_a_whole_folder_is_loaded(saved: Path) -> None:
 
 
 def test_missing_and_damaged_files_are_named(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="holds no pipeline.*\n.*没有管道"):
+    with pytest.raises(FileNotFoundError, match=r"holds no pipeline.*\n.*没有管道"):
         load_pipeline(tmp_path)
     folder = tmp_path / "copy"
     shutil.copytree(saved, folder)
@@ -92,7 +92,7 @@ def test_missing_and_damaged_files_are_named(saved: Path, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"diffusion_pytorch_model.safetensors is damaged(.|\n)*已损坏"):
         load_pipeline(folder)
     file.unlink()
-    with pytest.raises(FileNotFoundError, match="weights of unet are missing.*\n.*缺少 unet 的权重"):
+    with pytest.raises(FileNotFoundError, match=r"weights of unet are missing.*\n.*缺少 unet 的权重"):
         load_pipeline(folder)
 
 
@@ -109,7 +109,7 @@ def test_maps_leave_the_picture_as_it_is_and_shares_add_up_to_one(pipe: StableDi
 
 
 def test_maps_want_guidance(pipe: StableDiffusionPipeline) -> None:
-    with pytest.raises(ValueError, match="above 1.*\n.*大于 1"):
+    with pytest.raises(ValueError, match=r"above 1.*\n.*大于 1"):
         word_maps(pipe, ["red"], NOISE[:1], guidance=1.0)
 
 
