@@ -73,4 +73,4 @@ def word_maps(
         pipe.unet.set_attn_processor(before)
     largest = [shares.chunk(2)[1].mean(1) for shares in kept if shares.shape[2] == side**2]
     maps = torch.stack(largest).mean(0)  # (prompts, places, tokens)
-    return images, maps.mT.unflatten(2, (side, side))
+    return images, maps.mT.unflatten(2, (side, side))  # type: ignore[no-untyped-call]
