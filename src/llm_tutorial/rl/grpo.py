@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from llm_tutorial.rl.advantages import check_rewards
@@ -26,6 +25,7 @@ def group_advantages(rewards: Tensor, scale: bool = True, epsilon: float = 1e-4)
         ValueError: A reward is no finite number, or a group has one answer only.
 
     Example:
+        >>> import torch
         >>> group_advantages(torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
         tensor([[-0.7070,  0.7070],
                 [ 0.0000,  0.0000]])
@@ -57,6 +57,7 @@ def averaged(
         tokens: Of the whole batch, where this is a part of it.
 
     Example:
+        >>> import torch
         >>> mask = torch.tensor([[True, True, True], [True, False, False]])
         >>> [averaged(mask.float(), mask, name, longest=4).item() for name in ("grpo", "dapo", "dr_grpo")]
         [1.0, 1.0, 0.5]
@@ -100,6 +101,7 @@ def grpo_loss(
         tokens: Of the whole batch, where this is a part of it.
 
     Example:
+        >>> import torch
         >>> zeros, mask = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
         >>> grpo_loss(zeros, zeros, torch.tensor([1.0, 0.5]), mask, longest=3)
         tensor(-0.7500)

@@ -1,6 +1,6 @@
 """A task that a rule can check: one sentence with three given words.
 
-The words of training and the held-out ones share nothing: common English nouns, chosen by hand.
+Common English nouns, chosen by hand; every third is held out, so that no word of a test was seen in training.
 """
 
 import random
@@ -9,21 +9,20 @@ from collections.abc import Sequence
 
 from llm_tutorial.rl.rewards import Part, Rubric
 
-WORDS = (
-    "apple baby bank barn basket beach bear bed bell bird boat bone book bottle box bread bridge brother bus butter "
-    "button cake camera candle captain car carpet castle cat chair cheese chicken church city clock cloud coat coffee "
-    "cook corn cow crown daughter desk doctor dog door dress driver drum eagle ear egg engine eye face farmer fence "
-    "field finger fish floor flower forest fox friend frog garden gate ghost glass gold grass guitar hammer hand hat "
-    "hill honey horse hospital house ice island jacket judge king kitchen knife lake lamp leaf letter library lion "
-    "market milk mirror money monkey moon mountain mouse music neck nest nurse ocean office onion orange owl page "
-    "paint palace paper pencil piano picture pig pilot"
-).split()
-HELD_OUT = (
-    "plate pocket poem police potato prince queen rabbit radio rain ring river road rock roof room rope rose salt "
-    "school shark sheep ship shirt shoe sister snow soldier soup spider star stone storm student sugar sun table tail "
-    "teacher tent tiger tooth tower town toy train tree truck uncle village wall watch water whale window wine winter "
-    "wolf"
-).split()
+NOUNS = """
+apple baby bank barn basket beach bear bed bell bird boat bone book bottle box bread bridge brother bus butter
+button cake camera candle captain car carpet castle cat chair cheese chicken church city clock cloud coat
+coffee cook corn cow crown daughter desk doctor dog door dress driver drum eagle ear egg engine eye face
+farmer fence field finger fish floor flower forest fox friend frog garden gate ghost glass gold grass guitar
+hammer hand hat hill honey horse hospital house ice island jacket judge king kitchen knife lake lamp leaf
+letter library lion market milk mirror money monkey moon mountain mouse music neck nest nurse ocean office
+onion orange owl page paint palace paper pencil piano picture pig pilot plate pocket poem police potato prince
+queen rabbit radio rain ring river road rock roof room rope rose salt school shark sheep ship shirt shoe
+sister snow soldier soup spider star stone storm student sugar sun table tail teacher tent tiger tooth tower
+town toy train tree truck uncle village wall watch water whale window wine winter wolf
+"""
+HELD_OUT = NOUNS.split()[::3]
+WORDS = [word for word in NOUNS.split() if word not in HELD_OUT]
 FORMAT = (
     "<|im_start|>user\nWrite one sentence that uses these three words: {}, {}, {}.<|im_end|>\n<|im_start|>assistant\n"
 )
