@@ -1,8 +1,8 @@
-"""Keeping sentences sentences: a KL in the reward, of several strengths, with Dr. GRPO; the chosen one on three seeds.
+"""Sentences that stay sentences: a KL in the reward, of several strengths; Dr. GRPO.
 
-Optimum of reward - beta * KL(answer): untrained model times exp(reward / beta). A missing word costs 0.2, so
-beta = 0.02 makes a full answer e^10 times as likely against one that misses a word, and leaves the proportions of the
-full ones as they were.
+The optimum of reward - beta * KL(answer) is the old model times exp(reward / beta).
+A missing word costs 0.2: beta = 0.02 makes a full answer e^10 times as likely as one
+that misses a word, and leaves the proportions among the full ones as they were.
 """
 
 from pathlib import Path
@@ -38,17 +38,28 @@ def run_with_kl(run: str, beta: float, rate: float, seed: int, tested) -> dict:
         [p for p in model.parameters() if p.requires_grad], lr=rate, weight_decay=0.0
     )
     records = train(
-        model, tokenizer, lambda step: prompts[step * PROMPTS : (step + 1) * PROMPTS],
-        three_words().score, grpo("dr_grpo", kl_in_reward=beta), optimizer, STEPS, ANSWERS,
-        MAX_NEW_TOKENS, state=long_run.state_of(run), seed=seed, description=run,
-    )  # fmt: skip
+        model,
+        tokenizer,
+        lambda step: prompts[step * PROMPTS : (step + 1) * PROMPTS],
+        three_words().score,
+        grpo("dr_grpo", kl_in_reward=beta),
+        optimizer,
+        STEPS,
+        ANSWERS,
+        MAX_NEW_TOKENS,
+        state=long_run.state_of(run),
+        seed=seed,
+        description=run,
+    )
     if tested is held_out and seed == 0:
         model.save_pretrained(long_run.folder / "adapter")
     return {
         "losses": [record["reward"] for record in records],
-        "curve": records, "beta": beta, "rate": rate,
+        "curve": records,
+        "beta": beta,
+        "rate": rate,
         **measured(model, tokenizer, long_run.few(tested)),
-    }  # fmt: skip
+    }
 
 
 found = {}
@@ -61,8 +72,7 @@ for beta in STRENGTHS:
                 run, b, r, len(SEEDS), validation
             ),
         )
-# The best of those whose English is as good as that of the untrained model's successes would need a judge's number
-# that is not known here; the choice is by success times the share of different frames, on words of training.
+# chosen by success times the share of different frames, on words of training
 beta, rate = max(
     found, key=lambda choice: found[choice]["sampled"] * found[choice]["frames"]
 )

@@ -1,4 +1,4 @@
-"""GRPO on SmolLM2-135M at the task of three words: three seeds, and what becomes of the answers on the way."""
+"""GRPO on SmolLM2-135M at the task of three words: three seeds, answers kept."""
 
 from pathlib import Path
 

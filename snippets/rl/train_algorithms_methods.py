@@ -1,4 +1,4 @@
-"""The relatives of GRPO at the same task, with as many samples: one seed each, one setting each."""
+"""The relatives of GRPO at the same task, as many samples: one seed, one setting."""
 
 from pathlib import Path
 

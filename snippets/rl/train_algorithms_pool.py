@@ -1,7 +1,7 @@
-"""Learning from answers that are drawn first: best of n, DPO from ranked pairs, rejection-sampling fine-tuning.
+"""Answers drawn first: best of n, DPO from pairs, rejection-sampling fine-tuning.
 
-As many answers as GRPO draws in its run. DPO draws them all from the untrained model; fine-tuning in three rounds, each
-from the model of the last round.
+As many answers as GRPO draws in its run. DPO draws them all from the untrained model,
+fine-tuning in three rounds, each from the model of the last round.
 """
 
 import os
@@ -55,7 +55,7 @@ def draw(model, batches, name: str):
 
 
 def untrained() -> dict:
-    """Base rates, the best of n, and the English of the untrained model's own successes."""
+    """Base rates, the best of n, and the English of the model's own successes."""
     model = load_model()
     groups = draw(model, batches, "untrained")
     rewards = scored(groups)
@@ -66,15 +66,17 @@ def untrained() -> dict:
     ]
     won = [group for group in won if group]
     return {
-        "sampled": full.mean().item(), "reward": rewards.mean().item(),
+        "sampled": full.mean().item(),
+        "reward": rewards.mean().item(),
         "silent": (rewards.std(1) < 1e-6).float().mean().item(),
         "best of": {n: best_of(full, n) for n in (1, 2, 4, 8)},
-        "successes": sum(map(len, won)), "won": [group[0].text for group in won][:12],
+        "successes": sum(map(len, won)),
+        "won": [group[0].text for group in won][:12],
         **{
             name: english(model, tokenizer, won, prompted) if won else 0.0
             for name, prompted in (("prompted", True), ("english", False))
         },
-    }  # fmt: skip
+    }
 
 
 def adapted(rate: float):
@@ -88,10 +90,16 @@ def direct(run: str) -> dict:
     pairs = ranked_pairs(groups, scored(groups))
     model, optimizer = adapted(RATES["DPO"])
     losses = fit(
-        model, lambda step: [pairs[(16 * step + n) % len(pairs)] for n in range(16)],
-        optimizer, STEPS, state=long_run.state_of(run), save_every=1, description=run,
-        loss_of=pair_loss, count=len,
-    )  # fmt: skip
+        model,
+        lambda step: [pairs[(16 * step + n) % len(pairs)] for n in range(16)],
+        optimizer,
+        STEPS,
+        state=long_run.state_of(run),
+        save_every=1,
+        description=run,
+        loss_of=pair_loss,
+        count=len,
+    )
     return {"losses": losses, "pairs": len(pairs)} | measured(
         model, tokenizer, long_run.few(held_out)
     )
@@ -108,17 +116,26 @@ def rejection(run: str) -> dict:
         groups = draw(model, part, f"round {number}")
         flat = [each for group in groups for each in group]
         kept += [
-            e for e, r in zip(flat, scored(groups).flatten().tolist()) if succeeded(r)
+            e
+            for e, r in zip(flat, scored(groups).flatten().tolist(), strict=True)
+            if succeeded(r)
         ]
         data = examples(kept)
         counts.append(len(data))
         if data:
             losses += fit(
-                model, lambda step, data=data: [data[(32 * step + n) % len(data)] for n in range(32)],
-                optimizer, STEPS // ROUNDS, state=long_run.state_of(run) / f"{number}",
-                save_every=1, description=f"{run}, round {number}", loss_of=answer_loss,
+                model,
+                lambda step, data=data: [
+                    data[(32 * step + n) % len(data)] for n in range(32)
+                ],
+                optimizer,
+                STEPS // ROUNDS,
+                state=long_run.state_of(run) / f"{number}",
+                save_every=1,
+                description=f"{run}, round {number}",
+                loss_of=answer_loss,
                 count=answer_tokens,
-            )  # fmt: skip
+            )
     return {"losses": losses, "examples": counts} | measured(
         model, tokenizer, long_run.few(held_out)
     )

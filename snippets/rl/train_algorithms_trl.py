@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer at the task of three words: the same model, adapter, rule, prompts and batch, one seed."""
+"""TRL's GRPOTrainer: the same model, adapter, rule, prompts and batch, one seed."""
 
 import os
 from pathlib import Path
@@ -39,20 +39,44 @@ def reward(prompts, completions, **kwargs):
 def run_trl(run: str) -> dict:
     state = long_run.state_of(run)
     config = GRPOConfig(
-        output_dir=str(state), max_steps=int(os.environ.get(PROBED_STEPS, STEPS)), learning_rate=RATE,
-        lr_scheduler_type="constant", per_device_train_batch_size=16, gradient_accumulation_steps=4,
-        num_generations=ANSWERS, max_completion_length=MAX_NEW_TOKENS, loss_type="grpo", beta=0.0,
-        temperature=1.0, top_k=0, logging_steps=1, save_steps=1, save_total_limit=1, seed=0, report_to=[],
-        use_cpu=True, bf16=False, gradient_checkpointing=False, shuffle_dataset=False, weight_decay=0.0,
-    )  # fmt: skip
+        output_dir=str(state),
+        max_steps=int(os.environ.get(PROBED_STEPS, STEPS)),
+        learning_rate=RATE,
+        lr_scheduler_type="constant",
+        per_device_train_batch_size=16,
+        gradient_accumulation_steps=4,
+        num_generations=ANSWERS,
+        max_completion_length=MAX_NEW_TOKENS,
+        loss_type="grpo",
+        beta=0.0,
+        temperature=1.0,
+        top_k=0,
+        logging_steps=1,
+        save_steps=1,
+        save_total_limit=1,
+        seed=0,
+        report_to=[],
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        shuffle_dataset=False,
+        weight_decay=0.0,
+    )
     set_seed(0)
     trainer = GRPOTrainer(
-        model=load_model(), reward_funcs=reward, args=config, processing_class=tokenizer,
+        model=load_model(),
+        reward_funcs=reward,
+        args=config,
+        processing_class=tokenizer,
         train_dataset=Dataset.from_dict({"prompt": prompts}),
         peft_config=LoraConfig(
-            r=RANK, lora_alpha=4 * RANK, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+            r=RANK,
+            lora_alpha=4 * RANK,
+            lora_dropout=0.0,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
         ),
-    )  # fmt: skip
+    )
     trainer.train(resume_from_checkpoint=any(state.glob("checkpoint-*")))
     curve = [
         {

@@ -96,7 +96,7 @@ def test_a_mask_that_the_model_ignores_is_found(tiny, tokenizer) -> None:
     groups = sample(tiny, tokenizer, PROMPTS, 3, 6)
     scores = group_scores(tiny, groups)
     wrong = scores._replace(log_probs=scores.log_probs.roll(1, 0))
-    with pytest.raises(ValueError, match="mask of four dimensions(.|\n)*四维的掩码"):
+    with pytest.raises(ValueError, match=r"mask of four dimensions(.|\n)*四维的掩码"):
         check_scores(wrong, groups)
 
 
@@ -261,7 +261,7 @@ def test_other_settings_start_anew(tiny, tokenizer, tmp_path: Path, capsys) -> N
 def test_a_kl_without_a_reference_is_refused(tiny, tokenizer) -> None:
     optimizer = torch.optim.SGD(tiny.parameters(), lr=0.1)
     rubric = Rubric({"a": Part(1.0, likes_a)})
-    with pytest.raises(ValueError, match="needs a reference(.|\n)*需要参考模型"):
+    with pytest.raises(ValueError, match=r"needs a reference(.|\n)*需要参考模型"):
         train(tiny, tokenizer, lambda _: PROMPTS, rubric.score, rloo(0.1), optimizer, 1, 2, 4)
 
 

@@ -1,6 +1,7 @@
 """Losses and advantages against TRL on the same batch, PPO against its paper's formula, and what a wrong sign would do."""
 
 import math
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
@@ -32,7 +33,7 @@ def batch() -> SimpleNamespace:
 def trl_loss(trainer: type, batch: SimpleNamespace, advantages: Tensor, **settings: object) -> Tensor:
     """TRL's own ``_compute_loss`` on given log-probabilities, without a model behind it."""
     args = SimpleNamespace(delta=None, use_bias_correction_kl=False)
-    metrics = {mode: __import__("collections").defaultdict(list) for mode in ("train", "eval")}
+    metrics = {mode: defaultdict(list) for mode in ("train", "eval")}
     accelerator = SimpleNamespace(
         num_processes=1, gather=lambda x: x, reduce=lambda x, reduction: x, gather_for_metrics=lambda x: x
     )
@@ -85,7 +86,7 @@ def test_the_loss_of_rloo_is_that_of_trl_where_policy_and_sampler_are_one(batch:
 
 
 def test_advantages_of_groups_are_those_in_trls_source(batch: SimpleNamespace) -> None:
-    """The lines of ``_generate_and_score_completions``; the trainers themselves are compared in ``test_trainers``."""
+    """The lines of ``_generate_and_score_completions``; ``test_policy_trl`` runs the trainers themselves."""
     from trl.trainer.utils import nanstd
 
     flat = batch.rewards.flatten()
@@ -105,17 +106,17 @@ def test_dpo_is_that_of_trl() -> None:
     log_probs = torch.zeros(8, 3, dtype=torch.float64)
     log_probs[:, 1] = torch.cat([chosen, rejected])
     ones = torch.ones(8, 4, dtype=torch.long)
-    metrics = {"train": __import__("collections").defaultdict(list)}
+    metrics = {"train": defaultdict(list)}
     self = SimpleNamespace(
         model=SimpleNamespace(training=True), accelerator=SimpleNamespace(
             device="cpu", gather_for_metrics=lambda x: x, gather=lambda x: x, reduce=lambda x, *_, **__: x,
         ), aux_loss_enabled=False, ld_alpha=None, precompute_ref_logps=True, f_divergence_type="reverse_kl",
         loss_types=["sigmoid"], loss_weights=[1.0], beta=0.3, label_smoothing=0.0, use_weighting=False,
-        _metrics=metrics, args=SimpleNamespace(), _compute_loss_liger=None, _total_train_tokens=0,
+        _metrics=metrics, args=SimpleNamespace(), _compute_loss_liger=None, _total_train_tokens=0, _tp_size=1,
     )  # fmt: skip
     outputs = SimpleNamespace(
-        log_probs=log_probs, entropy=log_probs, entropies=log_probs, correct=ones[:, 1:].bool(),
-        num_correct_tokens=torch.tensor(1), token_accuracy=torch.tensor(1.0), mean_entropy=torch.tensor(1.0),
+        log_probs=log_probs, entropy=log_probs,
+        mean_logits=log_probs, is_top1=ones[:, 1:].bool(),
     )  # fmt: skip
     inputs = {
         "input_ids": ones, "attention_mask": ones, "completion_mask": ones,
