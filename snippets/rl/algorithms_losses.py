@@ -94,7 +94,9 @@ def trl_loss(loss_type):
     args = SimpleNamespace(
         delta=None, use_bias_correction_kl=False, steps_per_generation=1
     )
-    devices = SimpleNamespace(num_processes=1, gather=lambda x: x)
+    devices = SimpleNamespace(
+        num_processes=1, gather=lambda x: x, reduce=lambda x, reduction: x
+    )
     trainer = SimpleNamespace(
         args=args,
         model=SimpleNamespace(training=True),
@@ -169,6 +171,8 @@ exact = (p.exp() * (p - q)).sum()
 logits = p.clone().requires_grad_()
 policy = logits.log_softmax(0)
 (right,) = torch.autograd.grad((policy.exp() * (policy - q)).sum(), logits)
+policy = logits.log_softmax(0)
+(other,) = torch.autograd.grad((q.exp() * (q - policy)).sum(), logits)  # KL(q, p)
 rows = {}
 for name in ("k1", "k2", "k3"):
     estimate = kl_estimate(p, q, name)
@@ -178,6 +182,8 @@ for name in ("k1", "k2", "k3"):
     in_loss = (policy.exp().detach() * kl_estimate(policy, q, name)).sum()
     (gradient,) = torch.autograd.grad(in_loss, logits)
     error = (gradient - right).norm() / right.norm()
+    if name == "k3":
+        torch.testing.assert_close(gradient, other)
     rows[name] = [
         (mean / exact - 1).item() * 100,
         (spread / exact).item(),
