@@ -166,62 +166,69 @@ before = (chosen, rejected, chosen_before, rejected_before)
 assert abs(loss_of_pairs - dpo_loss(*before, beta=0.1)) < 1e-6
 
 # %% kl
-p, q = torch.randn(50).double().log_softmax(0), torch.randn(50).double().log_softmax(0)
+torch.manual_seed(0)
+p = torch.randn(50).double().log_softmax(0)  # the policy
+step = torch.randn(50).double()
+q = (p + step).log_softmax(0)  # a reference far away
+near = (p + 0.1 * step).log_softmax(0)  # and one near by
 exact = (p.exp() * (p - q)).sum()
 logits = p.clone().requires_grad_()
-policy = logits.log_softmax(0)
-(right,) = torch.autograd.grad((policy.exp() * (policy - q)).sum(), logits)
-policy = logits.log_softmax(0)
-(other,) = torch.autograd.grad((q.exp() * (q - policy)).sum(), logits)  # KL(q, p)
-rows = {}
-for name in ("k1", "k2", "k3"):
-    estimate = kl_estimate(p, q, name)
+
+
+def spread(reference, name):
+    """Standard deviation of one sample's estimate, in multiples of the KL."""
+    estimate = kl_estimate(p, reference, name)
     mean = (p.exp() * estimate).sum()
-    spread = (p.exp() * (estimate - mean).square()).sum().sqrt()
-    policy = logits.log_softmax(0)
-    in_loss = (policy.exp().detach() * kl_estimate(policy, q, name)).sum()
-    (gradient,) = torch.autograd.grad(in_loss, logits)
-    error = (gradient - right).norm() / right.norm()
-    if name == "k3":
-        torch.testing.assert_close(gradient, other)
-    rows[name] = [
-        (mean / exact - 1).item() * 100,
-        (spread / exact).item(),
-        error.item(),
-    ]
+    variance = (p.exp() * (estimate - mean).square()).sum()
+    return (variance.sqrt() / (p.exp() * (p - reference)).sum()).item()
+
+
+def gradient(of):
+    return torch.autograd.grad(of(logits.log_softmax(0)), logits)[0]
+
+
+right = gradient(lambda policy: (policy.exp() * (policy - q)).sum())  # of KL(p, q)
+other = gradient(lambda policy: (q.exp() * (q - policy)).sum())  # of KL(q, p)
+rows, found = {}, {}
+for name in ("k1", "k2", "k3"):
+    bias = ((p.exp() * kl_estimate(p, q, name)).sum() / exact - 1).item()
+    found[name] = gradient(
+        lambda policy, name=name: (p.exp() * kl_estimate(policy, q, name)).sum()
+    )
+    error = ((found[name] - right).norm() / right.norm()).item()
+    rows[name] = [100 * bias, spread(near, name), spread(q, name), error]
 assert abs(rows["k1"][0]) < 1e-6 and abs(rows["k3"][0]) < 1e-6  # no bias
-assert rows["k2"][2] < 1e-6  # the right gradient
-assert abs(rows["k1"][2] - 1) < 1e-6  # none at all
+assert found["k1"].abs().max() < 1e-6  # no gradient
+torch.testing.assert_close(found["k2"], right)
+torch.testing.assert_close(found["k3"], other)
 columns = [
     "estimate",
     "bias, %",
-    "standard deviation",
-    "error of the gradient in a loss",
+    "spread, near",
+    "spread, far",
+    "error of the gradient",
 ]
-table(rows, columns, ["+.1f", ".2f", ".2f"]).show()
+table(rows, columns, ["+.1f", ".1f", ".1f", ".2f"]).show()
 
 # %% table_of_answers
 SENTENCES, TOKENS = 300, 8
-log_prob = torch.cat(
-    [
-        torch.tensor([-0.90 * TOKENS]),  # a list of the three words
-        torch.full((SENTENCES,), -1.07 * TOKENS),  # sentences with the three words
-    ]
-)
-rest = 1 - log_prob.exp().sum()  # answers that miss a word
+per_token = torch.tensor([-0.90] + [-1.07] * SENTENCES)  # a list, then sentences
+log_prob = TOKENS * per_token
+rest = 1 - log_prob.exp().sum()  # all answers that miss a word, as one row
 log_prob = torch.cat([log_prob, rest.log()[None]])
+per_token = torch.cat([per_token, torch.tensor([-1.07])])
 paid = torch.tensor([1.0] * (SENTENCES + 1) + [0.8])
 
 
 def improve(beta=0.0, bonus=0.0, steps=600, seed=0):
-    """RLOO on a table of answers; returns the policy."""
+    """RLOO on a table of logits; returns the policy."""
     torch.manual_seed(seed)
     logits = log_prob.clone().requires_grad_()
     optimizer = torch.optim.Adam([logits], lr=0.05)
     for _ in range(steps):
         policy = logits.log_softmax(0)
         answer = policy.detach().exp().multinomial(64, replacement=True)
-        reward = paid[answer] + bonus * log_prob[answer] / TOKENS
+        reward = paid[answer] + bonus * per_token[answer]
         reward -= beta * (policy.detach() - log_prob)[answer]
         advantage = rloo_advantages(reward[None])[0]
         optimizer.zero_grad()
@@ -236,20 +243,22 @@ CHOICES = {
     "with 0.3 × mean log-probability": {"bonus": 0.3},
     "with KL, weight 0.02": {"beta": 0.02},
 }
-rows, policies = {}, {}
+
+
+def described(policies):
+    """Full reward and the list, in per cent; answers that count, exp of the entropy."""
+    full = sum(p[:-1].sum().item() for p in policies) / len(policies)
+    lists = sum(p[0].item() for p in policies) / len(policies)
+    entropies = [-(p * p.clamp(min=1e-30).log()).sum().item() for p in policies]
+    return [100 * full, 100 * lists, sum(map(math.exp, entropies)) / len(policies)]
+
+
+rows = {
+    name: described([improve(**choice, seed=seed) for seed in range(3)])
+    for name, choice in CHOICES.items()
+}
 optimum = (log_prob + paid / 0.02).softmax(0)
-for name, choice in CHOICES.items():
-    runs = [improve(**choice, seed=seed) for seed in range(3)]
-    policies[name] = runs[0]
-    rows[name] = [
-        sum(run[:-1].sum().item() for run in runs) / 3 * 100,
-        sum(run[0].item() for run in runs) / 3 * 100,
-        sum((-run * run.clamp(min=1e-9).log()).sum().exp().item() for run in runs) / 3,
-    ]
-rows["optimum with KL"] = [
-    optimum[:-1].sum().item() * 100,
-    optimum[0].item() * 100,
-    (-optimum * optimum.log()).sum().exp().item(),
-]
+rows["optimum with KL"] = described([optimum])
 columns = ["", "full reward, %", "the list, %", "different answers"]
 table(rows, columns, ".0f").show()
+assert rows["with KL, weight 0.02"][2] > 200 > 10 > rows["the reward alone"][2]

@@ -15,8 +15,9 @@ def kl_estimate(log_probs: Tensor, reference_log_probs: Tensor, estimator: Estim
     """An estimate of KL(policy, reference) for each sample, of any shape.
 
     ``k1 = log π − log ref`` has the right mean and may be negative. ``k2 = k1² / 2`` is biased. ``k3 = e^{−k1} − 1 + k1``
-    has the right mean, is never negative and varies less. In a *loss* they behave otherwise: there the gradient of k1
-    is 0 on average, and that of k2 is the right one.
+    has the right mean, is never negative, and varies less where policy and reference are near. In a *loss* they behave
+    otherwise: there the gradient of k1 is 0 on average, that of k2 is the right one, and that of k3 belongs to
+    KL(reference, policy).
 
     Args:
         log_probs: Under the policy that drew the samples.

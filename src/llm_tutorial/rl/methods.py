@@ -1,4 +1,4 @@
-"""What the methods differ in: how a reward becomes an advantage, and which loss takes it. ``llm_tutorial.rl.trainer`` runs them."""
+"""What the methods differ in: how a reward becomes an advantage, and which loss takes it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

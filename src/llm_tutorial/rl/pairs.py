@@ -42,7 +42,8 @@ def ranked_pairs(
 
     Example:
         >>> good, bad = (Completion("", [1], [n], [-float(n)], "", False) for n in (5, 6))
-        >>> [(pair.chosen.ids, pair.reference_rejected) for pair in ranked_pairs([[bad, good]], torch.tensor([[0.0, 1.0]]))]
+        >>> pairs = ranked_pairs([[bad, good]], torch.tensor([[0.0, 1.0]]))
+        >>> [(pair.chosen.ids, pair.reference_rejected) for pair in pairs]
         [([5], -6.0)]
     """
     if reference_log_probs is None:

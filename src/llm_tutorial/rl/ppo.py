@@ -1,4 +1,4 @@
-"""PPO (Schulman et al., 2017, arXiv:1707.06347): several steps on the same answers, kept near the policy that wrote them."""
+"""PPO (Schulman et al., 2017, arXiv:1707.06347): several steps on the same answers, and not too far."""
 
 import torch
 from torch import Tensor, nn

@@ -30,8 +30,8 @@ def group_rows(groups: Sequence[Sequence[Completion]], device: Any = None) -> di
 
     Returns:
         ``input_ids`` and ``position_ids`` (groups, length), ``visible`` (groups, length, length): whether the token of
-        a row may see that of a column; ``row``, ``column`` and ``token`` (answers, tokens): where a token of an answer
-        is predicted, and which it is; ``mask`` (answers, tokens).
+            a row may see that of a column; ``row``, ``column`` and ``token`` (answers, tokens): where a token of an answer
+            is predicted, and which it is; ``mask`` (answers, tokens).
 
     Example:
         >>> one = Completion("", [5, 6], [7, 8, 2], [], "", False)

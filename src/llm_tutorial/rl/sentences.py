@@ -103,9 +103,9 @@ def measured(
 
     Returns:
         ``greedy`` and ``sampled`` (share that the rule pays in full), the means of the parts, and of the sampled
-        answers: ``prompted`` and ``english`` (nats a token under the judge, with and without the prompt), ``sentences``
-        (share with room for a verb), ``frames`` (different ones, as a share), ``words`` and ``commas`` of an answer;
-        ``answers``: greedy ones; ``drawn``: sampled ones.
+            answers: ``prompted`` and ``english`` (nats a token under the judge, with and without the prompt), ``sentences``
+            (share with room for a verb), ``frames`` (different ones, as a share), ``words`` and ``commas`` of an answer;
+            ``answers``: greedy ones; ``drawn``: sampled ones.
     """
     rubric, prompts = three_words(), [prompt_of(triple) for triple in triples]
     torch.manual_seed(7)

@@ -71,9 +71,9 @@ def train(
 
     Returns:
         Of each step: ``reward`` and its parts (means), ``spread`` (mean standard deviation within a group), ``silent``
-        (share of groups without spread), ``entropy`` and ``kl`` (nats a token, estimated; kl where the method needs a
-        reference), ``kl_answer`` (nats an answer), ``gradient`` (norm before clipping), ``tokens`` (of an answer),
-        ``cut`` (share), ``seconds``.
+            (share of groups without spread), ``entropy`` and ``kl`` (nats a token, estimated; kl where the method needs a
+            reference), ``kl_answer`` (nats an answer), ``gradient`` (norm before clipping), ``tokens`` (of an answer),
+            ``cut`` (share), ``seconds``.
 
     Raises:
         RewardError: A reward is no finite number or could not be computed: the step is undone, the state stays.
