@@ -166,7 +166,9 @@ def credited(
         tensor([-1.,  1.])
     """
     check_rewards(rewards)
-    penalty = torch.zeros(mask.shape) if log_ratio is None else method.kl_in_reward * log_ratio * mask
+    penalty = (
+        torch.zeros_like(mask, dtype=torch.float32) if log_ratio is None else method.kl_in_reward * log_ratio * mask
+    )
     if method.critic is not None:
         assert hidden is not None
         advantages, returns = token_advantages(rewards.flatten(), penalty, method.critic(hidden), mask, method.decay)

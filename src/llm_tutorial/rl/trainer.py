@@ -20,7 +20,7 @@ from llm_tutorial.rl.kl import kl_estimate
 from llm_tutorial.rl.methods import Batch, Method, credited, trained_modules
 from llm_tutorial.rl.rewards import Rewards
 from llm_tutorial.rl.sampling import Completion, evaluating, merged, sample
-from llm_tutorial.rl.scoring import Scores, check_scores, group_scores
+from llm_tutorial.rl.scoring import Scores, check_scores, group_scores, sampled_log_probs
 from llm_tutorial.saved_state import load_state, save_state, settings_of, write_json
 from llm_tutorial.training import PROBED_STEPS
 
@@ -136,7 +136,8 @@ def update(
     Returns:
         What ``train`` records, but for the parts.
     """
-    rewards = rewards.view(len(groups), -1)  # (prompts, answers)
+    device = next(policy.parameters()).device
+    rewards = rewards.to(device).view(len(groups), -1)  # (prompts, answers)
     size, shares = rewards.shape[1], range(0, len(groups), groups_at_once)
     critic = method.critic is not None
     before: Scores | None = None
@@ -146,13 +147,16 @@ def update(
             reference_log_probs = _scores(
                 reference or policy, groups, groups_at_once, without=reference is None
             ).log_probs
-        if method.needs_reference or critic or method.passes > 1:
+        if critic or method.passes > 1:
             before = _scores(policy, groups, groups_at_once, hidden=critic)
             check_scores(before, groups, _tolerance(policy))
     tokens = sum(len(answer.ids) for group in groups for answer in group)
-    lengths = torch.tensor([len(answer.ids) for group in groups for answer in group])
-    mask = torch.arange(int(lengths.max())) < lengths[:, None]
-    log_ratio = None if reference_log_probs is None or before is None else before.log_probs - reference_log_probs
+    lengths = torch.tensor([len(answer.ids) for group in groups for answer in group], device=device)
+    mask = torch.arange(int(lengths.max()), device=device) < lengths[:, None]
+    log_ratio = None
+    if reference_log_probs is not None:
+        written = before.log_probs if before else sampled_log_probs(groups, reference_log_probs)
+        log_ratio = written - reference_log_probs
     advantages, returns = credited(method, rewards, earlier, log_ratio, mask, before.hidden if before else None)
     sums = {"log_probs": 0.0, "gradient": 0.0}
     for attempt in range(method.passes):
@@ -198,8 +202,8 @@ def update(
         "tokens": tokens / len(lengths),
         "cut": sum(answer.cut for group in groups for answer in group) / len(lengths),
     }
-    if log_ratio is not None and before is not None and reference_log_probs is not None:
-        k3 = kl_estimate(before.log_probs, reference_log_probs)
+    if log_ratio is not None:
+        k3 = kl_estimate(log_ratio, torch.zeros_like(log_ratio))
         record |= {"kl": (k3 * mask).sum().item() / tokens, "kl_answer": log_ratio.sum().item() / len(lengths)}
     return record
 
