@@ -74,10 +74,13 @@ table(rows, columns).show()
 
 # %% strengths
 rows = {
-    name: [run["beta"], run["rate"], 100 * run["sampled"], 100 * run["sentences"], 100 * run["frames"], run["english"]]
+    name: [
+        *(run["beta"], run["rate"], 100 * run["sampled"]),
+        *(100 * run["sentences"], 100 * run["frames"], run["english"]),
+    ]
     for name, run in cure["metrics"].items()
     if name.startswith("beta")
-}  # fmt: skip
+}
 columns = [
     "",
     "β",

@@ -23,9 +23,10 @@ town toy train tree truck uncle village wall watch water whale window wine winte
 """
 HELD_OUT = NOUNS.split()[::3]
 WORDS = [word for word in NOUNS.split() if word not in HELD_OUT]
-FORMAT = (
+QUESTION = (
     "<|im_start|>user\nWrite one sentence that uses these three words: {}, {}, {}.<|im_end|>\n<|im_start|>assistant\n"
 )
+EXAMPLE = QUESTION.format("boy", "ball", "park") + "The boy kicked the ball across the park.<|im_end|>\n"
 LONGEST = 20  # words
 
 
@@ -60,13 +61,13 @@ def held_out_triples(count: int = 64) -> list[tuple[str, str, str]]:
 
 
 def prompt_of(triple: Sequence[str]) -> str:
-    """The prompt, in SmolLM2's chat format without its system message.
+    """The prompt, with one example before it, in SmolLM2's chat format without its system message.
 
     Example:
-        >>> prompt_of(("cat", "hat", "moon")).splitlines()[1]
+        >>> prompt_of(("cat", "hat", "moon")).splitlines()[-2]
         'Write one sentence that uses these three words: cat, hat, moon.<|im_end|>'
     """
-    return FORMAT.format(*triple)
+    return EXAMPLE + QUESTION.format(*triple)
 
 
 def words_of(prompt: str) -> list[str]:
@@ -76,10 +77,10 @@ def words_of(prompt: str) -> list[str]:
         >>> words_of(prompt_of(("cat", "hat", "moon")))
         ['cat', 'hat', 'moon']
     """
-    found = re.search(r"three words: (\w+), (\w+), (\w+)\.", prompt)
+    found: list[tuple[str, str, str]] = re.findall(r"three words: (\w+), (\w+), (\w+)\.", prompt)
     if not found:
         raise ValueError(f"the prompt asks for no three words: {prompt!r}\n提示词没有要求三个词：{prompt!r}")
-    return list(found.groups())
+    return list(found[-1])  # those before belong to an example
 
 
 def used(prompt: str, answer: str) -> float:
