@@ -160,15 +160,13 @@ def test_each_method_trains_and_records(tiny, tokenizer, name: str) -> None:
 
 
 def test_the_policy_learns_what_is_paid(tiny, tokenizer) -> None:
-    """Forty steps: the first token's choice between two thousand; a sign turned round would push it away."""
-    target = tokenizer(" a").input_ids[0]
-    reward = Rubric({"target": Part(1.0, lambda prompt, answer: answer.count(" a"))})
+    """The share of letters that are an a; a sign turned round would lower it."""
+    reward = Rubric({"a": Part(1.0, likes_a)})
     model = policy(tiny, rank=4)
-    tiny.get_input_embeddings().weight.data[target] *= 2
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-2)
-    records = train(model, tokenizer, lambda step: PROMPTS[:2], reward.score, rloo(), optimizer, 30, 16, 4)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    records = train(model, tokenizer, lambda step: PROMPTS[:2], reward.score, rloo(), optimizer, 30, 32, 4)
     first, last = (sum(r["reward"] for r in part) / 5 for part in (records[:5], records[-5:]))
-    assert last > first + 0.1
+    assert last > 1.5 * first
 
 
 def test_equal_rewards_leave_the_policy_as_it_is(tiny, tokenizer) -> None:
@@ -209,13 +207,18 @@ def without_time(records):
     return [{key: value for key, value in record.items() if key != "seconds"} for record in records]
 
 
-def test_empty_answers_are_scored_and_learned_from(tiny, tokenizer) -> None:
-    """The end token first: an answer of one token and no text."""
-    with torch.no_grad():
-        tiny.model.embed_tokens.weight[tokenizer.eos_token_id] *= 6
+def test_empty_answers_are_scored_and_learned_from(tiny, tokenizer, monkeypatch) -> None:
+    """Every third answer is the end token alone: one token and no text."""
+
+    def ends(logits: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+        token, _ = draw(logits, temperature)
+        token[::3] = tokenizer.eos_token_id
+        return token, logits.log_softmax(-1).gather(1, token[:, None])[:, 0]
+
+    monkeypatch.setattr("llm_tutorial.rl.sampling.draw", ends)
     torch.manual_seed(0)
-    texts = [c.text for g in sample(tiny, tokenizer, PROMPTS, 8, 4) for c in g]
-    assert "" in texts
+    answers = [c for g in sample(tiny, tokenizer, PROMPTS, 8, 4) for c in g]
+    assert next(c.ids for c in answers if c.text == "") == [tokenizer.eos_token_id]
     assert three_words()(prompt_of(("cat", "hat", "moon")), "") == 0.0
     records = run(tiny, tokenizer, grpo())
     assert all(torch.isfinite(torch.tensor(list(record.values()))).all() for record in records)
