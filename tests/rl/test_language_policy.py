@@ -149,8 +149,8 @@ METHODS = {
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_each_method_trains_and_records(tiny, tokenizer, name: str) -> None:
-    records = run(tiny, tokenizer, METHODS[name]())
+def test_each_method_trains_and_records(small, letters, name: str) -> None:
+    records = run(small, letters, METHODS[name]())
     assert len(records) == 3
     for record in records:
         assert all(torch.isfinite(torch.tensor(value)) for value in record.values())
@@ -159,22 +159,22 @@ def test_each_method_trains_and_records(tiny, tokenizer, name: str) -> None:
         assert ("kl" in record) == ("kl" in name or name == "ppo")
 
 
-def test_the_policy_learns_what_is_paid(tiny, tokenizer) -> None:
+def test_the_policy_learns_what_is_paid(small, letters) -> None:
     """The share of letters that are an a; a sign turned round would lower it."""
     reward = Rubric({"a": Part(1.0, likes_a)})
-    model = policy(tiny, rank=4)
+    model = policy(small, rank=4)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
-    records = train(model, tokenizer, lambda step: PROMPTS[:2], reward.score, rloo(), optimizer, 30, 32, 4)
+    records = train(model, letters, lambda step: PROMPTS[:2], reward.score, rloo(), optimizer, 30, 32, 4)
     first, last = (sum(r["reward"] for r in part) / 5 for part in (records[:5], records[-5:]))
     assert last > 1.5 * first
 
 
-def test_equal_rewards_leave_the_policy_as_it_is(tiny, tokenizer) -> None:
-    adapted = policy(tiny, rank=2)
+def test_equal_rewards_leave_the_policy_as_it_is(small, letters) -> None:
+    adapted = policy(small, rank=2)
     before = [p.clone() for p in adapted.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD([p for p in adapted.parameters() if p.requires_grad], lr=1.0)
     rubric = Rubric({"same": Part(0.3, lambda prompt, answer: 1.0)})
-    records = train(adapted, tokenizer, lambda step: PROMPTS, rubric.score, grpo(), optimizer, 1, 4, 4)
+    records = train(adapted, letters, lambda step: PROMPTS, rubric.score, grpo(), optimizer, 1, 4, 4)
     assert records[0]["silent"] == 1.0
     after = [p for p in adapted.parameters() if p.requires_grad]
     for one, two in zip(before, after, strict=True):
@@ -182,7 +182,7 @@ def test_equal_rewards_leave_the_policy_as_it_is(tiny, tokenizer) -> None:
 
 
 @pytest.mark.parametrize("failure", ["nan", "raises"])
-def test_a_reward_that_fails_at_step_two_loses_nothing(tiny, tokenizer, tmp_path: Path, failure: str) -> None:
+def test_a_reward_that_fails_at_step_two_loses_nothing(small, letters, tmp_path: Path, failure: str) -> None:
     calls = []
 
     def broken(prompt: str, answer: str) -> float:
@@ -195,11 +195,11 @@ def test_a_reward_that_fails_at_step_two_loses_nothing(tiny, tokenizer, tmp_path
 
     import copy
 
-    untouched = copy.deepcopy(tiny)
+    untouched = copy.deepcopy(small)
     with pytest.raises(RewardError, match="奖励"):
-        run(tiny, tokenizer, rloo(), reward=broken, state=tmp_path / "state")
-    resumed = run(copy.deepcopy(untouched), tokenizer, rloo(), state=tmp_path / "state")
-    whole = run(untouched, tokenizer, rloo())
+        run(small, letters, rloo(), reward=broken, state=tmp_path / "state")
+    resumed = run(copy.deepcopy(untouched), letters, rloo(), state=tmp_path / "state")
+    whole = run(untouched, letters, rloo())
     assert without_time(resumed) == without_time(whole)
 
 
@@ -207,20 +207,20 @@ def without_time(records):
     return [{key: value for key, value in record.items() if key != "seconds"} for record in records]
 
 
-def test_empty_answers_are_scored_and_learned_from(tiny, tokenizer, monkeypatch) -> None:
+def test_empty_answers_are_scored_and_learned_from(small, letters, monkeypatch) -> None:
     """Every third answer is the end token alone: one token and no text."""
 
     def ends(logits: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
         token, _ = draw(logits, temperature)
-        token[::3] = tokenizer.eos_token_id
+        token[::3] = letters.eos_token_id
         return token, logits.log_softmax(-1).gather(1, token[:, None])[:, 0]
 
     monkeypatch.setattr("llm_tutorial.rl.sampling.draw", ends)
     torch.manual_seed(0)
-    answers = [c for g in sample(tiny, tokenizer, PROMPTS, 8, 4) for c in g]
-    assert next(c.ids for c in answers if c.text == "") == [tokenizer.eos_token_id]
+    answers = [c for g in sample(small, letters, PROMPTS, 8, 4) for c in g]
+    assert next(c.ids for c in answers if c.text == "") == [letters.eos_token_id]
     assert three_words()(prompt_of(("cat", "hat", "moon")), "") == 0.0
-    records = run(tiny, tokenizer, grpo())
+    records = run(small, letters, grpo())
     assert all(torch.isfinite(torch.tensor(list(record.values()))).all() for record in records)
 
 
@@ -228,14 +228,13 @@ KILLED = """
 import sys, torch, pathlib
 sys.path.insert(0, {here!r})
 import conftest, test_language_policy as t
-from llm_tutorial.models import load_tokenizer
-model = conftest.tiny.__wrapped__() if hasattr(conftest.tiny, "__wrapped__") else conftest.tiny._get_wrapped_function()()
-records = t.run(model, load_tokenizer(), t.ppo(t.Critic(16)), steps=6, state=pathlib.Path({state!r}))
+model = conftest.small.__wrapped__() if hasattr(conftest.small, "__wrapped__") else conftest.small._get_wrapped_function()()
+records = t.run(model, conftest.Letters(), t.ppo(t.Critic(16)), steps=6, state=pathlib.Path({state!r}))
 import json; print(json.dumps(t.without_time(records)))
 """
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_numbers(tiny, tokenizer, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_goes_on_to_the_same_numbers(small, letters, tmp_path: Path) -> None:
     state = tmp_path / "state"
     code = KILLED.format(here=str(Path(__file__).parent), state=str(state))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -248,24 +247,24 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(tiny, tokenizer, tmp_
     assert (state / "state.json").exists()
     before = len(json.loads((state / "state.json").read_text())["losses"])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    whole = run(tiny, tokenizer, ppo(Critic(16)), steps=6)
+    whole = run(small, letters, ppo(Critic(16)), steps=6)
     assert json.loads(done.stdout) == without_time(whole)
     assert 1 <= before <= 6
 
 
-def test_other_settings_start_anew(tiny, tokenizer, tmp_path: Path, capsys) -> None:
+def test_other_settings_start_anew(small, letters, tmp_path: Path, capsys) -> None:
     import copy
 
-    run(copy.deepcopy(tiny), tokenizer, rloo(), state=tmp_path / "state")
-    run(tiny, tokenizer, rloo(kl_in_reward=0.1), state=tmp_path / "state")
+    run(copy.deepcopy(small), letters, rloo(), state=tmp_path / "state")
+    run(small, letters, rloo(kl_in_reward=0.1), state=tmp_path / "state")
     assert "starting anew" in capsys.readouterr().err
 
 
-def test_a_kl_without_a_reference_is_refused(tiny, tokenizer) -> None:
-    optimizer = torch.optim.SGD(tiny.parameters(), lr=0.1)
+def test_a_kl_without_a_reference_is_refused(small, letters) -> None:
+    optimizer = torch.optim.SGD(small.parameters(), lr=0.1)
     rubric = Rubric({"a": Part(1.0, likes_a)})
     with pytest.raises(ValueError, match=r"needs a reference(.|\n)*需要参考模型"):
-        train(tiny, tokenizer, lambda _: PROMPTS, rubric.score, rloo(0.1), optimizer, 1, 2, 4)
+        train(small, letters, lambda _: PROMPTS, rubric.score, rloo(0.1), optimizer, 1, 2, 4)
 
 
 # --- answers drawn once
