@@ -1,6 +1,6 @@
 """Stable Diffusion on OpenMoji: text encoder and U-Net on the autoencoder's latents.
 
-One seed, a long run: about five hours of one core. ``train_autoencoder.py`` comes
+One seed, a long run: about three hours of one core. ``train_autoencoder.py`` comes
 first: its weights lie in the folder ``vae`` of this pipeline. Every picture is
 encoded once.
 """
@@ -28,7 +28,7 @@ from llm_tutorial.results import PACKAGE
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import adamw, fit, linear_decay
 
-STEPS, BATCH, RATE = 20_000, 64, 7e-4
+STEPS, BATCH, RATE = 12_000, 64, 7e-4
 LANGUAGES = ("en", "zh")
 
 torch.set_num_threads(1)
