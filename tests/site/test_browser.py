@@ -56,7 +56,8 @@ def addresses() -> Iterator[object]:
             page = "" if name == "index" else name.removesuffix("index").rstrip("/") + "/"
             key = functools.partial(stamps.of_files, ROOT, sources(language, name))
             mark = pytest.mark.stamp(key, what="tests of pages")
-            has_view = "{*" in (ROOT / f"docs/{language}/{name}.md").read_text(encoding="utf-8")
+            text = (ROOT / f"docs/{language}/{name}.md").read_text(encoding="utf-8")
+            has_view = any(construct.kind == "cell" for construct in constructs(text))
             view = [f"notebooks/{name.replace('index', 'overview')}/"] if has_view else []
             for what, path in zip((f"{kind(name)} {language}", f"view {language}"), (page, *view), strict=False):
                 yield pytest.param(folder + path, marks=[mark] if what in seen else [])
