@@ -7,10 +7,10 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
+from llm_tutorial.batching import batches
 from llm_tutorial.cnn.text_cnn import (
     Encoded,
     TextCNN,
-    batches,
     counted_vectors,
     encode,
     logits_of,
@@ -154,7 +154,7 @@ examples = [
 small = TextCNN(len(known), vectors=vectors, dropout=0.3)
 optimizer = torch.optim.AdamW(small.parameters(), lr=0.009, weight_decay=0.01)
 schedule = linear_decay(optimizer, STEPS, warmup=20)
-batch_at = batches(examples, 64, seed=0)  # texts of similar length together
+batch_at = batches(examples, 64, seed=0, pool=20)  # texts of similar length together
 losses = []
 for step in range(STEPS):
     batch = batch_at(step)

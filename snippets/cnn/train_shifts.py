@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from llm_tutorial.cnn.digits import agreement, digit_cnn, digit_tensors, shifted
+from llm_tutorial.cnn.digits import agreement, digit_cnn, shifted
+from llm_tutorial.digits import digit_tensors
 from llm_tutorial.experiments import tune, with_seeds
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import adamw, fit, linear_decay

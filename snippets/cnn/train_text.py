@@ -16,11 +16,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
+from llm_tutorial.batching import batches
 from llm_tutorial.cnn.text_cnn import (
     UNKNOWN,
     Encoded,
     TextCNN,
-    batches,
     counted_vectors,
     encode,
     logits_of,
@@ -97,7 +97,7 @@ def train(run, unit, rate, seed, steps=STEPS, **options):
     ids = [row[:LONGEST] for row in filled(unit, "train", options)]
     given = [Encoded(*pair) for pair in zip(ids, gold["train"], strict=True)]
     losses = fit(
-        network, batches(given, BATCH, seed), optimizer, steps,
+        network, batches(given, BATCH, seed, pool=20), optimizer, steps,
         linear_decay(optimizer, steps, warmup=20), long_run.state_of(run), seed,
         save_every=100, description=run, loss_of=loss_of, count=len,
     )  # fmt: skip

@@ -11,10 +11,7 @@ import torch
 
 from llm_tutorial.cnn.tagging import (
     DilatedTagger,
-    count_characters,
-    crops,
     entities_of,
-    entity_f1,
     tag,
     tag_loss,
 )
@@ -22,6 +19,7 @@ from llm_tutorial.cnn.text_cnn import vocabulary
 from llm_tutorial.data.people_daily import people_daily
 from llm_tutorial.experiments import tune, with_seeds
 from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.tagging import ENTITY_TYPES, count_characters, crops, score
 from llm_tutorial.training import adamw, fit, linear_decay
 
 STEPS, TUNING_STEPS, SEEDS, BATCH, LENGTH = 300, 100, range(3), 8, 256
@@ -48,10 +46,11 @@ def measure(run, variant, rate, seed, steps, split):
     )  # fmt: skip
     model.cpu()
     found = entities_of(model, few(examples[split]))
+    scores = score(found, [d.entities for d in few(documents[split])])
     return {
         "losses": losses, "rate": rate, "field": model.field,
         "parameters": sum(p.numel() for p in model.parameters()),
-        **entity_f1(found, [d.entities for d in few(documents[split])]),
+        **{key: scores[key] for key in ("f1", *ENTITY_TYPES)},
     }  # fmt: skip
 
 

@@ -12,10 +12,10 @@ import jieba
 import torch
 from torch.nn import functional as F
 
+from llm_tutorial.batching import batches
 from llm_tutorial.cnn.text_cnn import (
     Encoded,
     SmallTransformer,
-    batches,
     counted_vectors,
     encode,
     logits_of,
@@ -64,7 +64,7 @@ def measure(run, rate, seed, splits=("validation",), dropout=DROPOUTS[0]):
     network = SmallTransformer(len(numbers), vectors=vectors, dropout=dropout)
     optimizer = adamw(network, rate)
     losses = fit(
-        network, batches(given, BATCH, seed), optimizer, STEPS,
+        network, batches(given, BATCH, seed, pool=20), optimizer, STEPS,
         linear_decay(optimizer, STEPS, warmup=20), long_run.state_of(run), seed,
         save_every=100, description=run, loss_of=loss_of, count=len,
     )  # fmt: skip

@@ -14,13 +14,12 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from llm_tutorial.cnn.digits import digit_tensors
 from llm_tutorial.cnn.resnet import lenet, small_resnet
 from llm_tutorial.cnn.shortcut import marked
+from llm_tutorial.digits import digit_tensors, warped
 from llm_tutorial.experiments import with_seeds
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import adamw, fit, linear_decay
-from llm_tutorial.transformer.vit import warped
 
 SEEDS, WARMUP = range(3), 20
 LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)  # of learning rates

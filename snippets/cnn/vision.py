@@ -4,12 +4,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from llm_tutorial.cnn.digits import digit_tensors
 from llm_tutorial.cnn.filters import kernel_pictures, strongest
 from llm_tutorial.cnn.geometry import inspect
 from llm_tutorial.cnn.resnet import initialise, lenet, small_resnet
 from llm_tutorial.cnn.trained import trained_resnet
 from llm_tutorial.diagrams import Diagram
+from llm_tutorial.digits import digit_tensors, warped
 from llm_tutorial.experiments import by_seed
 from llm_tutorial.plotting import (
     COLOURS,
@@ -23,7 +23,6 @@ from llm_tutorial.plotting import (
 from llm_tutorial.results import results
 from llm_tutorial.tables import over_seeds, table
 from llm_tutorial.training import adamw, linear_decay
-from llm_tutorial.transformer.vit import warped
 
 use_style()
 manifest = results("cnn", "vision")
@@ -254,6 +253,7 @@ kernels = kernel_pictures(trained[0])  # (16, 3, 3, 3)
 large = kernels.repeat_interleave(8, 1).repeat_interleave(8, 2)
 figure = image_grid(large.unflatten(0, (2, 8)), size=0.5)
 figure.axes[0].set_xlabel("kernels of the first layer")
+plt.show()
 
 # %% strongest
 LAYER, SIDE, CHOSEN = "4", 13, (0, 5, 9, 20)  # a place sees 13 × 13 pixels

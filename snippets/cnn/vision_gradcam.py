@@ -2,7 +2,6 @@
 import torch
 from torch.nn import functional as F
 
-from llm_tutorial.cnn.digits import digit_tensors
 from llm_tutorial.cnn.efficientnet import (
     class_names,
     cropped,
@@ -15,6 +14,7 @@ from llm_tutorial.cnn.gradcam import grad_cam, occlusion
 from llm_tutorial.cnn.shortcut import marked
 from llm_tutorial.cnn.trained import trained_resnet
 from llm_tutorial.data.photographs import photograph
+from llm_tutorial.digits import digit_tensors
 from llm_tutorial.experiments import by_seed
 from llm_tutorial.plotting import image_grid, use_style
 from llm_tutorial.results import results

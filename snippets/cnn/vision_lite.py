@@ -23,9 +23,9 @@ from llm_tutorial.diagrams import Diagram
 from llm_tutorial.plotting import COLOURS, bars, image_grid, panels, use_style
 from llm_tutorial.tables import table
 
-use_style()
 torch.manual_seed(0)
 torch.set_grad_enabled(False)
+use_style()
 
 # %% inverted
 diagram = Diagram(width=24, height=15.5)
@@ -188,6 +188,7 @@ kernels = kernel_pictures(network.stem.conv)  # (32, 3, 3, 3)
 large = kernels.repeat_interleave(8, 1).repeat_interleave(8, 2)
 figure = image_grid(large.unflatten(0, (4, 8)), size=0.5)
 figure.axes[0].set_xlabel("kernels of the first layer")
+plt.show()
 
 # %% maps
 LAYERS = {"stem": "stem", "block 3": "blocks.2", "block 5": "blocks.4",

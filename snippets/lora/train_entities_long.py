@@ -16,15 +16,9 @@ from llm_tutorial.lora.encoder import (
     RelationSparseConfig,
     RelationSparseForTokenClassification,
 )
-from llm_tutorial.lora.tagging import (
-    batches,
-    count,
-    evaluate,
-    loss_of,
-    relation_settings,
-    tag,
-)
+from llm_tutorial.lora.tagging import evaluate, loss_of, relation_settings, tag
 from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.tagging import count_characters, crops
 from llm_tutorial.timing import curve
 from llm_tutorial.tokenizers import character_tokenizer
 from llm_tutorial.training import adamw, fit, linear_decay
@@ -50,9 +44,9 @@ def measure(run: str) -> dict:
     )
     optimizer = adamw(model, RATE, ("embedding", "bigram.pair"))
     losses = fit(
-        model, batches(examples["train"], 1, LENGTH), optimizer, STEPS,
+        model, crops(examples["train"], 1, LENGTH), optimizer, STEPS,
         linear_decay(optimizer, STEPS, warmup=50), long_run.state_of(run),
-        save_every=100, description=run, loss_of=loss_of, count=count,
+        save_every=100, description=run, loss_of=loss_of, count=count_characters,
     )  # fmt: skip
     model.half().save_pretrained(long_run.folder)
     tokenizer.save_pretrained(long_run.folder)

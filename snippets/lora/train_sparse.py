@@ -19,17 +19,9 @@ from llm_tutorial.lora.encoder import (
     RelationSparseForTokenClassification,
 )
 from llm_tutorial.lora.relations import RELATIONS
-from llm_tutorial.lora.tagging import (
-    batches,
-    count,
-    loss_of,
-    read,
-    relation_settings,
-    score,
-    spans,
-    tag,
-)
+from llm_tutorial.lora.tagging import loss_of, read, relation_settings, tag
 from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.tagging import count_characters, crops, score, spans
 from llm_tutorial.tokenizers import character_tokenizer
 from llm_tutorial.training import adamw, fit, linear_decay
 
@@ -77,9 +69,9 @@ def train(
     )
     optimizer = adamw(model, RATE, ("embedding", "pair", "relation"))
     losses = fit(
-        model, batches(examples["train"], 1, LENGTH, seed), optimizer, STEPS,
+        model, crops(examples["train"], 1, LENGTH, seed), optimizer, STEPS,
         linear_decay(optimizer, STEPS, warmup=20), long_run.state_of(run), seed,
-        save_every=100, description=run, loss_of=loss_of, count=count,
+        save_every=100, description=run, loss_of=loss_of, count=count_characters,
     )  # fmt: skip
     return model, losses
 

@@ -17,16 +17,11 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from llm_tutorial.models import load_encoder, load_model, load_tokenizer
 from llm_tutorial.plotting import GREY, label_lines, panels, use_style
+from llm_tutorial.state_dicts import renamed
 from llm_tutorial.tables import table
 from llm_tutorial.transformer import block as library
 from llm_tutorial.transformer.block import BlockConfig
-from llm_tutorial.transformer.names import (
-    BERT,
-    LLAMA,
-    block_config,
-    own_copy,
-    renamed,
-)
+from llm_tutorial.transformer.names import BERT, LLAMA, block_config, own_copy
 
 use_style()
 logging.disable_progress_bar()

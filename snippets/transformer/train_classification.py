@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 from transformers import BertForMaskedLM, BertForSequenceClassification
 
+from llm_tutorial.batching import batches
 from llm_tutorial.data.people_daily import people_daily
 from llm_tutorial.data.reviews import reviews
 from llm_tutorial.experiments import tune, with_seeds
@@ -25,7 +26,6 @@ from llm_tutorial.timing import Paced, curve
 from llm_tutorial.training import adamw, fit, linear_decay
 from llm_tutorial.transformer.classification import (
     Labelled,
-    batches,
     chunks,
     encode,
     logits_of,

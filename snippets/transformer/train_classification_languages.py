@@ -13,11 +13,11 @@ from sklearn.naive_bayes import MultinomialNB
 from torch.nn import functional as F
 from transformers import BertForSequenceClassification
 
+from llm_tutorial.batching import batches
 from llm_tutorial.experiments import tune, with_seeds
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import adamw, fit, linear_decay
 from llm_tutorial.transformer.classification import (
-    batches,
     encode,
     logits_of,
     loss_of,

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from transformers import BertForSequenceClassification
 from transformers.utils import logging
 
+from llm_tutorial.batching import batches
 from llm_tutorial.data.reviews import reviews
 from llm_tutorial.experiments import tune, with_seeds
 from llm_tutorial.models import load_tokenizer, model_folder
@@ -24,7 +25,6 @@ from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.timing import Paced, curve
 from llm_tutorial.training import adamw, fit, linear_decay
 from llm_tutorial.transformer.classification import (
-    batches,
     encode,
     features_of,
     logits_of,

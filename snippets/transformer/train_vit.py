@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from llm_tutorial.digits import digit_tensors, warped
 from llm_tutorial.experiments import with_seeds
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import adamw, fit, linear_decay
@@ -24,9 +25,7 @@ from llm_tutorial.transformer.vit import (
     VisionConfig,
     VisionTransformer,
     convolutional,
-    digit_tensors,
     pairs,
-    warped,
 )
 
 STEPS, WARMUP, BATCH, SEEDS = 800, 50, 32, range(3)

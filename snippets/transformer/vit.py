@@ -9,12 +9,13 @@ from torch.nn import functional as F
 from transformers import AutoModelForImageClassification, ViTConfig, ViTModel
 
 from llm_tutorial.diagrams import Diagram
+from llm_tutorial.digits import digit_tensors
 from llm_tutorial.plotting import COLOURS, INK, heatmap, panels, use_style
+from llm_tutorial.state_dicts import renamed
 from llm_tutorial.tables import table
 from llm_tutorial.transformer.block import Block, BlockConfig
-from llm_tutorial.transformer.names import renamed
 from llm_tutorial.transformer.rollout import trained_vit
-from llm_tutorial.transformer.vit import VIT, digit_tensors, resized
+from llm_tutorial.transformer.vit import VIT, resized
 from llm_tutorial.transformer.vit_library import library_vit
 
 use_style()

@@ -7,14 +7,10 @@ from torch.nn import functional as F
 from transformers import AutoImageProcessor, ViTConfig, ViTImageProcessorPil
 
 from llm_tutorial.data.digits import digits
+from llm_tutorial.digits import digit_tensors
 from llm_tutorial.tables import table
 from llm_tutorial.transformer.rollout import attention_weights, trained_vit
-from llm_tutorial.transformer.vit import (
-    VisionConfig,
-    VisionTransformer,
-    digit_tensors,
-    resized,
-)
+from llm_tutorial.transformer.vit import VisionConfig, VisionTransformer, resized
 
 torch.set_grad_enabled(False)
 model = trained_vit()

@@ -2,6 +2,7 @@
 import matplotlib.pyplot as plt
 import torch
 
+from llm_tutorial.digits import digit_tensors
 from llm_tutorial.plotting import (
     COLOURS,
     INK,
@@ -16,7 +17,6 @@ from llm_tutorial.transformer.rollout import (
     rollout,
     trained_vit,
 )
-from llm_tutorial.transformer.vit import digit_tensors
 from llm_tutorial.transformer.vit_library import library_vit
 
 use_style()

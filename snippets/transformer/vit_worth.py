@@ -3,6 +3,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from llm_tutorial.digits import digit_tensors, warped
 from llm_tutorial.experiments import by_seed
 from llm_tutorial.plotting import (
     bars,
@@ -15,13 +16,7 @@ from llm_tutorial.plotting import (
 from llm_tutorial.results import results
 from llm_tutorial.tables import over_seeds, table
 from llm_tutorial.transformer.rollout import trained_vit
-from llm_tutorial.transformer.vit import (
-    VisionConfig,
-    VisionTransformer,
-    convolutional,
-    digit_tensors,
-    warped,
-)
+from llm_tutorial.transformer.vit import VisionConfig, VisionTransformer, convolutional
 
 use_style()
 manifest = results("transformer", "vit")

@@ -7,8 +7,9 @@ import torch
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
-from llm_tutorial.cnn.tagging import DilatedTagger, Tagged, count_characters, crops, entity_f1, spans, tag_loss
+from llm_tutorial.cnn.tagging import DilatedTagger, Tagged, tag_loss
 from llm_tutorial.data.people_daily import LABELS, Entity
+from llm_tutorial.tagging import count_characters, crops, score, spans
 
 
 @pytest.mark.parametrize(("dilations", "rounds", "field"), [((1, 2, 4, 1), 2, 35), ((1, 1), 1, 7), ((1, 2), 3, 21)])
@@ -34,16 +35,16 @@ def test_entities_are_counted_as_seqeval_does():
     draw = random.Random(0)
     gold = [[draw.choice(LABELS) for _ in range(30)] for _ in range(20)]
     said = [[draw.choice([label, *LABELS]) if draw.random() < 0.5 else label for label in labels] for labels in gold]
-    ours = entity_f1([spans(labels) for labels in said], [spans(labels) for labels in gold])["f1"]
+    ours = score([spans(labels) for labels in said], [spans(labels) for labels in gold])["f1"]
     assert 0.2 < ours < 0.9
     assert ours == pytest.approx(f1_score(gold, said, mode="strict", scheme=IOB2))
 
 
 def test_a_half_right_answer_scores_half():
     gold = [[Entity(0, 2, "PER"), Entity(4, 6, "LOC")]]
-    assert entity_f1([[Entity(0, 2, "PER"), Entity(4, 6, "ORG")]], gold)["f1"] == 0.5
-    assert entity_f1([[Entity(0, 2, "PER")]], gold)["PER"] == 1.0
-    assert entity_f1([[]], gold)["f1"] == 0.0
+    assert score([[Entity(0, 2, "PER"), Entity(4, 6, "ORG")]], gold)["f1"] == 0.5
+    assert score([[Entity(0, 2, "PER")]], gold)["PER"] == 1.0
+    assert score([[]], gold)["f1"] == 0.0
 
 
 def test_crops_are_pieces_of_the_documents():

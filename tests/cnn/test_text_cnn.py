@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from llm_tutorial.batching import batches
 from llm_tutorial.cnn.text_cnn import (
     POOLINGS,
     SCALE,
     Encoded,
     SmallTransformer,
     TextCNN,
-    batches,
     counted_vectors,
     encode,
     logits_of,
@@ -203,7 +203,7 @@ def test_vectors_multiply_to_the_positive_mutual_information():
 
 def test_a_pass_takes_each_text_once_and_the_next_another_order():
     found = [Encoded([2] * (n % 7 + 1), n) for n in range(64)]
-    batch_at = batches(found, 8, seed=0)
+    batch_at = batches(found, 8, seed=0, pool=20)
     first = [each.label for step in range(8) for each in batch_at(step)]
     second = [each.label for step in range(8, 16) for each in batch_at(step)]
     assert sorted(first) == sorted(second) == list(range(64))

@@ -13,20 +13,16 @@ from transformers import AutoTokenizer
 from llm_tutorial.data.people_daily import LABELS, Document, Entity, people_daily
 from llm_tutorial.lora.encoder import RelationSparseConfig, RelationSparseForTokenClassification
 from llm_tutorial.lora.tagging import (
-    ENTITY_TYPES,
     TITLES,
     LSTMTagger,
-    batches,
-    count,
     evaluate,
     gold_places,
     loss_of,
     read,
     relation_settings,
-    score,
-    spans,
     tag,
 )
+from llm_tutorial.tagging import ENTITY_TYPES, count_characters, crops, score, spans
 from llm_tutorial.tokenizers import character_tokenizer
 from llm_tutorial.training import fit
 
@@ -75,15 +71,15 @@ def test_sentence_ends_and_titles_are_tokens_of_the_text(tokenizer: Any) -> None
 
 def test_batches_depend_on_the_step_alone_and_an_epoch_has_each_document_once(tokenizer: Any) -> None:
     examples = tag(DOCUMENTS, tokenizer)
-    batch_at = batches(examples, batch_size=4, length=200, seed=5)
+    batch_at = crops(examples, size=4, length=200, seed=5)
     steps = [batch_at(step) for step in range(3)]
     for step in (2, 0, 1):
-        for one, other in zip(batches(examples, 4, 200, 5)(step), steps[step], strict=True):
+        for one, other in zip(crops(examples, 4, 200, 5)(step), steps[step], strict=True):
             assert torch.equal(one.input_ids, other.input_ids)
             assert torch.equal(one.labels, other.labels)
-    crops = [tuple(example.input_ids.tolist()) for batch in steps for example in batch]
-    assert all(len(crop) == 200 for crop in crops)
-    assert all(sum(spells(crop, example) for crop in crops) == 1 for example in examples)
+    pieces = [tuple(example.input_ids.tolist()) for batch in steps for example in batch]
+    assert all(len(crop) == 200 for crop in pieces)
+    assert all(sum(spells(crop, example) for crop in pieces) == 1 for example in examples)
     assert not torch.equal(batch_at(0)[0].input_ids, batch_at(3)[0].input_ids)
 
 
@@ -118,11 +114,11 @@ def test_nothing_found_scores_zero() -> None:
 
 
 def test_the_summed_loss_of_a_batch_is_the_sum_of_its_parts(tokenizer: Any) -> None:
-    batch = batches(tag(DOCUMENTS, tokenizer), batch_size=2, length=200)(0)
+    batch = crops(tag(DOCUMENTS, tokenizer), size=2, length=200)(0)
     model = small(tokenizer, entities="none").eval()
     parts = sum(loss_of(model, [example]) for example in batch)
     torch.testing.assert_close(loss_of(model, batch), parts)
-    assert count(batch) == 400
+    assert count_characters(batch) == 400
 
 
 @pytest.mark.parametrize("kind", [RelationSparseForTokenClassification, LSTMTagger])
@@ -131,7 +127,7 @@ def test_a_tagger_learns_the_names_of_a_document_by_heart(tokenizer: Any, kind: 
     examples = tag([document], tokenizer)
     model = small(tokenizer, kind, dropout=0.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    fit(model, batches(examples, 1, len(document.text)), optimizer, 100, loss_of=loss_of, count=count)
+    fit(model, crops(examples, 1, len(document.text)), optimizer, 100, loss_of=loss_of, count=count_characters)
     assert evaluate(model, examples, [document])["f1"] > 0.9
 
 

@@ -8,9 +8,10 @@ from torch import nn
 from transformers import BertConfig, BertModel, GPT2Config, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
+from llm_tutorial.state_dicts import renamed
 from llm_tutorial.transformer import names
 from llm_tutorial.transformer.block import Block, BlockConfig, Transformer, readable, rotate
-from llm_tutorial.transformer.names import block_config, own_copy, renamed
+from llm_tutorial.transformer.names import block_config, own_copy
 
 SIZES = {"vocab_size": 60, "hidden_size": 24, "num_hidden_layers": 2, "intermediate_size": 48}
 

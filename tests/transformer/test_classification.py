@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 from transformers import BertForMaskedLM, BertForSequenceClassification
 
+from llm_tutorial.batching import batches
 from llm_tutorial.data.splits import SPLITS, key_of
 from llm_tutorial.training import adamw, fit
 from llm_tutorial.transformer.calibration import (
@@ -19,7 +20,6 @@ from llm_tutorial.transformer.calibration import (
 )
 from llm_tutorial.transformer.classification import (
     Labelled,
-    batches,
     chunks,
     encode,
     features_of,

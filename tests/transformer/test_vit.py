@@ -5,20 +5,11 @@ import torch
 from torch import nn
 from transformers import ViTConfig, ViTForImageClassification, ViTModel
 
+from llm_tutorial.digits import digit_tensors, warped
 from llm_tutorial.results import results
-from llm_tutorial.transformer.names import renamed
+from llm_tutorial.state_dicts import renamed
 from llm_tutorial.transformer.rollout import attention_weights, erased, patch_map, rollout, trained_vit
-from llm_tutorial.transformer.vit import (
-    VIT,
-    VisionConfig,
-    VisionTransformer,
-    convolutional,
-    digit_tensors,
-    own_vit,
-    pairs,
-    resized,
-    warped,
-)
+from llm_tutorial.transformer.vit import VIT, VisionConfig, VisionTransformer, convolutional, own_vit, pairs, resized
 from llm_tutorial.transformer.vit_library import library_vit
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "patch_size": 8}

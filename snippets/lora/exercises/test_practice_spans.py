@@ -5,7 +5,7 @@ import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
 from llm_tutorial.data.people_daily import LABELS, Entity
-from llm_tutorial.lora.tagging import spans as strict_spans
+from llm_tutorial.tagging import spans as strict_spans
 
 
 def compare(answer, labels):

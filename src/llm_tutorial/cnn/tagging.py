@@ -1,6 +1,6 @@
 """Dilated convolutions that label every character (Strubell et al., 2017, arXiv:1702.02098)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from llm_tutorial.cnn.text_cnn import UNKNOWN
 from llm_tutorial.data.people_daily import LABELS, Document, Entity, bio_labels
 from llm_tutorial.precision import widen
+from llm_tutorial.tagging import spans
 
 
 class Tagged(NamedTuple):
@@ -102,63 +103,10 @@ class DilatedTagger(nn.Module):
         return self.classifier(self.dropout(x.transpose(1, 2)))
 
 
-def crops(examples: Sequence[Tagged], size: int, length: int, seed: int) -> Callable[[int], list[Tagged]]:
-    """Gives the batch of a step: crops of one length, epoch after epoch, so that no batch has padding.
-
-    Args:
-        examples: Documents of at least ``length`` characters.
-        size: Crops in a batch.
-        length: Characters in a crop.
-        seed: Of order and crops.
-
-    Example:
-        >>> batch = crops([Tagged(torch.arange(9), torch.arange(9))] * 2, 2, 4, seed=0)(0)
-        >>> [len(crop.labels) for crop in batch]
-        [4, 4]
-    """
-    each = len(examples) // size
-
-    def batch_at(step: int) -> list[Tagged]:
-        epoch, place = divmod(step, each)
-        draw = torch.Generator().manual_seed(1000 * seed + epoch)
-        order = torch.randperm(len(examples), generator=draw).tolist()
-        draw.manual_seed(1_000_003 * seed + step)
-        batch = []
-        for number in order[place * size : (place + 1) * size]:
-            ids, labels = examples[number]
-            start = int(torch.randint(len(ids) - length + 1, (), generator=draw))
-            batch.append(Tagged(ids[start : start + length], labels[start : start + length]))
-        return batch
-
-    return batch_at
-
-
 def tag_loss(model: nn.Module, batch: Sequence[Tagged], device: Any = None) -> Tensor:
     """Summed cross-entropy of the characters, for ``llm_tutorial.training.fit``."""
     ids, labels = (torch.stack(part).to(device) for part in zip(*batch, strict=True))
     return F.cross_entropy(widen(model(ids)).flatten(0, 1), labels.flatten(), reduction="sum")
-
-
-def count_characters(batch: Sequence[Tagged]) -> int:
-    """Characters that the loss is summed over."""
-    return sum(len(example.labels) for example in batch)
-
-
-def spans(labels: Sequence[str]) -> set[Entity]:
-    """Entities that labels spell, strictly: an ``I-`` that continues nothing of its type is no part of an entity.
-
-    Example:
-        >>> sorted(spans(["B-PER", "I-PER", "I-LOC", "O", "B-LOC", "B-LOC"]))
-        [Entity(start=0, end=2, type='PER'), Entity(start=4, end=5, type='LOC'), Entity(start=5, end=6, type='LOC')]
-    """
-    found, start = set(), None
-    for place, label in enumerate([*labels, "O"]):
-        if start is not None and label != f"I-{labels[start][2:]}":
-            found.add(Entity(start, place, labels[start][2:]))
-            start = None
-        if label.startswith("B-"):
-            start = place
-    return found
 
 
 @torch.no_grad()
@@ -169,24 +117,3 @@ def entities_of(model: nn.Module, examples: Sequence[Tagged]) -> list[set[Entity
         spans([LABELS[number] for number in model(example.input_ids[None])[0].argmax(-1).tolist()])
         for example in examples
     ]
-
-
-def entity_f1(found: Sequence[Iterable[Entity]], gold: Sequence[Iterable[Entity]]) -> dict[str, float]:
-    """F1 over the exact spans and types of all documents together (seqeval's strict mode), and of each type.
-
-    Args:
-        found: Entities of each document.
-        gold: Those that are there.
-
-    Example:
-        >>> gold = [Entity(0, 2, "PER"), Entity(5, 7, "LOC")]
-        >>> entity_f1([[Entity(0, 2, "PER"), Entity(5, 6, "LOC")]], [gold])["f1"]
-        0.5
-    """
-    ours = {(number, *entity) for number, entities in enumerate(found) for entity in entities}
-    theirs = {(number, *entity) for number, entities in enumerate(gold) for entity in entities}
-    scores = {"f1": 2 * len(ours & theirs) / max(len(ours) + len(theirs), 1)}
-    for kind in ("PER", "LOC", "ORG"):
-        a, b = ({entity for entity in every if entity[-1] == kind} for every in (ours, theirs))
-        scores[kind] = 2 * len(a & b) / max(len(a) + len(b), 1)
-    return scores

@@ -1,7 +1,7 @@
 """TextCNN (Kim, 2014, arXiv:1408.5882): filters that look for n-grams, and a pooling over all places of a text."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -314,40 +314,6 @@ def positions(length: int, width: int) -> Tensor:
     rates = 10000 ** (-torch.arange(0, width, 2) / width)
     angles = torch.arange(length)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], -1)
-
-
-def batches(found: Sequence[Encoded], size: int, seed: int) -> Callable[[int], Sequence[Encoded]]:
-    """Gives the batch of a step: texts of similar length together; every pass over the data has an order of its own.
-
-    Args:
-        found: The training set.
-        size: Texts in a batch.
-        seed: Of the order.
-
-    Example:
-        >>> batch_at = batches([Encoded([n], n) for n in range(10)], 5, seed=0)
-        >>> sorted(each.label for step in (0, 1) for each in batch_at(step))
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
-    """
-    each, kept = len(found) // size, dict[int, list[list[int]]]()
-
-    def order(epoch: int) -> list[list[int]]:
-        draw = torch.Generator().manual_seed(1000 * seed + epoch)
-        shuffled = torch.randperm(len(found), generator=draw).tolist()
-        pool, cut = 20 * size, list[list[int]]()
-        for at in range(0, len(shuffled), pool):
-            near = sorted(shuffled[at : at + pool], key=lambda number: len(found[number].input_ids))
-            cut += [near[place : place + size] for place in range(0, len(near) - size + 1, size)]
-        return [cut[place] for place in torch.randperm(len(cut), generator=draw).tolist()]
-
-    def batch_at(step: int) -> Sequence[Encoded]:
-        epoch, place = divmod(step, each)
-        if epoch not in kept:
-            kept.clear()
-            kept[epoch] = order(epoch)
-        return [found[number] for number in kept[epoch][place % len(kept[epoch])]]
-
-    return batch_at
 
 
 def loss_of(model: nn.Module, batch: Sequence[Encoded], device: Any = None) -> Tensor:

@@ -1,21 +1,21 @@
 """Names in the People's Daily: characters in, a label for each out.
 
 A document is read character by character. What is trained on are crops of one length, so that no batch has padding;
-what is tested on are whole documents. An entity counts as found if its first and last character and its type are right.
+what is tested on are whole documents.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from llm_tutorial.data.people_daily import LABELS, TYPES, Document, Entity, bio_labels
+from llm_tutorial.data.people_daily import LABELS, Document, bio_labels
 from llm_tutorial.lora.encoder import BigramEmbedding, RelationSparseConfig, TaskOutput
 from llm_tutorial.precision import widen
+from llm_tutorial.tagging import ENTITY_TYPES, score, spans
 
-ENTITY_TYPES = tuple(TYPES.values())
 SENTENCE_ENDS = "。！？\n"
 TITLES = (
     *("记者", "主席", "总统", "总理", "部长", "主任", "书记", "外长", "经理", "大使", "局长", "会长"),
@@ -61,35 +61,6 @@ def tag(documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast) -> li
     return examples
 
 
-def batches(
-    examples: Sequence[Tagged], batch_size: int = 4, length: int = 2048, seed: int = 0
-) -> Callable[[int], list[Tagged]]:
-    """Batches by the number of their step: epoch after epoch, each in an order of its own, cropped at random.
-
-    Args:
-        examples: Documents; those shorter than ``length`` are taken as they are.
-        batch_size: Crops in a batch.
-        length: Characters in a crop.
-        seed: Of order and crops.
-    """
-    batch_size = min(batch_size, len(examples))
-    per_epoch = len(examples) // batch_size
-
-    def batch_at(step: int) -> list[Tagged]:
-        epoch, place = divmod(step, per_epoch)
-        generator = torch.Generator().manual_seed(1000 * seed + epoch)
-        order = torch.randperm(len(examples), generator=generator).tolist()
-        generator.manual_seed(1_000_003 * seed + step)
-        batch = []
-        for index in order[place * batch_size : (place + 1) * batch_size]:
-            latest = max(len(examples[index].input_ids) - length, 0)
-            start = int(torch.randint(latest + 1, (), generator=generator))
-            batch.append(Tagged(*(part[start : start + length] for part in examples[index])))
-        return batch
-
-    return batch_at
-
-
 def loss_of(model: nn.Module, batch: Sequence[Tagged], device: Any = None, annotated: bool = True) -> Tensor:
     """The model's loss, summed over characters, for ``llm_tutorial.training.fit``.
 
@@ -102,11 +73,6 @@ def loss_of(model: nn.Module, batch: Sequence[Tagged], device: Any = None, annot
     input_ids, labels, types = (torch.stack(part).to(device) for part in zip(*batch, strict=True))
     loss = model(input_ids=input_ids, labels=labels, types=types if annotated else None).loss
     return loss * labels.numel()
-
-
-def count(batch: Sequence[Tagged]) -> int:
-    """Characters that the loss is summed over."""
-    return sum(len(example.labels) for example in batch)
 
 
 class Reading(NamedTuple):
@@ -148,53 +114,6 @@ def gold_places(example: Tagged, limit: int) -> Tensor:
     if len(places) > limit:
         places = places[torch.linspace(0, len(places) - 1, limit).round().long()]
     return places[None]
-
-
-def spans(labels: Sequence[str]) -> set[Entity]:
-    """Entities that labels spell, strictly: an ``I-`` that continues nothing of its type is no part of an entity.
-
-    Example:
-        >>> sorted(spans(["B-PER", "I-PER", "I-LOC", "O", "B-LOC", "B-LOC"]))
-        [Entity(start=0, end=2, type='PER'), Entity(start=4, end=5, type='LOC'), Entity(start=5, end=6, type='LOC')]
-    """
-    found, start = set(), None
-    for place, label in enumerate([*labels, "O"]):
-        if start is not None and label != f"I-{labels[start][2:]}":
-            found.add(Entity(start, place, labels[start][2:]))
-            start = None
-        if label.startswith("B-"):
-            start = place
-    return found
-
-
-def score(found: Sequence[Iterable[Entity]], gold: Sequence[Iterable[Entity]]) -> dict[str, float]:
-    """Precision, recall and F1 over the exact spans of all documents together, and F1 of each type.
-
-    Args:
-        found: Entities of each document.
-        gold: Those that are there.
-
-    Example:
-        >>> gold = [Entity(0, 2, "PER"), Entity(5, 7, "LOC")]
-        >>> score([[Entity(0, 2, "PER"), Entity(5, 6, "LOC")]], [gold])
-        {'precision': 0.5, 'recall': 0.5, 'f1': 0.5, 'PER': 1.0, 'LOC': 0.0, 'ORG': 0.0}
-    """
-    ours = {(number, *entity) for number, entities in enumerate(found) for entity in entities}
-    theirs = {(number, *entity) for number, entities in enumerate(gold) for entity in entities}
-
-    def f1(of: set, among: set) -> float:
-        return 2 * len(of & among) / max(len(of) + len(among), 1)
-
-    by_type = {
-        kind: f1({e for e in ours if e[-1] == kind}, {e for e in theirs if e[-1] == kind}) for kind in ENTITY_TYPES
-    }
-    right = len(ours & theirs)
-    return {
-        "precision": right / max(len(ours), 1),
-        "recall": right / max(len(theirs), 1),
-        "f1": f1(ours, theirs),
-        **by_type,
-    }
 
 
 def evaluate(

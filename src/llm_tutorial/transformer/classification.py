@@ -5,7 +5,7 @@ Sources: BERT, Devlin et al. 2018 (arXiv:1810.04805); sentence embeddings, Reime
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -112,45 +112,6 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int = 0, device: Any = "cpu") -> 
     ids = torch.tensor([[*row, *[pad_id] * (longest - len(row))] for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
     return {"input_ids": ids, "attention_mask": mask}
-
-
-def batches(found: Sequence[Labelled], size: int, seed: int) -> Callable[[int], Sequence[Labelled]]:
-    """Gives the batch of a step: texts of similar length together, in an order that the seed decides.
-
-    Every pass over the data has an order of its own.
-
-    Args:
-        found: The training set.
-        size: Of a batch; a smaller training set is one batch.
-        seed: Of the order.
-
-    Example:
-        >>> batch_at = batches([Labelled([n], n) for n in range(10)], 5, seed=0)
-        >>> sorted(each.label for step in (0, 1) for each in batch_at(step))
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
-    """
-    size = min(size, len(found))
-    each = len(found) // size
-
-    def order(epoch: int) -> list[list[int]]:
-        draw = torch.Generator().manual_seed(1000 * seed + epoch)
-        shuffled = torch.randperm(len(found), generator=draw).tolist()
-        pool, cut = 16 * size, list[list[int]]()
-        for at in range(0, len(shuffled), pool):
-            near = sorted(shuffled[at : at + pool], key=lambda number: len(found[number].input_ids))
-            cut += [near[place : place + size] for place in range(0, len(near) - size + 1, size)]
-        return [cut[place] for place in torch.randperm(len(cut), generator=draw).tolist()]
-
-    kept: dict[int, list[list[int]]] = {}
-
-    def batch_at(step: int) -> Sequence[Labelled]:
-        epoch, place = divmod(step, each)
-        if epoch not in kept:
-            kept.clear()
-            kept[epoch] = order(epoch)
-        return [found[number] for number in kept[epoch][place % len(kept[epoch])]]
-
-    return batch_at
 
 
 def loss_of(model: nn.Module, batch: Sequence[Labelled], device: Any = "cpu") -> Tensor:

@@ -5,12 +5,9 @@ without a place, or a place without a tensor, is an error. Two tensors of one sh
 equal outputs prove a map.
 """
 
-import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
-
+from llm_tutorial.state_dicts import renamed
 from llm_tutorial.transformer.block import BlockConfig, Transformer
 
 BERT = (
@@ -44,27 +41,6 @@ LLAMA = (
     (r"mlp\.(gate|up|down)_proj", r"feed_forward.\1"),
 )
 """Rules for the names of `LlamaForCausalLM` with a tied head, as SmolLM2 has it."""
-
-
-def renamed(state: Mapping[str, Tensor], rules: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
-    """Tensors under new names.
-
-    Args:
-        state: Tensors by name.
-        rules: Regular expressions and what takes their place, applied in order; a name that becomes empty is left out.
-
-    Example:
-        >>> weight = Tensor([1.0])
-        >>> list(renamed({"layers.0.mlp.up_proj.weight": weight, "lm_head.weight": weight}, LLAMA))
-        ['blocks.0.feed_forward.up.weight']
-    """
-    new = {}
-    for name, tensor in state.items():
-        for old, replacement in rules:
-            name = re.sub(old, replacement, name)
-        if name:
-            new[name] = tensor
-    return new
 
 
 def block_config(config: Any) -> BlockConfig:

@@ -3,7 +3,7 @@
 import torch
 from transformers import ViTConfig, ViTForImageClassification
 
-from llm_tutorial.transformer.names import renamed
+from llm_tutorial.state_dicts import renamed
 from llm_tutorial.transformer.vit import VIT, VisionTransformer
 
 

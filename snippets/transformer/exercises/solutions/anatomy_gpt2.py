@@ -1,6 +1,6 @@
 from torch import Tensor
 
-from llm_tutorial.transformer.names import renamed
+from llm_tutorial.state_dicts import renamed
 
 RULES = (
     (r"^lm_head\..*", ""),
