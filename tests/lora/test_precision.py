@@ -27,6 +27,7 @@ from llm_tutorial.lora.linear import LoRALinear
 from llm_tutorial.lora.quantized import quantize_model
 from llm_tutorial.lora.sparse import masked_attention, sparse_attention
 from llm_tutorial.packing import Example, answer_loss, answer_tokens
+from llm_tutorial.tagging import count_characters
 from llm_tutorial.training import fit
 
 SHORT = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
@@ -312,7 +313,7 @@ def losses(task: str, precision: str) -> list[float]:
     else:
         model = model_of(tagging.LSTMTagger if task == "LSTM" else RelationSparseForTokenClassification)
         batch = [tagging.Tagged(IDS[0], IDS[0] % 5, IDS[0] % 4)]
-        options = {"loss_of": tagging.loss_of, "count": tagging.count}
+        options = {"loss_of": tagging.loss_of, "count": count_characters}
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     AcceleratorState._reset_state(True)
     accelerator = Accelerator(cpu=True, mixed_precision=precision)
