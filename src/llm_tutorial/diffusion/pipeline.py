@@ -9,6 +9,8 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from numpy.typing import NDArray
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from llm_tutorial.diffusion.checks import check_files, check_request
+
 
 def assemble(
     vae: AutoencoderKL,
@@ -50,7 +52,13 @@ def load_pipeline(model: str | Path) -> StableDiffusionPipeline:
 
     Args:
         model: A folder or a name.
+
+    Raises:
+        FileNotFoundError: The folder holds no pipeline, or a part of it has no weights.
+        ValueError: A file of weights is damaged.
     """
+    if Path(model).is_dir():
+        check_files(Path(model))
     pipe = StableDiffusionPipeline.from_pretrained(model, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
@@ -76,7 +84,11 @@ def pictures_for(
 
     Returns:
         (prompts, height, width, 3), bytes.
+
+    Raises:
+        ValueError: No prompts, one that is too long, or an impossible number of steps.
     """
+    check_request(pipe, prompts, steps)
     drawn = []
     for start in range(0, len(prompts), batch):
         some = list(prompts[start : start + batch])

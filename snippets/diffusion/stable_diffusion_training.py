@@ -1,0 +1,106 @@
+# %% setup
+import copy
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from llm_tutorial.captions import token_ids
+from llm_tutorial.data.shapes import caption, draw, obeys, scenes
+from llm_tutorial.diffusion.autoencoder import latents_of
+from llm_tutorial.diffusion.latent import Denoiser, examples, latent_loss, u_net
+from llm_tutorial.diffusion.pipeline import load_pipeline, pictures_for
+from llm_tutorial.diffusion.schedule import Schedule
+from llm_tutorial.pictures import scaled
+from llm_tutorial.plotting import image_grid, use_style
+from llm_tutorial.results import weights
+from llm_tutorial.tables import table
+from llm_tutorial.training import adamw
+
+use_style()
+torch.set_grad_enabled(True)
+torch.manual_seed(0)
+pipe = load_pipeline(weights("diffusion", "shapes"))
+vae, k = pipe.vae, pipe.vae.config.scaling_factor
+left = pipe.scheduler.alphas_cumprod
+a, sigma = (each[:, None, None, None] for each in (left.sqrt(), (1 - left).sqrt()))
+
+# %% data
+train = scenes(16)  # 16 of 30,000
+drawn = np.stack([draw(scene, seed=place) for place, scene in enumerate(train)])
+pictures = scaled(torch.from_numpy(drawn).permute(0, 3, 1, 2))  # (16, 3, 32, 32)
+x_0 = k * latents_of(vae, pictures)  # (16, 8, 8, 8): encoded once for all steps
+captions = [caption(scene, ("en", "zh")[n % 2], n % 3) for n, scene in enumerate(train)]
+ids = token_ids(pipe.tokenizer, captions)  # (16, 32)
+[empty] = token_ids(pipe.tokenizer, [""])
+
+
+# %% step
+def loss_of(unet, text_encoder, x_0, ids):
+    epsilon = torch.randn_like(x_0)
+    t = torch.randint(len(a), (len(x_0),))
+    kept = torch.rand(len(x_0)) >= 0.12  # the other captions are left out
+    states = text_encoder(torch.where(kept[:, None], ids, empty)).last_hidden_state
+    x_t = a[t] * x_0 + sigma[t] * epsilon
+    v = unet(x_t, t, states).sample
+    return F.mse_loss(v, a[t] * epsilon - sigma[t] * x_0)
+
+
+unet, text_encoder = u_net((32, 64), text_width=96), copy.deepcopy(pipe.text_encoder)
+both = torch.nn.ModuleList([unet, text_encoder])
+average = copy.deepcopy(both)  # of the parameters; the pipeline gets this one
+optimizer, losses = adamw(both, 2e-3), []
+for _ in range(60):
+    loss = loss_of(unet, text_encoder, x_0, ids)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    with torch.no_grad():
+        for mean, parameter in zip(
+            average.parameters(), both.parameters(), strict=True
+        ):
+            mean.lerp_(parameter, 0.05)  # 0.001 in a training of thousands of steps
+    losses.append(loss.item())
+print(f"loss {losses[0]:.2f}, after 60 steps {sum(losses[-5:]) / 5:.2f}")
+assert sum(losses[-5:]) / 5 < 0.8 * losses[0]
+
+# %% same_loss
+with torch.no_grad():
+    torch.manual_seed(1)
+    by_hand = loss_of(pipe.unet, pipe.text_encoder, x_0, ids)
+    torch.manual_seed(1)
+    batch = examples(x_0, ids, empty, steps=1000)
+    library = latent_loss(Schedule(pipe.scheduler.betas))(
+        Denoiser(pipe.unet, pipe.text_encoder).eval(), batch, "cpu"
+    )
+assert torch.allclose(by_hand, library / 16, rtol=1e-4)
+
+# %% grid
+asked = {
+    "one thing": scenes(8, "validation", seed=3, things=1),
+    "two things": scenes(8, "validation", seed=3, things=2),
+    "unseen pair": scenes(8, "combinations", seed=3, things=1),
+    "two, unseen": scenes(8, "combinations", seed=3, things=2),
+}
+rows, wrong, checked = [], {}, 0
+for name, some in asked.items():
+    texts = [caption(scene, ("en", "zh")[n % 2]) for n, scene in enumerate(some)]
+    images = pictures_for(pipe, texts, steps=10, guidance=2.0, seed=3)
+    rows.append(images)
+    for n, (text, image, scene) in enumerate(zip(texts, images, some, strict=True), 1):
+        failed = [key for key, right in obeys(image, scene).items() if not right]
+        checked += 1
+        if failed:
+            wrong[f"{name}, {n}"] = [text, ", ".join(failed)]
+image_grid(np.stack(rows), list(asked), [str(n) for n in range(1, 9)], size=0.6)
+plt.show()
+
+# %% wrong
+table(wrong, ["wrong", "prompt", "what"]).show()
+print(f"{checked - len(wrong)} of {checked} pictures have everything right")
+assert checked - len(wrong) > 16
+
+# %% grid_values values
+print(f"right = {checked - len(wrong)}")  # tolerance 20%
+print(f"checked = {checked}")
