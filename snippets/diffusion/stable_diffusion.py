@@ -282,9 +282,50 @@ for language in ("en", "zh"):
     print(language, sum(own[language]), "of", len(own[language]))
     assert sum(own[language]) > 0.9 * len(own[language]) > 27
 
+# %% exchanged
+single = scenes(16, "validation", seed=1, things=1)
+empty, begin = states[:1].expand(16, -1, -1), starts[:16]
+exchanged, rows = {}, {"of the colour word": [], "of all tokens after it": []}
+for language in ("en", "zh"):
+    pairs = [
+        (s.things[0], s.things[0]._replace(colour=other))
+        for s in single
+        for other in ("blue" if s.things[0].colour == "red" else "red",)
+    ]
+    here, there = (
+        token_ids(
+            pipe.tokenizer, [caption(Scene((thing,)), language) for thing in each]
+        )
+        for each in zip(*pairs, strict=True)
+    )
+    colour = here != there  # (16, 32), one token in each prompt
+    assert (colour.sum(1) == 1).all()
+    after = colour.cumsum(1).bool() & ~colour
+    S_here, S_there = (
+        pipe.text_encoder(each).last_hidden_state for each in (here, there)
+    )
+    for name, taken in zip(rows, (colour, after), strict=True):
+        images = pipe(
+            prompt_embeds=torch.where(taken[..., None], S_there, S_here),
+            negative_prompt_embeds=empty, latents=begin, num_inference_steps=10,
+            guidance_scale=w, output_type="np",
+        ).images  # fmt: skip
+        seen = [describe((255 * image).round().astype("uint8")) for image in images]
+        drawn_other = [
+            len(found) == 1 and found[0].thing.colour == other.colour
+            for found, (_, other) in zip(seen, pairs, strict=True)
+        ]
+        rows[name].append(f"{sum(drawn_other)} of 16")
+        exchanged[name, language] = sum(drawn_other)
+table(rows, ["states exchanged", "English", "Chinese"]).show()
+word, later = ([exchanged[name, lang] for lang in ("en", "zh")] for name in rows)
+assert max(word) < 4 < 12 < min(later)
+
 # %% own_thing_values values
 print(f"own = {sum(own['en']) + sum(own['zh'])}")  # tolerance 20%
 print(f"nouns = {len(own['en']) + len(own['zh'])}")  # tolerance 20%
+print(f"exchanged_word = {sum(word)}")  # tolerance 90%
+print(f"exchanged_after = {sum(later)}")  # tolerance 20%
 print(f"vae_millions = {sum(p.numel() for p in vae.parameters()) / 1e6:.1f}")
 text_millions = sum(p.numel() for p in pipe.text_encoder.parameters()) / 1e6
 print(f"text_millions = {text_millions:.1f}")

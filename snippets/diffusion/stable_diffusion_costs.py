@@ -36,8 +36,8 @@ def attention(side, width, tokens=None):  # without tokens: of places to each ot
 
 layer = torch.nn.Conv2d(64, 64, 3, padding=1)
 assert flop(layer, torch.zeros(1, 64, 8, 8)) == convolution(8, 64, 64)
-unet = u_net((64, 128), text_width=96)
-block = unet.down_blocks[0].attentions[0].transformer_blocks[0]
+untrained = u_net((64, 128), text_width=96)
+block = untrained.down_blocks[0].attentions[0].transformer_blocks[0]
 h, S = torch.zeros(1, 64, 64), torch.zeros(1, 32, 96)
 assert flop(block.attn1, h) == attention(8, 64)
 assert flop(block.attn2, h, encoder_hidden_states=S) == attention(8, 64, tokens=32)
@@ -46,7 +46,7 @@ assert flop(block.attn2, h, encoder_hidden_states=S) == attention(8, 64, tokens=
 on_latents = (torch.randn(4, 8, 8, 8), 5, torch.randn(4, 32, 96))
 rows = {}
 for name, size in (("latents", 8), ("pixels", 32)):
-    counted = flop(unet, torch.zeros(1, 8, size, size), 5, S)
+    counted = flop(untrained, torch.zeros(1, 8, size, size), 5, S)
     rows[name] = [
         f"{size} × {size}", counted / 1e6, convolution(size, 64, 64) / 1e6,
         attention(size, 64) / 1e6,
@@ -57,7 +57,9 @@ table(rows, heads, ["", ".0f", ".1f", ".1f"]).show()
 # %% measured timed
 in_pixels = torch.randn(4, 8, 32, 32)
 slower = ratio(
-    lambda: unet(in_pixels, *on_latents[1:]), lambda: unet(*on_latents), seconds=0
+    lambda: untrained(in_pixels, *on_latents[1:]),
+    lambda: untrained(*on_latents),
+    seconds=0,
 )
 print(f"slower = {slower:.0f}")  # tolerance 60%
 

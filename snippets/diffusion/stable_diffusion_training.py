@@ -104,3 +104,12 @@ assert checked - len(wrong) > 16
 # %% grid_values values
 print(f"right = {checked - len(wrong)}")  # tolerance 20%
 print(f"checked = {checked}")
+
+# %% exceptions
+pairs, rows = scenes(160, "validation", seed=4, things=2), {}
+for relations in (("left of", "above"), ("right of", "below")):
+    some = [scene for scene in pairs if scene.relation in relations][:32]
+    images = pictures_for(pipe, [caption(scene) for scene in some], seed=4)
+    facts = [obeys(image, scene) for image, scene in zip(images, some, strict=True)]
+    rows[", ".join(relations)] = [f"{sum(f['relation'] for f in facts)} of {len(some)}"]
+table(rows, ["asked for", "relation right"]).show()

@@ -9,11 +9,14 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from llm_tutorial.captions import caption_tokenizer, text_encoder
+from llm_tutorial.data.shapes import caption, scenes
 from llm_tutorial.diffusion.autoencoder import autoencoder
 from llm_tutorial.diffusion.checks import check_files, check_request, size_step, unknown_words
 from llm_tutorial.diffusion.latent import noise_scheduler, u_net
 from llm_tutorial.diffusion.pipeline import assemble, load_pipeline, pictures_for, save_pipeline
+from llm_tutorial.diffusion.small_shapes import adherence
 from llm_tutorial.diffusion.word_maps import word_maps
+from llm_tutorial.results import weights
 
 NOISE = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -128,3 +131,12 @@ def test_bfloat16_draws_nearly_the_same(saved: Path) -> None:
         options = {"latents": noise, "num_inference_steps": 2, "output_type": "np"}
         drawn.append(loaded("a red heart", **options).images)
     assert np.abs(drawn[0] - drawn[1]).mean() < 0.02
+
+
+def test_the_trained_pipeline_loads_without_a_warning_and_draws_what_is_asked(recwarn: pytest.WarningsRecorder) -> None:
+    trained = load_pipeline(weights("diffusion", "shapes"))
+    assert not [str(warning.message) for warning in recwarn]
+    asked = scenes(8, "validation", seed=11, things=1)
+    texts = [caption(scene, ("en", "zh")[place % 2]) for place, scene in enumerate(asked)]
+    assert adherence(pictures_for(trained, texts), asked)["all"] >= 7 / 8
+    assert adherence(pictures_for(trained, texts[::-1]), asked)["all"] < 1 / 2
