@@ -101,7 +101,10 @@ for name, options in (
 pipe.scheduler = right_scheduler
 rows = {name: [right, ground] for name, (_, right, ground) in made.items()}
 table(rows, ["10 steps", "% right", "ground (255: white)"], ".0f").show()
-image_grid(np.stack([images[:6] for images, *_ in made.values()]), size=0.6)
+image_grid(
+    np.stack([images[:6] for images, *_ in made.values()]),
+    ["as trained", "leading", "SD 1's betas"], size=0.6,
+)  # fmt: skip
 plt.show()
 
 # %% bad_input

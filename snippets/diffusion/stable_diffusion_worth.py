@@ -70,8 +70,8 @@ assert 40 < chance < 60 < 75 < min(learned)
 for group, name in zip(groups, ("one", "one_unseen", "two", "two_unseen"), strict=True):
     found = [share(run, group) for run in leaning]
     print(f"{name} = {sum(found) / len(found):.0f}")
-two = sum(share(run, "two things") for run in leaning) / len(leaning) / 100
-print(f"margin = {196 * (two * (1 - two) / 150) ** 0.5:.0f}")
 print(f"even_relation = {chance:.0f}")
 print(f"leaning_relation = {sum(learned) / len(learned):.0f}")
+strong = [share(run, "two things", guidance="8") for run in leaning]
+print(f"two_at_8 = {sum(strong) / len(strong):.0f}")
 print(f"even_two = {share(even[0], 'two things'):.0f}")
