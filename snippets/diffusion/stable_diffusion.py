@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from llm_tutorial.captions import token_ids
-from llm_tutorial.colour import colour_difference
+from llm_tutorial.colour import difference_by_hue
 from llm_tutorial.data.shapes import (
     Scene,
     Thing,
@@ -148,8 +148,8 @@ real = torch.stack(
 real = scaled(real)  # (4, 3, 32, 32), from -1 to 1
 latents = latents_of(vae, real)  # (4, 8, 8, 8): a sixth of the numbers
 back = reconstruct(vae, real)
-differences = colour_difference(back, real)
-print(f"ΔE76: {[round(d, 1) for d in differences.mean((1, 2)).tolist()]}")
+found = difference_by_hue(back, real)  # by the hue of the real pixel
+table({hue: [value] for hue, value in found.items()}, ["pixels", "ΔE76"], ".1f").show()
 
 # %% latents
 low, high = latents.amin((0, 2, 3)), latents.amax((0, 2, 3))
@@ -284,51 +284,56 @@ for language in ("en", "zh"):
 
 # %% exchanged
 single = scenes(16, "validation", seed=1, things=1)
-empty, begin = states[:1].expand(16, -1, -1), starts[:16]
-exchanged, rows = {}, {"of the colour word": [], "of all tokens after it": []}
+empty, begin, place = states[:1].expand(16, -1, -1), starts[:16], torch.arange(32)
+exchanged = {
+    name: []
+    for name in ("colour word", "noun", "end and padding", "all words after it")
+}
 for language in ("en", "zh"):
-    pairs = [
-        (s.things[0], s.things[0]._replace(colour=other))
-        for s in single
-        for other in ("blue" if s.things[0].colour == "red" else "red",)
+    things = [scene.things[0] for scene in single]
+    others = [
+        thing._replace(colour="blue" if thing.colour == "red" else "red")
+        for thing in things
     ]
     here, there = (
         token_ids(
             pipe.tokenizer, [caption(Scene((thing,)), language) for thing in each]
         )
-        for each in zip(*pairs, strict=True)
+        for each in (things, others)
     )
-    colour = here != there  # (16, 32), one token in each prompt
-    assert (colour.sum(1) == 1).all()
-    after = colour.cumsum(1).bool() & ~colour
+    word = here != there  # (16, 32), one token in each prompt
+    assert (word.sum(1) == 1).all()
+    colour = word.int().argmax(1, keepdim=True)
+    end = (here == pipe.tokenizer.eos_token_id).int().argmax(1, keepdim=True)
+    noun = colour + 1 if language == "en" else end - 1  # its last token
+    taken = (word, place == noun, place >= end, (place > colour) & (place < end))
     S_here, S_there = (
         pipe.text_encoder(each).last_hidden_state for each in (here, there)
     )
-    for name, taken in zip(rows, (colour, after), strict=True):
+    for counts, chosen in zip(exchanged.values(), taken, strict=True):
         images = pipe(
-            prompt_embeds=torch.where(taken[..., None], S_there, S_here),
+            prompt_embeds=torch.where(chosen[..., None], S_there, S_here),
             negative_prompt_embeds=empty, latents=begin, num_inference_steps=10,
             guidance_scale=w, output_type="np",
         ).images  # fmt: skip
         seen = [describe((255 * image).round().astype("uint8")) for image in images]
-        drawn_other = [
-            len(found) == 1 and found[0].thing.colour == other.colour
-            for found, (_, other) in zip(seen, pairs, strict=True)
-        ]
-        rows[name].append(f"{sum(drawn_other)} of 16")
-        exchanged[name, language] = sum(drawn_other)
-table(rows, ["states exchanged", "English", "Chinese"]).show()
-word, later = ([exchanged[name, lang] for lang in ("en", "zh")] for name in rows)
-assert max(word) < 4 < 8 < min(later)
+        counts.append(
+            sum(
+                len(found) == 1 and found[0].thing.colour == other.colour
+                for found, other in zip(seen, others, strict=True)
+            )
+        )
+heads = ["states exchanged", "English: in 16", "Chinese: in 16"]
+table(exchanged, heads, ".0f").show()
+assert max(exchanged["colour word"]) < 4 < 8 < min(exchanged["all words after it"])
 
 # %% own_thing_values values
 print(f"own = {sum(own['en']) + sum(own['zh'])}")  # tolerance 20%
 print(f"nouns = {len(own['en']) + len(own['zh'])}")  # tolerance 20%
-print(f"exchanged_word = {sum(word)}")  # tolerance 90%
-print(f"exchanged_after = {sum(later)}")  # tolerance 30%
+for name, short in zip(exchanged, ("word", "noun", "end", "after"), strict=True):
+    print(f"exchanged_{short} = {sum(exchanged[name])}")  # tolerance 90%
 print(f"vae_millions = {sum(p.numel() for p in vae.parameters()) / 1e6:.1f}")
 text_millions = sum(p.numel() for p in pipe.text_encoder.parameters()) / 1e6
 print(f"text_millions = {text_millions:.1f}")
 print(f"unet_millions = {sum(p.numel() for p in unet.parameters()) / 1e6:.1f}")
-print(f"difference = {differences.mean():.1f}")
 print(f"k = {k:.2f}")

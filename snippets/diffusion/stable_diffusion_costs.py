@@ -8,6 +8,7 @@ from diffusers import (
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from llm_tutorial.diffusion.autoencoder import autoencoder
 from llm_tutorial.diffusion.latent import u_net
 from llm_tutorial.tables import table
 from llm_tutorial.timing import ratio
@@ -28,10 +29,12 @@ def convolution(side, channels_in, channels_out, kernel=3):
 
 
 def attention(side, width, tokens=None):  # without tokens: of places to each other
-    n = side**2
-    m, of_states = (tokens, 96) if tokens else (n, width)
-    projections = 2 * (2 * n * width * width) + 2 * (2 * m * of_states * width)
-    return projections + 2 * (2 * n * m * width)  # Q Kᵀ, and the weights times V
+    places = side**2
+    keys, of_states = (tokens, 96) if tokens else (places, width)
+    projections = 2 * (2 * places * width * width) + 2 * (2 * keys * of_states * width)
+    return projections + 2 * (
+        2 * places * keys * width
+    )  # Q Kᵀ, and the weights times V
 
 
 layer = torch.nn.Conv2d(64, 64, 3, padding=1)
@@ -51,6 +54,8 @@ for name, size in (("latents", 8), ("pixels", 32)):
         f"{size} × {size}", counted / 1e6, convolution(size, 64, 64) / 1e6,
         attention(size, 64) / 1e6,
     ]  # fmt: skip
+decoder = flop(autoencoder((16, 32, 64)).decode, torch.zeros(1, 8, 8, 8))
+rows["decoder, once a picture"] = ["to 32 × 32", decoder / 1e6, "", ""]
 heads = ["U-Net on", "grid", "MFLOP", "a convolution", "a self-attention"]
 table(rows, heads, ["", ".0f", ".1f", ".1f"]).show()
 
@@ -65,6 +70,8 @@ print(f"slower = {slower:.0f}")  # tolerance 60%
 
 # %% pixels_values values
 print(f"times = {rows['pixels'][1] / rows['latents'][1]:.0f}")
+print(f"unet_mega = {rows['latents'][1]:.0f}")
+print(f"decoder_mega = {decoder / 1e6:.0f}")
 print(f"convolution_times = {rows['pixels'][2] / rows['latents'][2]:.0f}")
 print(f"attention_times = {rows['pixels'][3] / rows['latents'][3]:.0f}")
 
@@ -109,11 +116,11 @@ for size in (512, 1024, 2048):
             sd15, torch.zeros(1, 4, side, side), torch.tensor(5),
             torch.zeros(1, 77, 768),
         )  # fmt: skip
-    n = side**2
-    of_places = 5 * 2 * 2 * n**2 * 320  # five self-attentions at the largest grid
-    scores = 8 * n**2 * 2 / 2**30  # one layer's, 8 heads, half precision
+    places = side**2
+    of_places = 5 * 2 * 2 * places**2 * 320  # five self-attentions, largest grid
+    scores = 8 * places**2 * 2 / 2**30  # one layer's, 8 heads, half precision
     rows[f"{size:,} px"] = [
-        f"{n:,}", counts[size] / 1e12, 100 * of_places / counts[size], scores,
+        f"{places:,}", counts[size] / 1e12, 100 * of_places / counts[size], scores,
     ]  # fmt: skip
 heads = ["SD 1.5", "places", "TFLOP a call", "% pairs of places", "scores, GiB"]
 table(rows, heads, ["", ".1f", ".0f", ".2f"]).show()

@@ -22,15 +22,6 @@ def share(run, group, key="all", guidance="2", languages=("en", "zh")):
     return 100 * sum(found) / len(found)
 
 
-# %% curve
-figure, (axes,) = panels()
-steps = [250 * (n + 1) for n in range(len(leaning[0]["curve"]))]
-for name, runs in (("captions that lean", leaning), ("all equally often", even)):
-    spread(axes, steps, [run["curve"] for run in runs], name)
-axes.set(xlabel="steps", ylabel="loss", yscale="log")
-legend(axes)
-plt.show()
-
 # %% adherence
 scales = ("1", "2", "4", "8")
 rows = {
@@ -45,12 +36,21 @@ table(rows, ["% all right", *(f"w = {w}" for w in scales)]).show()
 # %% languages
 rows = {
     name: [
-        over_seeds([share(run, group, languages=(short,)) for run in leaning], ".0f")
+        over_seeds([share(run, group, "all", "8", (short,)) for run in leaning], ".0f")
         for group in groups
     ]
     for short, name in (("en", "English"), ("zh", "Chinese"))
 }
-table(rows, ["% all right, w = 2", *groups]).show()
+table(rows, ["% all right, w = 8", *groups]).show()
+
+# %% curve
+figure, (axes,) = panels()
+steps = [250 * (n + 1) for n in range(len(leaning[0]["curve"]))]
+for name, runs in (("captions that lean", leaning), ("all equally often", even)):
+    spread(axes, steps, [run["curve"] for run in runs], name)
+axes.set(xlabel="steps", ylabel="loss", yscale="log")
+legend(axes)
+plt.show()
 
 # %% relation
 keys = ("count", "colour", "shape", "size", "relation")
@@ -70,6 +70,10 @@ assert 40 < chance < 60 < 75 < min(learned)
 for group, name in zip(groups, ("one", "one_unseen", "two", "two_unseen"), strict=True):
     found = [share(run, group) for run in leaning]
     print(f"{name} = {sum(found) / len(found):.0f}")
+hues = {hue: value for hue, value in shapes["vae"].items() if hue != "all"}
+print(f"vae_all = {shapes['vae']['all']:.1f}")
+print(f"vae_least = {min(hues.values()):.1f}")
+print(f"vae_most = {max(hues.values()):.1f}")
 print(f"even_relation = {chance:.0f}")
 print(f"leaning_relation = {sum(learned) / len(learned):.0f}")
 strong = [share(run, "two things", guidance="8") for run in leaning]

@@ -1,6 +1,6 @@
 """A whole small Stable Diffusion on captioned shapes: autoencoder, text encoder, U-Net.
 
-The autoencoder is trained once, about twenty minutes of one core; U-Net and text
+The autoencoder is trained once, about twenty minutes of an idle core; U-Net and text
 encoder about an hour for each run. The pipeline of seed 0 is kept.
 
 Two things stand left of, right of, above or below each other. Where all four come
@@ -108,6 +108,7 @@ def train_vae(run: str) -> dict:
         linear_decay(optimizer, VAE_STEPS, warmup=100), long_run.state_of(run),
         save_every=250, description=run, loss_of=reconstruction_loss(), count=len,
     )  # fmt: skip
+    vae.cpu()
     set_scale(vae, latents_of(vae, scaled(pictures[::100])))
     vae.half().save_pretrained(long_run.folder / "vae")
     real = scaled(pictures[::100])
@@ -117,6 +118,7 @@ def train_vae(run: str) -> dict:
 
 def train_denoiser(run: str, train: list[Scene], seed: int) -> dict:
     vae = load_autoencoder(KEPT / "vae")
+    vae.register_to_config(_name_or_path="")  # else it keeps where this machine had it
     latents = latents_of(vae, scaled(drawn(train))) * vae.config.scaling_factor
     ids = torch.stack([token_ids(tokenizer, captions(s)) for s in train])
     scheduler = noise_scheduler()
@@ -135,7 +137,7 @@ def train_denoiser(run: str, train: list[Scene], seed: int) -> dict:
         save_every=250, description=run,
         loss_of=latent_loss(Schedule(scheduler.betas)), count=len,
     )  # fmt: skip
-    denoiser.take_average()
+    denoiser.cpu().take_average()
     pipe = assemble(vae, denoiser.text_encoder, tokenizer, denoiser.unet, scheduler)
     kept = train is leaning and seed == 0
     with TemporaryDirectory() as other:  # saving rounds: all are measured in half
