@@ -67,6 +67,9 @@ heads = ["latents", "deviation", "SNR at t = 500", "SNR unscaled"]
 table(rows, heads, ".2f").show()
 
 # %% level_values values
+near = [made[factor][1] for factor in (0.5, 2.0)]
+print(f"kept = {min(min(r['place'], r['shape']) for r in near):.0f}")  # tolerance 10%
+print(f"coloured = {max(r['colour'] for r in near):.0f}")  # tolerance 50%
 print(f"sd_factor = {0.18215:.5f}")
 print(f"sd_deviation = {1 / 0.18215:.1f}")
 print(f"sd_times = {0.18215**-2:.0f}")

@@ -25,7 +25,8 @@ def test_the_mean_is_taken_off(answer):
     found = answer.scaling_factor(100 + each for each in batches())
     assert abs(found / expected - 1) < 1e-3, pytest.say(
         f"A shift of all latents by 100 leaves the factor as it is; yours goes from "
-        f"{expected:.4f} to {found:.4f}. (Sums of large numbers want double precision.)",
-        f"把所有潜变量平移 100，系数应当不变；你的从 {expected:.4f} 变成了 {found:.4f}。"
+        f"{expected:.4f} to {found:.4f}. (Large sums want double precision.)",
+        f"把所有潜变量平移 100，系数应当不变；你的从 {expected:.4f} "
+        f"变成了 {found:.4f}。"
         "（大数求和要用双精度。）",
     )
