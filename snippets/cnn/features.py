@@ -1,0 +1,250 @@
+# %% setup
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch.nn import functional as F
+
+from llm_tutorial.cnn.efficientnet import load_efficientnet
+from llm_tutorial.cnn.features import (
+    LAYERS,
+    STRENGTHS,
+    fit_probe,
+    group_labels,
+    inputs,
+    pooled_features,
+    shots,
+    subjects,
+)
+from llm_tutorial.data.openmoji import drawings
+from llm_tutorial.diagrams import Diagram
+from llm_tutorial.experiments import by_seed
+from llm_tutorial.plotting import (
+    COLOURS,
+    GREY,
+    image_grid,
+    label_lines,
+    legend,
+    panels,
+    spread,
+    use_style,
+)
+from llm_tutorial.results import results
+from llm_tutorial.tables import over_seeds, table
+
+torch.manual_seed(0)
+use_style()
+manifest = results("cnn", "features")
+measured = manifest["metrics"]
+best = manifest["best"]  # the layer that is best on validation
+
+# %% picture
+diagram = Diagram(width=24, height=12)
+BLUE, ORANGE, GREEN = COLOURS[:3]
+before = diagram.box(2.6, 9.5, "picture", 4.2, colour=BLUE)
+for x, name, down in (
+    (8.6, "stem", "32"),
+    (14.4, "block 8", "80"),
+    (20.8, "head", "1,280"),
+):
+    layer = diagram.box(x, 9.5, name, 4.6, colour=GREY)
+    diagram.arrow(before, layer)
+    mean = diagram.box(x, 6, ["mean over", "places"], 5.2, colour=ORANGE)
+    diagram.arrow(layer, mean)
+    probe = diagram.box(x, 1.6, ["linear", "probe"], 5.2, colour=GREEN)
+    diagram.arrow(mean, probe, down)
+    before = layer
+diagram.text(8.6, 11.4, "frozen", fontsize=9)
+diagram.text(2.6, 1.6, "trained", fontsize=9)
+plt.show()
+
+# %% samples
+pictures = {split: subjects(split) for split in ("train", "validation", "test")}
+names = group_labels(pictures["test"])[0]  # nine groups
+labels = {split: group_labels(chosen)[1] for split, chosen in pictures.items()}
+for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+    bases = [{each.base for each in pictures[split]} for split in (one, other)]
+    assert not bases[0] & bases[1]  # no subject on both sides
+firsts = [
+    [each for each in pictures["test"] if each.group == name][2:5] for name in names
+]
+grid = np.stack([drawings(some, 64) for some in firsts], 1)[:, :, ::2, ::2]
+figure = image_grid(grid // 32 * 32, [], list("123456789"), size=0.5)
+
+# %% hook
+model = load_efficientnet()  # evaluation mode, and it stays as it is
+kept = {}
+
+
+def keep(layer, given, output):
+    kept["head"] = output.mean((2, 3))  # (pictures, 1280, rows, columns): rows go
+
+
+handle = model.head.register_forward_hook(keep)
+some = inputs(pictures["test"][:8], 96)  # (8, 3, 96, 96), (x - 127) / 128
+with torch.no_grad():
+    model(some)
+handle.remove()
+library = pooled_features(model, some, LAYERS)  # all layers in one pass
+assert kept["head"].allclose(library["head"], atol=1e-4)
+print(
+    {
+        name: each.shape[1]
+        for name, each in library.items()
+        if name in ("stem", best, "head")
+    }
+)
+
+# %% extract
+features = {
+    split: pooled_features(model, inputs(chosen, 96), [best, "head"])
+    for split, chosen in pictures.items()
+}
+
+
+# %% probe
+def linear_probe(x, y, strength):  # standardised (n, features), (n,)
+    weight = torch.zeros(len(names), x.shape[1], dtype=x.dtype, requires_grad=True)
+    bias = torch.zeros(len(names), dtype=x.dtype, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=400, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    def loss():
+        optimizer.zero_grad()
+        fit = F.cross_entropy(x @ weight.T + bias, y, reduction="sum")
+        value = strength * fit + weight.square().sum() / 2
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return weight.detach(), bias.detach()
+
+
+known = features["train"]["head"].double()
+standard = (known - known.mean(0)) / known.std(0)
+weight, bias = linear_probe(standard, labels["train"], strength=0.01)
+library = LogisticRegression(C=0.01, tol=1e-6, max_iter=1000)
+library.fit(standard.numpy(), labels["train"].numpy())
+mine = (standard @ weight.T + bias).softmax(-1)
+theirs = torch.from_numpy(library.predict_proba(standard.numpy()))
+assert mine.allclose(theirs, atol=1e-3)
+
+# %% judged
+probe = fit_probe(
+    features["train"]["head"],
+    labels["train"],
+    (features["validation"]["head"], labels["validation"]),
+    strengths=(0.001, 0.01, 0.1),
+)
+right = probe.accuracy(features["test"]["head"], labels["test"])
+most = labels["train"].bincount().argmax()
+majority = (labels["test"] == most).double().mean().item()
+print(f"right: {100 * right:.1f} %, always “{names[most]}”: {100 * majority:.1f} %")
+assert abs(right - measured["head at 96"]["test"]) < 0.01
+
+# %% layers
+figure, (axes,) = panels(height=3.2)
+places = range(len(LAYERS))
+for side in (64, 96, 128):
+    runs = [100 * measured[f"{name} at {side}"]["test"] for name in LAYERS]
+    axes.plot(places, runs, label=f"{side} pixels")
+for name, colour in (("pixels", COLOURS[4]), ("colours", COLOURS[3])):
+    level = 100 * measured[name]["test"]
+    axes.plot(
+        places, [level] * len(LAYERS), color=colour, marker="", ls="--", label=name
+    )
+axes.set_xticks([0, 4, 8, 12, 17], ["stem", "4", "8", "12", "head"])
+axes.set_xlabel("layer")
+axes.set_ylabel("right, %")
+legend(axes, ncols=3)
+plt.show()
+
+# %% few
+figure, (axes,) = panels(height=3.2)
+counts = [*manifest["counts"][:-1], 120]
+LABELS = {"head": "head", best: "block 13", "pixels": "pixels", "colours": "colours"}
+for name, label in LABELS.items():
+    runs = [
+        [100 * each for each in metrics["test"]]
+        for metrics in by_seed(manifest, f"few {name}")
+    ]
+    spread(axes, counts, runs, label)
+axes.set_xscale("log")
+axes.set_xticks(counts, [*map(str, counts[:-1]), "all"])
+axes.minorticks_off()
+axes.set_xlabel("labels for each group")
+axes.set_ylabel("right, %")
+label_lines(axes)
+plt.show()
+
+# %% strengths
+chosen = shots(labels["train"], 20, seed=0)
+x, y = features["train"]["head"][chosen], labels["train"][chosen]
+rows = {}
+for strength in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 10):
+    each = fit_probe(x, y, strengths=[strength])
+    rows[f"{strength:g}"] = [
+        100 * each.accuracy(x, y),
+        100 * each.accuracy(features["validation"]["head"], labels["validation"]),
+    ]
+columns = ["strength C", "training, %", "validation, %"]
+table(rows, columns, ".1f").show()
+
+
+# %% unlabelled
+def one_each(name, seed, scaled_by_all):
+    chosen = shots(labels["train"], 1, seed)  # nine pictures
+    known = features["train"][name]
+    base = known if scaled_by_all else known[chosen]
+    mean, scale = base.mean(0), base.std(0).clamp_min(1e-6)
+    z = {split: (each[name] - mean) / scale for split, each in features.items()}
+    tried = []
+    for strength in STRENGTHS:
+        fitted = LogisticRegression(C=strength, max_iter=1000)
+        fitted.fit(z["train"][chosen], labels["train"][chosen])
+        on = [fitted.score(z[split], labels[split]) for split in ("validation", "test")]
+        tried.append(on)
+    return 100 * max(tried, key=lambda each: each[0])[1]
+
+
+rows, found = {}, {}
+for name, label in (("head", "head"), (best, "block 13")):
+    for scaled_by_all in (False, True):
+        runs = [one_each(name, seed, scaled_by_all) for seed in range(5)]
+        found[name, scaled_by_all] = runs
+        rows[f"{label}, scaled by {'all' if scaled_by_all else 'the nine'}"] = [
+            over_seeds(runs)
+        ]
+table(rows, ["one label a group", "right, %"]).show()
+assert np.mean(found["head", True]) > np.mean(found["head", False])
+
+# %% numbers values
+for split, chosen in pictures.items():
+    print(f"count_{split} = {len(chosen)}")
+print(f"right_head = {100 * measured['head at 96']['test']:.0f}")
+print(f"right_best = {100 * measured[f'{best} at 96']['test']:.0f}")
+print(f"right_wide = {100 * measured['head at 128']['test']:.0f}")
+print(f"right_small = {100 * measured['head at 64']['test']:.0f}")
+for name in ("head", best):
+    label = "best" if name == best else name
+    print(f"chosen_{label} = {100 * measured[f'{name} at 96']['validation']:.0f}")
+for name in ("pixels", "colours"):
+    print(f"right_{name} = {100 * measured[name]['test']:.0f}")
+for layer in ("stem", "blocks.4", "blocks.9"):
+    label = layer.replace("blocks.", "block_")
+    print(f"right_{label} = {100 * measured[f'{layer} at 96']['test']:.0f}")
+print(f"majority = {100 * majority:.0f}")
+share = measured["head at 96"]["test"]
+print(f"error = {100 * (share * (1 - share) / len(labels['test'])) ** 0.5:.1f}")
+for name in ("head", best, "pixels", "colours"):
+    runs = np.array([each["test"] for each in by_seed(manifest, f"few {name}")])
+    label = "best" if name == best else name
+    for place, count in enumerate(manifest["counts"][:-1]):
+        print(f"few_{label}_{count} = {100 * runs[:, place].mean():.0f}")
+for (name, scaled_by_all), runs in found.items():
+    label = "best" if name == best else name
+    print(
+        f"one_{label}_{'all' if scaled_by_all else 'nine'} = {np.mean(runs):.0f}  # tolerance 10%"
+    )
+print(f"minutes = {manifest['seconds'] / 60:.0f}")
