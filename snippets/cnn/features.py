@@ -234,6 +234,7 @@ for name in ("pixels", "colours"):
 for layer in ("stem", "blocks.4", "blocks.9"):
     label = layer.replace("blocks.", "block_")
     print(f"right_{label} = {100 * measured[f'{layer} at 96']['test']:.0f}")
+print(f"most = {names[most]}")
 print(f"majority = {100 * majority:.0f}")
 share = measured["head at 96"]["test"]
 print(f"error = {100 * (share * (1 - share) / len(labels['test'])) ** 0.5:.1f}")
@@ -244,7 +245,6 @@ for name in ("head", best, "pixels", "colours"):
         print(f"few_{label}_{count} = {100 * runs[:, place].mean():.0f}")
 for (name, scaled_by_all), runs in found.items():
     label = "best" if name == best else name
-    print(
-        f"one_{label}_{'all' if scaled_by_all else 'nine'} = {np.mean(runs):.0f}  # tolerance 10%"
-    )
+    by = "all" if scaled_by_all else "nine"
+    print(f"one_{label}_{by} = {np.mean(runs):.0f}")  # tolerance 10%
 print(f"minutes = {manifest['seconds'] / 60:.0f}")

@@ -213,12 +213,32 @@ modules = {
     "its autoencoder": autoencoder(), "picture tokeniser": load_image_tokenizer(),
     "vision Transformer": vit,
 }  # fmt: skip
-rows = {name: counted(each) for name, each in modules.items()}
+rows_elsewhere = {name: counted(each) for name, each in modules.items()}
 columns = ["", "parameters", "k × k, %", "1 × 1, %", "linear, %", "other, %"]
-table(rows, columns, [",", ".1f", ".1f", ".1f", ".1f"]).show()
+table(rows_elsewhere, columns, [",", ".1f", ".1f", ".1f", ".1f"]).show()
 
 # %% patches
 x, patch = torch.rand(2, 1, 28, 28), vit.config.patch
 cut = F.unfold(x, patch, stride=patch).mT  # (2, 16, 49): patches as rows
 linear = cut @ vit.patches.weight.flatten(1).T + vit.patches.bias  # (2, 16, 64)
 assert linear.allclose(vit.patches(x).flatten(2).mT, atol=1e-5)
+
+# %% tuned_values values
+print(f"runs = {len(measured)}")
+KEYS = ("frozen", "last", "lora", "all", "small")
+for key, variant in zip(KEYS, VARIANTS, strict=True):
+    for count in counts:
+        some = by_seed(manifest, f"{variant}, {count} a class")
+        at = count if count < 100 else "all"
+        accuracies = [100 * run["accuracy"] for run in some]
+        print(f"{key}_{at} = {sum(accuracies) / len(accuracies):.0f}")
+        print(f"{key}_{at}_low = {min(accuracies):.0f}")
+        print(f"{key}_{at}_high = {max(accuracies):.0f}")
+    print(f"{key}_rate = {some[0].get('rate', 0):g}")
+print(f"adapted = {adapted}")
+print(f"adapter_kilobytes = {4 * adapted / 1000:.0f}")
+print(f"people = {len(people)}")
+for name, values in found.items():
+    print(f"leak_{name.split()[1]} = {sum(values) / 5:.0f}")  # tolerance 5%
+for name, label in (("U-Net of a diffusion model", "unet"), ("its autoencoder", "vae")):
+    print(f"spatial_{label} = {rows_elsewhere[name][1]:.0f}")

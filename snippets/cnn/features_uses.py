@@ -97,6 +97,7 @@ for kind, label in KINDS.items():
         recall_at(gallery[kind][asked], stored[kind], kinds[asked], (1, 5)),
     ]
     rows[label] = [100 * each[k] for each in found for k in (1, 5)]
+retrieved = rows
 columns = ["", "variant @1", "@5", "line @1", "@5", "kind @1", "@5"]
 table(rows, columns, ".0f").show()
 
@@ -169,3 +170,32 @@ for key, label in LABEL.items():
     gain, error = found[f"{key} over name"]
     rows[label] = [100 * found[key], f"{100 * gain:+.1f} ± {200 * error:.1f}"]
 table(rows, ["", "right, %", "over the name alone, points"], [".1f", ""]).show()
+
+# %% uses_values values
+print(f"variants = {len(variants)}")
+for row, label in (
+    ("head", "head"),
+    ("block 13", "best"),
+    ("block 5", "early"),
+    ("pixels", "pixels"),
+    ("colours", "colours"),
+):
+    for at, task in ((0, "variant"), (2, "line"), (4, "kind")):
+        print(f"{task}_{label} = {retrieved[row][at]:.0f}")  # tolerance 5%
+print(f"kept = {len(kept)}")
+print(f"asked = {int(asked.sum())}")
+for kind, label in {"head": "head", best: "best", "pixels": "pixels"}.items():
+    colour, both = (
+        measured[f"{kind}, seen color"],
+        measured[f"{kind}, seen color and line"],
+    )
+    print(f"shift_{label}_color = {100 * colour['color']:.0f}")
+    print(f"shift_{label}_line = {100 * colour['line']:.0f}")
+    print(f"shift_{label}_dark = {100 * colour['dark ground']:.0f}")
+    print(f"shift_{label}_grey = {100 * colour['grey']:.0f}")
+    print(f"both_{label}_color = {100 * both['color']:.0f}")
+    print(f"both_{label}_line = {100 * both['line']:.0f}")
+for key in LABEL:
+    print(f"fused_{key} = {100 * found[key]:.0f}")
+    print(f"gain_{key} = {100 * found[f'{key} over name'][0]:.1f}")
+    print(f"band_{key} = {200 * found[f'{key} over name'][1]:.1f}")
