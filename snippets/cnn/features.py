@@ -107,7 +107,7 @@ def linear_probe(x, y, strength):  # standardised (n, features), (n,)
     weight = torch.zeros(len(names), x.shape[1], dtype=x.dtype, requires_grad=True)
     bias = torch.zeros(len(names), dtype=x.dtype, requires_grad=True)
     optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=400, tolerance_change=0, line_search_fn="strong_wolfe"
+        [weight, bias], max_iter=200, tolerance_change=0, line_search_fn="strong_wolfe"
     )
 
     def loss():
@@ -121,10 +121,10 @@ def linear_probe(x, y, strength):  # standardised (n, features), (n,)
     return weight.detach(), bias.detach()
 
 
-known = features["train"]["head"].double()
-standard = (known - known.mean(0)) / known.std(0)
-weight, bias = linear_probe(standard, labels["train"], strength=0.01)
-library = LogisticRegression(C=0.01, tol=1e-6, max_iter=1000)
+known = features["train"][best].double()  # block 13: 192 features
+standard = (known - known.mean(0)) / known.std(0).clamp_min(1e-6)
+weight, bias = linear_probe(standard, labels["train"], strength=0.1)
+library = LogisticRegression(C=0.1, tol=1e-6, max_iter=1000)
 library.fit(standard.numpy(), labels["train"].numpy())
 mine = (standard @ weight.T + bias).softmax(-1)
 theirs = torch.from_numpy(library.predict_proba(standard.numpy()))

@@ -235,7 +235,7 @@ for key, variant in zip(KEYS, VARIANTS, strict=True):
         print(f"{key}_{at}_low = {min(accuracies):.0f}")
         print(f"{key}_{at}_high = {max(accuracies):.0f}")
     print(f"{key}_rate = {some[0].get('rate', 0):g}")
-print(f"adapted = {adapted}")
+print(f"adapted = {adapted:,}")
 print(f"adapter_kilobytes = {4 * adapted / 1000:.0f}")
 print(f"people = {len(people)}")
 for name, values in found.items():
