@@ -178,19 +178,6 @@ axes.set_ylabel("right, %")
 label_lines(axes)
 plt.show()
 
-# %% strengths
-chosen = shots(labels["train"], 20, seed=0)
-x, y = features["train"]["head"][chosen], labels["train"][chosen]
-rows = {}
-for strength in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 10):
-    each = fit_probe(x, y, strengths=[strength])
-    rows[f"{strength:g}"] = [
-        100 * each.accuracy(x, y),
-        100 * each.accuracy(features["validation"]["head"], labels["validation"]),
-    ]
-columns = ["strength C", "training, %", "validation, %"]
-table(rows, columns, ".1f").show()
-
 
 # %% unlabelled
 def one_each(name, seed, scaled_by_all):
@@ -218,6 +205,19 @@ for name, label in (("head", "head"), (best, "block 13")):
         ]
 table(rows, ["one label a group", "right, %"]).show()
 assert np.mean(found["head", True]) > np.mean(found["head", False])
+
+# %% strengths
+chosen = shots(labels["train"], 20, seed=0)
+x, y = features["train"]["head"][chosen], labels["train"][chosen]
+rows = {}
+for strength in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 10):
+    each = fit_probe(x, y, strengths=[strength])
+    rows[f"{strength:g}"] = [
+        100 * each.accuracy(x, y),
+        100 * each.accuracy(features["validation"]["head"], labels["validation"]),
+    ]
+columns = ["strength C", "training, %", "validation, %"]
+table(rows, columns, ".1f").show()
 
 # %% numbers values
 for split, chosen in pictures.items():

@@ -144,6 +144,37 @@ for variant, label in VARIANTS.items():
 columns = ["variant", "free parameters", "5 a group", "20 a group", "all"]
 table(rows, columns, [",", "", "", ""]).show()
 
+
+# %% elsewhere
+def counted(model):
+    kinds = {"k × k": 0, "1 × 1": 0, "linear": 0, "other": 0}
+    for layer in model.modules():
+        weights = sum(p.numel() for p in layer.parameters(recurse=False))
+        if isinstance(layer, nn.Conv2d):
+            kinds["1 × 1" if layer.kernel_size == (1, 1) else "k × k"] += weights
+        else:
+            kinds["linear" if isinstance(layer, nn.Linear) else "other"] += weights
+    total = sum(p.numel() for p in model.parameters())
+    assert sum(kinds.values()) == total
+    return [total, *(100 * each / total for each in kinds.values())]
+
+
+vit = VisionTransformer(VisionConfig())
+modules = {
+    "EfficientNet-Lite0": frozen, "U-Net of a diffusion model": u_net(),
+    "its autoencoder": autoencoder(), "picture tokeniser": load_image_tokenizer(),
+    "vision Transformer": vit,
+}  # fmt: skip
+rows_elsewhere = {name: counted(each) for name, each in modules.items()}
+columns = ["", "parameters", "k × k, %", "1 × 1, %", "linear, %", "other, %"]
+table(rows_elsewhere, columns, [",", ".1f", ".1f", ".1f", ".1f"]).show()
+
+# %% patches
+x, patch = torch.rand(2, 1, 28, 28), vit.config.patch
+cut = F.unfold(x, patch, stride=patch).mT  # (2, 16, 49): patches as rows
+linear = cut @ vit.patches.weight.flatten(1).T + vit.patches.bias  # (2, 16, 64)
+assert linear.allclose(vit.patches(x).flatten(2).mT, atol=1e-5)
+
 # %% leak
 people = {}
 for picture in openmoji():
@@ -179,49 +210,20 @@ table(rows, ["split", "right, %"]).show()
 assert min(found["by picture"]) > max(found["by subject"])
 
 # %% norms
-batch = images[:32]
+batch = images[:16]
 with torch.no_grad():
     alone = frozen(batch[:1])[0]
     frozen.train()  # forgotten: batch norm now describes the batch
-    first, second = frozen(batch)[0], frozen(batch[[0, *range(31, 0, -1)][:8]])[0]
+    first, second = frozen(batch)[0], frozen(batch[[0, *range(15, 8, -1)]])[0]
+    for some in images.split(16):  # one pass over 180 pictures
+        frozen(some)
     frozen.eval()
     after = frozen(batch[:1])[0]
 cosine = F.cosine_similarity
 print(f"train(), one picture in two batches: cosine {cosine(first, second, dim=0):.2f}")
-print(f"eval() before and after that:        cosine {cosine(alone, after, dim=0):.2f}")
+print(f"eval(), before and after the pass:   cosine {cosine(alone, after, dim=0):.2f}")
 frozen = load_efficientnet()  # the cure: load again, and extract in eval()
 assert frozen(batch[:1])[0].allclose(alone, atol=1e-4)
-
-
-# %% elsewhere
-def counted(model):
-    kinds = {"k × k": 0, "1 × 1": 0, "linear": 0, "other": 0}
-    for layer in model.modules():
-        weights = sum(p.numel() for p in layer.parameters(recurse=False))
-        if isinstance(layer, nn.Conv2d):
-            kinds["1 × 1" if layer.kernel_size == (1, 1) else "k × k"] += weights
-        else:
-            kinds["linear" if isinstance(layer, nn.Linear) else "other"] += weights
-    total = sum(p.numel() for p in model.parameters())
-    assert sum(kinds.values()) == total
-    return [total, *(100 * each / total for each in kinds.values())]
-
-
-vit = VisionTransformer(VisionConfig())
-modules = {
-    "EfficientNet-Lite0": frozen, "U-Net of a diffusion model": u_net(),
-    "its autoencoder": autoencoder(), "picture tokeniser": load_image_tokenizer(),
-    "vision Transformer": vit,
-}  # fmt: skip
-rows_elsewhere = {name: counted(each) for name, each in modules.items()}
-columns = ["", "parameters", "k × k, %", "1 × 1, %", "linear, %", "other, %"]
-table(rows_elsewhere, columns, [",", ".1f", ".1f", ".1f", ".1f"]).show()
-
-# %% patches
-x, patch = torch.rand(2, 1, 28, 28), vit.config.patch
-cut = F.unfold(x, patch, stride=patch).mT  # (2, 16, 49): patches as rows
-linear = cut @ vit.patches.weight.flatten(1).T + vit.patches.bias  # (2, 16, 64)
-assert linear.allclose(vit.patches(x).flatten(2).mT, atol=1e-5)
 
 # %% tuned_values values
 print(f"runs = {len(measured)}")
@@ -240,5 +242,5 @@ print(f"adapter_kilobytes = {4 * adapted / 1000:.0f}")
 print(f"people = {len(people)}")
 for name, values in found.items():
     print(f"leak_{name.split()[1]} = {sum(values) / 5:.0f}")  # tolerance 5%
-for name, label in (("U-Net of a diffusion model", "unet"), ("its autoencoder", "vae")):
+for name, label in zip(modules, ("lite", "unet", "vae", "tokens", "vit"), strict=True):
     print(f"spatial_{label} = {rows_elsewhere[name][1]:.0f}")

@@ -18,7 +18,6 @@ from llm_tutorial.data.openmoji import drawings, openmoji, prompt
 from llm_tutorial.models import load_encoder, load_tokenizer
 from llm_tutorial.plotting import (
     COLOURS,
-    GREY,
     image_grid,
     legend,
     panels,
@@ -153,8 +152,6 @@ for panel, (name, (known, unseen)) in zip(axes, seen.items(), strict=True):
     scores = fit_probe(known, labels, strengths=[0.01]).scores(unseen)  # (347, 9)
     centred = scores - scores.mean(0)
     plane = centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].T
-    rest = ~np.isin(groups, SHOWN)
-    panel.plot(*plane[rest].T, ".", color=GREY, ms=2.5, alpha=0.5, label="others")
     for group, colour in zip(SHOWN, COLOURS, strict=False):
         points = plane[groups == group].T
         panel.plot(*points, ".", color=colour, ms=4, label=group)
