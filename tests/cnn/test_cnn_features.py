@@ -86,6 +86,14 @@ def test_pooled_features_refuse_no_pictures_and_unknown_layers(lite, pictures):
     assert not lite.head._forward_hooks
 
 
+def test_pooled_features_refuse_tokens(pictures):
+    tokens = nn.Sequential(nn.Conv2d(3, 5, 8, 8), nn.Flatten(2))
+    with pytest.raises(ValueError, match="of tokens") as error:
+        pooled_features(tokens, pictures, ["1"])
+    said(error)
+    assert not tokens[1]._forward_hooks
+
+
 def test_sixteen_bits_give_nearly_the_same_features(lite, pictures):
     half = load_efficientnet().bfloat16()
     one = pooled_features(lite, pictures, ["head"])["head"]
@@ -103,6 +111,18 @@ def test_a_probe_is_logistic_regression(blobs, features):
     library = LogisticRegression(C=0.1, tol=1e-8, max_iter=2000).fit(standard, y.numpy())
     shares = probe.scores(x).softmax(-1)
     assert np.allclose(shares, library.predict_proba(standard), atol=2e-3)
+
+
+def test_a_probe_can_be_scaled_by_pictures_without_labels(blobs):
+    x, y = blobs
+    torch.manual_seed(1)
+    more = torch.randn(500, 20)
+    probe = fit_probe(x, y, strengths=[0.1], scaled_by=more)
+    assert probe.mean.equal(more.mean(0))
+    assert probe.scale.equal(more.std(0))
+    standard = ((x - more.mean(0)) / more.std(0)).numpy()
+    library = LogisticRegression(C=0.1).fit(standard, y.numpy())
+    assert np.allclose(probe.scores(x).softmax(-1), library.predict_proba(standard), atol=2e-3)
 
 
 def test_a_probe_of_two_classes_answers_like_one_of_three(blobs):

@@ -97,14 +97,14 @@ def pooled_features(model: nn.Module, images: Tensor, layers: Sequence[str], bat
     Args:
         model: Takes the pictures; it is in evaluation mode meanwhile.
         images: (pictures, channels, height, width).
-        layers: Their names; each gives (pictures, maps, rows, columns) or (pictures, features).
+        layers: Their names; each gives (pictures, maps, rows, columns), or (pictures, features), which stay.
         batch: Pictures at once; it changes memory and time, not the result.
 
     Returns:
         (pictures, maps) by the layer's name.
 
     Raises:
-        ValueError: The model has no such layer, or there are no pictures.
+        ValueError: The model has no such layer, a layer gives something else, such as tokens, or there are no pictures.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
@@ -117,7 +117,7 @@ def pooled_features(model: nn.Module, images: Tensor, layers: Sequence[str], bat
 
     def keep(name: str) -> torch.utils.hooks.RemovableHandle:
         return layer_of(model, name).register_forward_hook(
-            lambda layer, given, output: found[name].append(output.flatten(2).mean(-1) if output.dim() > 2 else output)
+            lambda layer, given, output: found[name].append(_mean_over_places(output, name))
         )
 
     training, handles = model.training, []
@@ -132,6 +132,16 @@ def pooled_features(model: nn.Module, images: Tensor, layers: Sequence[str], bat
         for handle in handles:
             handle.remove()
     return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _mean_over_places(output: Tensor, name: str) -> Tensor:
+    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if not isinstance(output, Tensor) or output.dim() not in (2, 4):
+        raise ValueError(
+            f"layer {name!r} gives {shape}: expected (pictures, maps, rows, columns); of tokens take the mean yourself, "
+            f"over dimension 1\n第 {name!r} 层给出 {shape}：应当是（图片，特征图，行，列）；若是词元，请自己对第 1 维取平均"
+        )
+    return output.mean((2, 3)) if output.dim() == 4 else output
 
 
 def colour_histogram(pixels: ArrayLike, levels: int = 4) -> Tensor:
@@ -203,6 +213,7 @@ def fit_probe(
     labels: Tensor,
     validation: tuple[Tensor, Tensor] | None = None,
     strengths: Sequence[float] = STRENGTHS,
+    scaled_by: Tensor | None = None,
 ) -> Probe:
     """Logistic regression with an L2 norm; of several strengths the one that is right most often on validation.
 
@@ -212,7 +223,9 @@ def fit_probe(
         features: (examples, features).
         labels: (examples,), every class from 0 on among them.
         validation: Features and labels to choose by; of equals the smallest strength.
-        strengths: Values of C. A single one needs no validation.
+        strengths: Values of C; a large one regularises little. A single one needs no validation.
+        scaled_by: Features of pictures, with labels or without, that mean and standard deviation are taken of; by
+            default those of the examples.
 
     Raises:
         ValueError: Several strengths and nothing to choose by, or a class without an example.
@@ -226,7 +239,8 @@ def fit_probe(
         raise ValueError("several strengths and no validation set\n给了几个强度，却没有验证集")
     if len(missing := set(range(int(labels.max()) + 1)) - set(labels.tolist())) or int(labels.max()) == 0:
         raise ValueError(f"no example of class {sorted(missing) or 1}\n类别 {sorted(missing) or 1} 没有样例")
-    mean, scale = features.mean(0), features.std(0).clamp_min(1e-6)
+    everything = features if scaled_by is None else scaled_by
+    mean, scale = everything.mean(0), everything.std(0).clamp_min(1e-6)
     standard = ((features - mean) / scale).double()
     rotation = torch.linalg.svd(standard, full_matrices=False).Vh if len(standard) < standard.shape[1] else None
     known = standard if rotation is None else standard @ rotation.T
