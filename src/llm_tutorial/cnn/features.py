@@ -291,7 +291,7 @@ def recall_at(queries: Tensor, gallery: Tensor, right: Tensor, counts: Sequence[
         ValueError: Shapes that do not fit, or a query without an answer.
 
     Example:
-        >>> recall_at(torch.eye(2), torch.tensor([[1.0, 0.1], [0.6, 0.4]]), torch.eye(2).bool(), counts=[1, 2])
+        >>> recall_at(torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, -0.5]]), torch.eye(2).bool(), counts=[1, 2])
         {1: 0.5, 2: 1.0}
     """
     if right.shape != (len(queries), len(gallery)):
