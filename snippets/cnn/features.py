@@ -190,7 +190,8 @@ def one_each(name, seed, scaled_by=None, **fixed):
     x, y = features["train"][name][chosen], labels["train"][chosen]
     held_out = features["validation"][name], labels["validation"]
     probe = fit_probe(x, y, held_out, scaled_by=scaled_by, **fixed)
-    z = (features["test"][name] - probe.mean) / probe.scale
+    alive = probe.scale > 1e-6  # a constant feature has weight 0 and does no harm
+    z = ((features["test"][name] - probe.mean) / probe.scale)[:, alive]
     accuracy = probe.accuracy(features["test"][name], labels["test"])
     return 100 * accuracy, z.abs().max().item()
 
