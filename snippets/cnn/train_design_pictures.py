@@ -12,7 +12,6 @@ import torch
 from torch.nn import functional as F
 
 from llm_tutorial.cnn.design import Design, parameters, within
-from llm_tutorial.cnn.digits import agreement
 from llm_tutorial.cnn.geometry import inspect
 from llm_tutorial.cnn.sweeps import best_rate, bits, outputs_of, train
 from llm_tutorial.digits import digit_tensors
@@ -90,7 +89,6 @@ def measure(run, variant, rate, seed, data):
             "parameters": parameters(model),
             "products": sum(layer.multiplications for layer in layers),
             "field": last.receptive_field[0],
-            "same": agreement(model, x[:600], 1),
             "nearest": nearest(model, x[:1000], y[:1000]),
             "right": bits(said.argmax(-1) == y),
         }

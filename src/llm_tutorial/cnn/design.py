@@ -89,7 +89,7 @@ class Design:
 
 
 class Heatmap(nn.Module):
-    """One heat map for each coordinate's output, and where its mass lies: the mean place under a softmax.
+    """A heat map, and where its mass lies: the mean place under a softmax.
 
     Args:
         channels: Of the input.

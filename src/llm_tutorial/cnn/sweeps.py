@@ -194,8 +194,7 @@ def canvases(images: Tensor, count: int, clutter: int = 6) -> tuple[Tensor, Tens
         clutter: Pieces of 9 × 9 pixels on each.
 
     Returns:
-        Canvases (count, 1, 56, 56), the number of each one's digit (count,), and the middle of the digit as row and
-        column from -1 to 1 (count, 2).
+        Canvases (count, 1, 56, 56), numbers of their digits (count,), middles as row and column from -1 to 1 (count, 2).
 
     Example:
         >>> x, which, where = canvases(torch.ones(5, 1, 28, 28), 3)
