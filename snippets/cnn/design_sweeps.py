@@ -2,6 +2,7 @@
 import time
 
 import torch
+from torch import nn
 
 from llm_tutorial.cnn.design import Design, within
 from llm_tutorial.cnn.geometry import inspect
@@ -13,19 +14,41 @@ from llm_tutorial.tables import over_seeds, table
 use_style()
 torch.set_num_threads(1)
 pictures, signals = results("cnn", "design_pictures"), results("cnn", "design_signals")
-SHAPE = (1, 28, 28)
 
 
 def wrong(name):
     return [100 - 100 * run["accuracy"] for run in by_seed(pictures, name)]
 
 
+# %% builder
+def network(widths, kernel=3, stem=2, classes=10):
+    layers, before = [], 1
+    for stage, width in enumerate(widths):
+        if stage:
+            layers.append(nn.MaxPool2d(2))  # half the resolution between stages
+        stride = 1 if stage else stem
+        layers += [
+            nn.Conv2d(before, width, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+        before = width
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes)]
+    return nn.Sequential(*layers, *head)
+
+
+SHAPE, digit = (1, 28, 28), torch.rand(1, 1, 28, 28)
+torch.manual_seed(0)
+ours = network((8, 16, 32))
+torch.manual_seed(0)
+theirs = Design(widths=(8, 16, 32), kernel=3, stem=2, pooling="mean").build(SHAPE, 10)
+assert torch.equal(ours(digit), theirs(digit))
+
 # %% choices
-design = Design(widths=(8, 16, 32), kernel=3, stem=2, pooling="mean")
-full = within(design, 6000, SHAPE, outputs=10)
+full = within(Design(stem=2), 6000, SHAPE, outputs=10)
 cheap = within(Design(stem=2, separable=True), 6000, SHAPE, outputs=10)
 print("full:", full.widths, " separable:", cheap.widths)
-inspect(full.build(SHAPE, 10), torch.zeros(1, *SHAPE), cue=20).show()
+inspect(full.build(SHAPE, 10), digit, cue=20).show()
 
 # %% digits
 KINDS = {
@@ -140,3 +163,21 @@ for name, (kernel, dilations) in STACKS.items():
     assert max(right) < best[name] + 1  # nobody can do better, but for chance
 columns = ["four layers", "parameters", "reach", "places read", "ceiling, %"]
 table(rows, [*columns, "right, %"], [",", "", "", ".1f", ""]).show()
+
+# %% stacks_values values
+short = dict(zip(STACKS, ("three", "doubling", "four", "nine"), strict=True))
+for name, key in short.items():
+    right = [100 * each["accuracy"] for each in by_seed(signals, name)]
+    print(f"ceiling_{key} = {best[name]:.1f}")
+    print(f"right_{key} = {sum(right) / len(right):.1f}")
+
+# %% one_rate
+order = {}
+for name in everything:
+    slow = pictures["metrics"][f"{name}, rate 0.01"]["accuracy"]
+    tuned = by_seed(pictures, name)[0]["rate"]
+    best = pictures["metrics"][f"{name}, rate {tuned:g}"]["accuracy"]
+    order[name] = [100 - 100 * slow, 100 - 100 * best, f"{tuned:g}"]
+names = ["full, middle", "max pooling", "attention pooling", "flatten"]
+columns = ["validation, one seed", "wrong at 0.01, %", "at its own rate, %", "rate"]
+table({name: order[name] for name in names}, columns, [".1f", ".1f", ""]).show()

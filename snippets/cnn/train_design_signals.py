@@ -97,7 +97,7 @@ VARIANTS = {
     f"{places} places, {pooling}": (classify, 3e-2)
     for places in (1, 16)
     for pooling in ("max", "mean", "attention")
-} | {variant: (label, 1e-2) for variant in STACKS}
+} | dict.fromkeys(STACKS, (label, 1e-2))
 for variant, (measure, middle) in VARIANTS.items():
     rate = best_rate(
         long_run, variant, middle,
