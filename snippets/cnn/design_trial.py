@@ -4,7 +4,7 @@ import numpy as np
 from llm_tutorial.cnn.sweeps import unpacked
 from llm_tutorial.data.openmoji import drawings, openmoji
 from llm_tutorial.experiments import by_seed
-from llm_tutorial.plotting import bars, image_grid, panels, use_style
+from llm_tutorial.plotting import image_grid, use_style
 from llm_tutorial.results import results
 from llm_tutorial.tables import over_seeds, table
 
