@@ -61,7 +61,7 @@ KINDS = {
         for size in ("small", "middle", "large")
     ],
 }
-SHOWN = {"full, middle": "mean pooling, 1 layer a stage"}
+SHOWN = {"full, middle": "mean pooling, 1 layer"}
 
 
 def rows_of(kinds):
@@ -89,6 +89,24 @@ rows_of(["kernel and depth"])
 
 # %% separable
 rows_of(["separable"])
+
+# %% digits_values values
+KEYS = {"full, middle": "mean", "max pooling": "max", "attention pooling": "attention"}
+for name in dict.fromkeys(name for kind in KINDS.values() for name in kind):
+    key = KEYS.get(name, name).replace(", ", "_").replace(" ", "_")
+    errors, run = wrong(name), by_seed(pictures, name)
+    print(f"{key}_wrong = {sum(errors) / len(errors):.1f}")
+    print(f"{key}_lowest = {min(errors):.1f}")
+    print(f"{key}_highest = {max(errors):.1f}")
+    near = [100 * each["nearest"] for each in run]
+    print(f"{key}_nearest = {sum(near) / len(near):.1f}")
+    print(f"{key}_nearest_lowest = {min(near):.1f}")
+    print(f"{key}_nearest_highest = {max(near):.1f}")
+    print(f"{key}_loss = {sum(each['training loss'] for each in run) / len(run):.2f}")
+staged, deep = (
+    by_seed(pictures, name)[0]["products"] for name in ("full, middle", "6 layers of 3")
+)
+print(f"products_ratio = {deep / staged:.1f}")
 
 # %% times timed
 @torch.no_grad()
