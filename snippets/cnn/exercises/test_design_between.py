@@ -5,11 +5,13 @@ import torch
 def test_a_constant_stays(answer):
     x = torch.full((1, 2, 5), 3.0)
     found = answer.between(x, 0.5)
-    assert found.shape == (1, 2) and torch.allclose(found, torch.tensor(3.0)), pytest.say(
-        f"Five places that all say 3 become {found.flatten()[0].item():.3g}: take the "
-        "mean of exp(), not the sum, and divide by beta.",
-        f"五个位置都是 3，却变成了 {found.flatten()[0].item():.3g}："
-        "对 exp() 取平均而不是求和，最后除以 beta。",
+    assert found.shape == (1, 2) and torch.allclose(found, torch.tensor(3.0)), (
+        pytest.say(
+            f"Five places that all say 3 become {found.flatten()[0].item():.3g}: take the "
+            "mean of exp(), not the sum, and divide by beta.",
+            f"五个位置都是 3，却变成了 {found.flatten()[0].item():.3g}："
+            "对 exp() 取平均而不是求和，最后除以 beta。",
+        )
     )
 
 

@@ -176,7 +176,9 @@ def _halved(kind: Halving, channels: int, axes: int) -> nn.Module:
     if axes == 2:
         return halving(kind, channels)
     if kind == "blur":
-        raise ValueError("blur pooling is for pictures; for a signal take max or stride\n模糊池化只用于图片；信号请用 max 或 stride")
+        raise ValueError(
+            "blur pooling is for pictures; for a signal take max or stride\n模糊池化只用于图片；信号请用 max 或 stride"
+        )
     return nn.MaxPool1d(2) if kind == "max" else nn.MaxPool1d(1, 2)
 
 

@@ -138,7 +138,9 @@ def cued(count: int, places: int, energy: float = 6.0, length: int = 128, motif:
     """
     slots = length // motif
     if not 1 <= places <= slots:
-        raise ValueError(f"{places} motifs of {motif} in a signal of {length}: 1 to {slots}\n长 {length} 的信号里放 {places} 个长 {motif} 的图样：应为 1 到 {slots} 个")
+        raise ValueError(
+            f"{places} motifs of {motif} in a signal of {length}: 1 to {slots}\n长 {length} 的信号里放 {places} 个长 {motif} 的图样：应为 1 到 {slots} 个"
+        )
     wave = torch.sin(torch.arange(motif) * 2 * torch.pi / motif)
     wave = wave / wave.norm()
     labels = torch.arange(count) % 2
