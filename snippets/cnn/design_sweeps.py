@@ -195,6 +195,16 @@ for name, key in short.items():
     print(f"ceiling_{key} = {best[name]:.1f}")
     print(f"right_{key} = {sum(right) / len(right):.1f}")
 
+# %% holes
+four, doubling = (distances(*STACKS[name]) for name in list(STACKS)[2:0:-1])
+print("dilation 4 reads", four)
+print("dilations 1, 2, 4, 8 read", doubling)
+assert ceiling(four) < ceiling(distances(3, [1, 1, 1, 1])) < ceiling(doubling)
+
+# %% holes_values values
+print(f"read_four = {len(four)}")
+print(f"reach_four = {four[-1] + 1}")
+
 # %% one_rate
 names = ["full, middle", "separable, middle", "3 layers of 5", "1 layer of 13"]
 rows = {}
