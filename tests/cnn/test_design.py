@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from llm_tutorial.cnn.design import POOLS, Design, Heatmap, parameters, within
+from llm_tutorial.cnn.design import POOLS, Design, parameters, within
 from llm_tutorial.cnn.geometry import inspect
 from llm_tutorial.cnn.sweeps import bits, ceiling, cued, place_loss, pulses, unpacked
 
@@ -16,7 +16,7 @@ def said(error):
     return english
 
 
-@pytest.mark.parametrize("pooling", [pool for pool in POOLS if pool != "place"])
+@pytest.mark.parametrize("pooling", POOLS)
 @pytest.mark.parametrize("shape", [(2, 40), (3, 20, 24)])
 def test_every_pooling_builds_for_signals_and_for_pictures(pooling, shape):
     model = Design((4, 6), layers=2, pooling=pooling).build(shape, 5)
@@ -46,15 +46,6 @@ def test_a_separable_design_is_wider_at_the_same_budget():
     assert [m.groups for m in kernels] == [1, cheap.widths[0], 1, cheap.widths[1], 1]
 
 
-def test_a_heat_map_gives_the_place_of_its_peak():
-    layer = Heatmap(1, 2)
-    nn.init.ones_(layer.score.weight)
-    x = torch.zeros(1, 1, 8, 4)
-    x[0, 0, 6, 0] = 50
-    found = layer(x).detach()
-    assert found[0].tolist() == pytest.approx([(6.5 / 8) * 2 - 1, (0.5 / 4) * 2 - 1], abs=1e-3)
-
-
 @pytest.mark.parametrize(
     "call",
     [
@@ -63,7 +54,6 @@ def test_a_heat_map_gives_the_place_of_its_peak():
         lambda: Design(()).build((1, 9), 2),
         lambda: Design(halving="blur").build((1, 32), 2),
         lambda: within(Design(), 10, (1, 28, 28), 10),
-        lambda: Heatmap(3, 2)(torch.zeros(1, 3, 9)),
         lambda: cued(4, places=17),
     ],
 )

@@ -1,9 +1,11 @@
-"""How much can a stack know? Layers of kernel 3 with the given dilations read some of the
-places before a label. Give their distances, and from them the best share of labels right
-when the label is the sign of the last pulse (a pulse stands at a place with probability p).
+"""How much can a stack know? Layers of kernel 3 with the given dilations read some of
+the places before a label. Give their distances, and from them the best share of labels
+right, if the label is the sign of the last pulse, and each place has a pulse with
+probability p.
 
-一叠层最多能知道多少？若干层核为 3 的卷积，扩张率给定，会读到标签之前的某些位置。请给出这些位置的
-距离，再由此算出标签是「最近一个脉冲的符号」时答对的最大比例（一个位置上有脉冲的概率为 p）。
+一叠层最多能知道多少？若干层核为 3 的卷积，扩张率给定，会读到标签之前的某些位置。
+请给出这些位置的距离，再由此算出最多能答对多少：标签是最近一个脉冲的符号，每个位置上
+有脉冲的概率是 p。
 """
 
 

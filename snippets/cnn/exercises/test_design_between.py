@@ -7,8 +7,8 @@ def test_a_constant_stays(answer):
     found = answer.between(x, 0.5)
     assert found.shape == (1, 2) and torch.allclose(found, torch.tensor(3.0)), (
         pytest.say(
-            f"Five places that all say 3 become {found.flatten()[0].item():.3g}: take the "
-            "mean of exp(), not the sum, and divide by beta.",
+            f"Five places that all say 3 become {found.flatten()[0].item():.3g}: take "
+            "the mean of exp(), not the sum, and divide by beta.",
             f"五个位置都是 3，却变成了 {found.flatten()[0].item():.3g}："
             "对 exp() 取平均而不是求和，最后除以 beta。",
         )
@@ -35,5 +35,6 @@ def test_large_numbers_do_not_overflow(answer):
     assert found == pytest.approx(1e4 - 0.693, abs=0.1), pytest.say(
         f"Of 10,000 and 0 you make {found:g}: exp(10,000) overflows. Subtract the "
         "largest first, or use logsumexp.",
-        f"10,000 和 0 变成了 {found:g}：exp(10,000) 溢出了。先减去最大的，或者用 logsumexp。",
+        f"10,000 和 0 变成了 {found:g}：exp(10,000) 溢出了。"
+        "先减去最大的，或者用 logsumexp。",
     )

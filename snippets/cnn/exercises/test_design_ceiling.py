@@ -22,7 +22,8 @@ def test_one_place_alone(answer):
     assert found == pytest.approx(0.6), pytest.say(
         "Only the place itself is seen. It has a pulse with probability 0.2, else one "
         f"guesses: 0.2 + 0.8 / 2 = 0.6. You gave {found:g}.",
-        f"只看到这个位置自己：以概率 0.2 有脉冲，否则只好猜：0.2 + 0.8 / 2 = 0.6。你给出 {found:g}。",
+        "只看到这个位置自己：以概率 0.2 有脉冲，否则只好猜：0.2 + 0.8 / 2 = 0.6。"
+        f"你给出 {found:g}。",
     )
 
 

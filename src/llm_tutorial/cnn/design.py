@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from llm_tutorial.cnn.digits import Halving, halving
 from llm_tutorial.cnn.pooling import AttentionPool
 
-Pool = Literal["mean", "max", "attention", "flatten", "place", "none"]
-POOLS = ("mean", "max", "attention", "flatten", "place", "none")
+Pool = Literal["mean", "max", "attention", "flatten", "none"]
+POOLS = ("mean", "max", "attention", "flatten", "none")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class Design:
         first: Kernel of the first convolution; that of the others where left out.
         halving: How the resolution is halved: ``max``, ``stride`` or ``blur`` (pictures only).
         pooling: How places become one vector before the linear layer: ``mean``, ``max``, ``attention``, or ``flatten``
-            (all places side by side). ``place`` gives the mean coordinates of a heat map for each output, ``none``
-            an answer at every place.
+            (all places side by side); ``none`` gives an answer at every place.
     """
 
     widths: tuple[int, ...] = (8, 16, 32)
@@ -51,7 +50,7 @@ class Design:
 
         Args:
             shape: Of an input without the batch: (channels, length) or (channels, height, width).
-            outputs: Classes, or coordinates.
+            outputs: Classes.
 
         Raises:
             ValueError: Another pooling, an even kernel, no stage, or no layer.
@@ -88,39 +87,6 @@ class Design:
         return nn.Sequential(*layers, *_head(self.pooling, axes, before, outputs, layers, shape))
 
 
-class Heatmap(nn.Module):
-    """A heat map, and where its mass lies: the mean place under a softmax.
-
-    Args:
-        channels: Of the input.
-        outputs: Coordinates, as many as there are axes.
-
-    Example:
-        >>> Heatmap(8, 2)(torch.zeros(1, 8, 5, 5))
-        tensor([[0., 0.]], grad_fn=<StackBackward0>)
-    """
-
-    def __init__(self, channels: int, outputs: int) -> None:
-        super().__init__()
-        self.score = nn.Linear(channels, 1)
-        self.outputs = outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, *size) -> (batch, axes), coordinates from -1 to 1."""
-        size = x.shape[2:]
-        if len(size) != self.outputs:
-            raise ValueError(
-                f"{self.outputs} coordinates of a map with {len(size)} axes\n从 {len(size)} 个轴的图里读 {self.outputs} 个坐标"
-            )
-        share = self.score(x.flatten(2).transpose(1, 2)).softmax(1).view(len(x), *size)  # (batch, *size)
-        found = []
-        for axis, places in enumerate(size):
-            others = tuple(a + 1 for a in range(len(size)) if a != axis)
-            at = (torch.arange(places, device=x.device) + 0.5) * 2 / places - 1
-            found.append((share.sum(others) * at.to(share)).sum(1))
-        return torch.stack(found, 1)
-
-
 def within(design: Design, budget: int, shape: Sequence[int], outputs: int) -> Design:
     """The design with all widths scaled by one factor, as large as the budget of parameters allows.
 
@@ -128,7 +94,7 @@ def within(design: Design, budget: int, shape: Sequence[int], outputs: int) -> D
         design: Its widths give the proportions.
         budget: Parameters at most.
         shape: Of an input without the batch.
-        outputs: Classes, or coordinates.
+        outputs: Classes.
 
     Raises:
         ValueError: Even the narrowest network has more.
@@ -187,8 +153,6 @@ def _head(
 ) -> list[nn.Module]:
     if pooling == "none":
         return [nn.Conv1d(channels, outputs, 1) if axes == 1 else nn.Conv2d(channels, outputs, 1)]
-    if pooling == "place":
-        return [Heatmap(channels, outputs)]
     if pooling == "attention":
         return [AttentionPool(channels), nn.Linear(channels, outputs)]
     if pooling == "flatten":

@@ -14,8 +14,6 @@ from llm_tutorial.training import adamw, fit, linear_decay
 
 LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 """Learning rates, a factor of about three apart."""
-SIDE = 56
-"""Of a canvas, in pixels."""
 GAP = 0.1
 """Probability of a pulse at a place of `pulses`."""
 
@@ -185,40 +183,6 @@ def ceiling(reach: int) -> float:
         '0.70 0.91'
     """
     return 1 - (1 - GAP) ** (reach + 1) / 2
-
-
-def canvases(images: Tensor, count: int, clutter: int = 6) -> tuple[Tensor, Tensor, Tensor]:
-    """Large pictures with one digit somewhere, among pieces of strokes of other digits.
-
-    Args:
-        images: Digits (many, 1, 28, 28) to draw from.
-        count: Canvases.
-        clutter: Pieces of 9 × 9 pixels on each.
-
-    Returns:
-        Canvases (count, 1, 56, 56), numbers of their digits (count,), middles as row and column from -1 to 1 (count, 2).
-
-    Example:
-        >>> x, which, where = canvases(torch.ones(5, 1, 28, 28), 3)
-        >>> x.shape, which.shape, where.shape
-        (torch.Size([3, 1, 56, 56]), torch.Size([3]), torch.Size([3, 2]))
-    """
-    side, piece = images.shape[-1], 9
-    x = torch.zeros(count, 1, SIDE, SIDE)
-    which = torch.randint(len(images), (count,))
-    other = torch.randint(len(images), (count, clutter)).tolist()
-    cut = torch.randint(side // 4, side - side // 4 - piece + 1, (count, clutter, 2)).tolist()
-    put = torch.randint(SIDE - piece + 1, (count, clutter, 2)).tolist()
-    corner = torch.randint(SIDE - side + 1, (count, 2))
-    for n in range(count):
-        for c in range(clutter):
-            (top, left), (row, column) = cut[n][c], put[n][c]
-            part = images[other[n][c], 0, top : top + piece, left : left + piece]
-            x[n, 0, row : row + piece, column : column + piece] = part
-        row, column = corner[n].tolist()
-        field = x[n, 0, row : row + side, column : column + side]
-        field.copy_(torch.maximum(field, images[which[n], 0]))
-    return x, which, (corner + side / 2) * 2 / SIDE - 1
 
 
 def place_loss(said: Tensor, labels: Tensor) -> Tensor:
