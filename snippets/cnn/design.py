@@ -114,12 +114,19 @@ for places, pooling, rate in (
     pull = model[-1].weight[1] - model[-1].weight[0]  # (8,)
     effect = (pull * outputs_of(model[:-1], x).std(0)).abs()
     passing = (maps[:, effect.argmax()] > 0).double().mean().item()
-    live[variant, rate] = 100 * right
-    rows[f"{variant}, rate {rate:g}"] = [100 * right, 100 * passing]
+    live[variant, rate] = 100 * right, 100 * passing
+    rows[f"{variant}, rate {rate:g}"] = live[variant, rate]
 columns = ["one seed", "right, %", "noise that passes the strongest filter, %"]
 table(rows, columns, ".1f").show()
-assert live["1 places, mean", 0.01] < live["1 places, max", 0.01] - 5
-assert live["16 places, mean", 0.3] > live["16 places, max", 0.1] + 3
+slow, own = live["1 places, mean", 0.01], live["1 places, mean", 1.0]
+spread_out = live["16 places, mean", 0.3]
+assert slow[0] < own[0] - 5 and own[1] < slow[1] / 3  # it found the cut
+assert spread_out[0] > live["16 places, max", 0.1][0] + 3
+
+# %% live_values values differs="trained live" tolerance="80%"
+print(f"passes_slow = {slow[1]:.0f}")
+print(f"passes_own = {own[1]:.1f}")
+print(f"passes_spread = {spread_out[1]:.0f}")
 
 # %% signals
 rows = {}
