@@ -64,7 +64,8 @@ for part, count in trial["pictures"].items():
     print(f"{part} = {count}")
 print(f"commonest = {100 * trial['commonest']:.0f}")
 for name in names:
-    print(f"{name.replace(' ', '_')}_right = {means[name]:.1f}")
+    key = name.replace("2 layers a stage", "two layers").replace(" ", "_")
+    print(f"{key}_right = {means[name]:.1f}")
 points, low, high = difference(best, "recipe")
 print(f"regret = {points:.1f}")
 print(f"regret_low = {low:.1f}")
