@@ -1,21 +1,17 @@
-"""How much can a stack know? Layers of kernel 3 with the given dilations read some of
-the places before a label. Give their distances, and from them the best share of labels
-right, if the label is the sign of the last pulse, and each place has a pulse with
-probability p.
+"""Few layers, far sight. Each layer has a kernel of 3 and a dilation of its own. Give
+dilations, as few as possible, with which a stack reads every place up to a distance, and
+far enough that the ceiling of the pulse task, for pulses of probability p, is at least
+the wanted share.
 
-一叠层最多能知道多少？若干层核为 3 的卷积，扩张率给定，会读到标签之前的某些位置。
-请给出这些位置的距离，再由此算出最多能答对多少：标签是最近一个脉冲的符号，每个位置上
-有脉冲的概率是 p。
+层数少，看得远。每层的核都是 3，扩张率各自选。请给出尽量少的几个扩张率，使堆起来的几层读到
+某个距离以内的每个位置，并且够远：脉冲任务（脉冲的概率为 p）的上限不低于要求的比例。
 """
 
 
-def distances(dilations: list[int]) -> list[int]:
-    """What the stack reads at or before a place, as distances, sorted."""
-    # TODO: this is the reach; a stack may not read every place up to it
-    return list(range(sum(dilations) + 1))
-
-
-def ceiling(seen: list[int], p: float) -> float:
-    """The best share right, from what is seen."""
-    # TODO: a half is right by guessing; add what each distance contributes
-    return 0.5
+def dilations(p: float, wanted: float) -> list[int]:
+    """One dilation for each layer."""
+    # TODO: undilated layers see far only if there are many
+    reach = 0
+    while 1 - (1 - p) ** (reach + 1) / 2 < wanted:
+        reach += 1
+    return [1] * reach

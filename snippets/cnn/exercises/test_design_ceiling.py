@@ -1,38 +1,44 @@
 import pytest
 
 
-def test_holes_are_left_out(answer):
-    found = answer.distances([4, 4])
-    assert found == [0, 4, 8], pytest.say(
-        f"Two layers of dilation 4 read at the distances 0, 4 and 8; you gave {found}.",
-        f"两层扩张率 4 的卷积读到距离 0、4、8；你给出 {found}。",
+def read(dilations):
+    places = {0}
+    for dilation in dilations:
+        places = {at + step for at in places for step in (-dilation, 0, dilation)}
+    return sorted(at for at in places if at >= 0)
+
+
+def fewest(p, wanted):
+    layers = 0  # with kernels of 3 at most 3 ** layers places are read
+    while 1 - (1 - p) ** ((3**layers + 1) // 2) / 2 < wanted:
+        layers += 1
+    return layers
+
+
+@pytest.mark.parametrize(("p", "wanted"), [(0.1, 0.9), (0.05, 0.95), (0.3, 0.99)])
+def test_far_enough_without_holes_and_in_few_layers(answer, p, wanted):
+    given = answer.dilations(p, wanted)
+    seen = read(given)
+    assert seen == list(range(len(seen))), pytest.say(
+        f"Dilations {given} leave holes: of the distances they read {seen[:6]} …",
+        f"扩张率 {given} 留下了洞：读到的距离是 {seen[:6]} ……",
+    )
+    share = 1 - (1 - p) ** len(seen) / 2
+    assert share >= wanted, pytest.say(
+        f"Dilations {given} reach a ceiling of {share:.3f}; wanted: {wanted}.",
+        f"扩张率 {given} 的上限是 {share:.3f}；要求 {wanted}。",
+    )
+    layers = fewest(p, wanted)
+    assert len(given) == layers, pytest.say(
+        f"{len(given)} layers where {layers} suffice: a layer may be dilated by as much "
+        "as all layers before it span, both sides and the middle.",
+        f"用了 {len(given)} 层，其实 {layers} 层就够："
+        "一层的扩张率可以与前面各层合起来的跨度一样大（两边加中间）。",
     )
 
 
-def test_mixed_dilations_leave_no_hole(answer):
-    found = answer.distances([1, 2, 4])
-    assert found == list(range(8)), pytest.say(
-        f"Dilations 1, 2, 4 read every distance from 0 to 7; you gave {found}.",
-        f"扩张率 1、2、4 读到 0 到 7 的每个距离；你给出 {found}。",
-    )
-
-
-def test_one_place_alone(answer):
-    found = answer.ceiling([0], 0.2)
-    assert found == pytest.approx(0.6), pytest.say(
-        "Only the place itself is seen. It has a pulse with probability 0.2, else one "
-        f"guesses: 0.2 + 0.8 / 2 = 0.6. You gave {found:g}.",
-        "只看到这个位置自己：以概率 0.2 有脉冲，否则只好猜：0.2 + 0.8 / 2 = 0.6。"
-        f"你给出 {found:g}。",
-    )
-
-
-def test_a_pulse_in_a_hole_may_be_later(answer):
-    found = answer.ceiling([0, 4], 0.2)
-    wanted = 0.5 + 0.5 * 0.2 * (1 + 0.8**4)
-    assert found == pytest.approx(wanted), pytest.say(
-        "A pulse seen at distance 4 decides only if the places 1 to 3, unseen, hold "
-        f"none: expected {wanted:.3f}, you gave {found:.3f}.",
-        "距离 4 处看到的脉冲，只有看不见的 1 到 3 处都没有脉冲时才说了算："
-        f"应为 {wanted:.3f}，你给出 {found:.3f}。",
+def test_nothing_to_see(answer):
+    assert answer.dilations(0.5, 0.7) == [], pytest.say(
+        "With p = 0.5 the place alone gives 0.75: no layer is needed for 0.7.",
+        "p = 0.5 时，单看这个位置自己就有 0.75：要 0.7，一层也不用。",
     )

@@ -1,9 +1,6 @@
-def distances(dilations):
-    read = {0}
-    for dilation in dilations:
-        read = {place + step for place in read for step in (-dilation, 0, dilation)}
-    return sorted(place for place in read if place >= 0)  # symmetric
-
-
-def ceiling(seen, p):
-    return 0.5 + 0.5 * sum(p * (1 - p) ** distance for distance in seen)
+def dilations(p, wanted):
+    found, reach = [], 0
+    while 1 - (1 - p) ** (reach + 1) / 2 < wanted:
+        found.append(2 * reach + 1)  # as wide as what is read on both sides: no hole
+        reach += found[-1]
+    return found
