@@ -30,8 +30,8 @@ def test_far_enough_without_holes_and_in_few_layers(answer, p, wanted):
     )
     layers = fewest(p, wanted)
     assert len(given) == layers, pytest.say(
-        f"{len(given)} layers where {layers} suffice: a layer may be dilated by as much "
-        "as all layers before it span, both sides and the middle.",
+        f"{len(given)} layers where {layers} suffice: a layer may be dilated by as "
+        "much as all layers before it span, both sides and the middle.",
         f"用了 {len(given)} 层，其实 {layers} 层就够："
         "一层的扩张率可以与前面各层合起来的跨度一样大（两边加中间）。",
     )
