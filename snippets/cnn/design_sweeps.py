@@ -202,6 +202,13 @@ staged, *stacks = (
 )
 print(f"products_least = {min(stacks) / staged:.0f}")
 print(f"products_most = {max(stacks) / staged:.0f}")
+more = [
+    100 * by_seed(pictures, f"separable, {size}")[0]["products"]
+    / by_seed(pictures, f"full, {size}")[0]["products"] - 100
+    for size in ("small", "middle", "large")
+]  # fmt: skip
+print(f"more_least = {min(more):.0f}")
+print(f"more_most = {max(more):.0f}")
 for key, (gain, low, high) in gains.items():
     print(f"gain_{key} = {gain:.1f}")
     print(f"gain_{key}_low = {low:.1f}")
