@@ -6,7 +6,7 @@ from torch import nn
 
 from llm_tutorial.cnn.design import POOLS, Design, parameters, within
 from llm_tutorial.cnn.geometry import inspect
-from llm_tutorial.cnn.sweeps import bits, ceiling, cued, place_loss, pulses, unpacked
+from llm_tutorial.cnn.sweeps import GAP, bits, ceiling, cued, place_loss, pulses, unpacked
 
 
 def said(error):
@@ -87,19 +87,19 @@ def test_a_label_is_the_sign_of_the_last_pulse():
     assert set(y.unique().tolist()) == {-1, 0, 1}
 
 
-@pytest.mark.parametrize("reach", [0, 4, 15])
-def test_the_ceiling_is_what_an_oracle_of_that_reach_gets(reach):
+@pytest.mark.parametrize("seen", [[0], list(range(5)), list(range(16)), [0, 4, 8, 12, 16]])
+def test_no_oracle_that_reads_some_places_beats_the_formula_of_the_page(seen):
     torch.manual_seed(1)
     x, y = pulses(2000, 128)
     y = y[:, 64:]
-    at = (x[:, 0].abs() > 1.75)[:, 64 - reach :]
-    sign = (x[:, 0] > 0)[:, 64 - reach :]
     guess = torch.zeros_like(y)
-    for distance in range(reach, -1, -1):  # nearer ones overwrite
-        here = slice(reach - distance, reach - distance + 64)
-        guess = torch.where(at[:, here], sign[:, here].long(), guess)
-    right = (guess == y)[y >= 0].double().mean()
-    assert float(right) == pytest.approx(ceiling(reach), abs=0.01)
+    for distance in reversed(seen):  # nearer ones overwrite
+        here = x[:, 0, 64 - distance : 128 - distance]
+        guess = torch.where(here.abs() > 1.75, (here > 0).long(), guess)
+    right = float((guess == y)[y >= 0].double().mean())
+    assert right == pytest.approx(0.5 + 0.5 * sum(GAP * (1 - GAP) ** distance for distance in seen), abs=0.01)
+    if seen == list(range(len(seen))):
+        assert right == pytest.approx(ceiling(seen[-1]), abs=0.01)
 
 
 def test_places_without_a_label_do_not_count():
