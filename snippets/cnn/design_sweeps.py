@@ -242,7 +242,7 @@ for size in ("small", "middle", "large"):
 figure, axes = panels(2, sharey=True)
 everything = list(dict.fromkeys(name for kind in KINDS.values() for name in kind))
 for way, colour in (("full", COLOURS[0]), ("separable", COLOURS[1])):
-    names = [name for name in everything if name.startswith(f"{way}, ")]
+    names = [f"{way}, {size}" for size in ("small", "middle", "large")]
     means = [sum(wrong(name)) / len(wrong(name)) for name in names]
     size = [by_seed(pictures, name)[0]["parameters"] for name in names]
     axes[0].plot(size, means, color=colour, label=way)
@@ -253,8 +253,13 @@ axes[0].plot(
     [sum(wrong(name)) / len(wrong(name)) for name in others],
     "x", color=GREY, label="other designs",
 )  # fmt: skip
-axes[0].set(xlabel="parameters", ylabel="wrong, %", xscale="log")
-axes[1].set(xlabel="time for 64 digits, ms", ylabel="wrong, %", xscale="log")
+axes[0].set(xlabel="parameters", ylabel="wrong, %")
+axes[1].set(xlabel="time for 64 digits, ms", ylabel="wrong, %")
+for panel, ticks in zip(axes, ([2000, 6000, 18000], [0.5, 1, 2, 4]), strict=True):
+    panel.set(xscale="log", yscale="log")
+    panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    panel.set_yticks([5, 10, 20], ["5", "10", "20"])
+    panel.minorticks_off()
 legend(figure)
 
 # %% holes
