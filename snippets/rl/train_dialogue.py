@@ -1,0 +1,87 @@
+"""Policies for the dialogue. The one written by hand is tuned on users of the
+validation, for each rate of errors by itself (42 variants); a small network imitates
+it; actor-critic goes on from there. Three learning rates on a seed of their own, then
+five seeds; and three seeds without imitation.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from llm_tutorial.experiments import tune, with_seeds
+from llm_tutorial.rl.dialogue.domain import confusion, timetable
+from llm_tutorial.rl.dialogue.policies import (
+    ByNoise,
+    HandWritten,
+    candidates,
+    evaluate,
+    greedy,
+)
+from llm_tutorial.rl.dialogue.training import (
+    NOISES,
+    VALIDATION,
+    imitate,
+    new_agent,
+    tested,
+    train,
+)
+from llm_tutorial.runs import LongRun, data_digest
+
+BUDGET, RATES, SEEDS, USERS = 300_000, (3e-4, 1e-3, 3e-3, 1e-2), range(5), 1000
+
+torch.set_num_threads(1)
+long_run = LongRun("dialogue", Path(__file__))
+long_run.data = {"timetable": data_digest([timetable().tolist(), confusion().tolist()])}
+
+
+def sweep(noise):
+    tried = candidates()
+    found = {
+        name: evaluate(tried[name], noise, count=USERS, seed=VALIDATION)
+        for name in long_run.few(list(tried))
+    }
+    return {"tried": found, "best": max(found, key=lambda name: found[name]["reward"])}
+
+
+best = {
+    noise: long_run.measure(f"by hand, noise {noise:g}", lambda n=noise: sweep(n))
+    for noise in NOISES
+}
+teacher = ByNoise({noise: candidates()[found["best"]] for noise, found in best.items()})
+long_run.measure("by hand, tuned", lambda: {"test": tested(teacher)})
+long_run.measure("by hand, as first written", lambda: {"test": tested(HandWritten())})
+
+
+def imitation(seed):
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    agent = new_agent()
+    return {"losses": imitate(agent, teacher, seed=seed), "test": tested(greedy(agent))}
+
+
+def trained(rate, seed, budget=BUDGET, **options):
+    agent, found = train(rate, seed, budget, **options)
+    return found | {"test": tested(greedy(agent)), "end": found["curve"][-1]}
+
+
+rate = tune(
+    long_run, "RL", RATES,
+    lambda run, rate: trained(rate, 100, teacher=teacher), by="end",
+)  # fmt: skip
+with_seeds(long_run, ["imitation"], SEEDS, lambda run, name, seed: imitation(seed))
+with_seeds(
+    long_run, ["RL"], SEEDS,
+    lambda run, name, seed: trained(rate, seed, teacher=teacher),
+)  # fmt: skip
+scratch = tune(
+    long_run, "from scratch", RATES[1:], lambda run, rate: trained(rate, 100), by="end"
+)
+with_seeds(
+    long_run, ["from scratch"], range(3),
+    lambda run, name, seed: trained(scratch, seed),
+)  # fmt: skip
+long_run.finish(
+    seeds=list(SEEDS), steps=BUDGET, rates=list(RATES), rate=rate, scratch=scratch,
+    tolerance=0.3,
+)  # fmt: skip
