@@ -1,7 +1,7 @@
 """Policies for the dialogue. The one written by hand is tuned on users of the
 validation, for each rate of errors by itself (42 variants); a small network imitates
 it; actor-critic goes on from there. Three learning rates on a seed of their own, then
-five seeds; and three seeds without imitation.
+five seeds; and three seeds without imitation, for more steps.
 """
 
 from pathlib import Path
@@ -28,7 +28,8 @@ from llm_tutorial.rl.dialogue.training import (
 )
 from llm_tutorial.runs import LongRun, data_digest
 
-BUDGET, RATES, SEEDS, USERS = 300_000, (3e-4, 1e-3, 3e-3, 1e-2), range(5), 1000
+BUDGET, LONGER, USERS = 400_000, 600_000, 1000
+RATES, SEEDS = (1e-3, 3e-3, 1e-2), range(5)
 
 torch.set_num_threads(1)
 long_run = LongRun("dialogue", Path(__file__))
@@ -74,14 +75,11 @@ with_seeds(
     long_run, ["RL"], SEEDS,
     lambda run, name, seed: trained(rate, seed, teacher=teacher),
 )  # fmt: skip
-scratch = tune(
-    long_run, "from scratch", RATES[1:], lambda run, rate: trained(rate, 100), by="end"
-)
 with_seeds(
     long_run, ["from scratch"], range(3),
-    lambda run, name, seed: trained(scratch, seed),
+    lambda run, name, seed: trained(3e-3, seed, LONGER),
 )  # fmt: skip
 long_run.finish(
-    seeds=list(SEEDS), steps=BUDGET, rates=list(RATES), rate=rate, scratch=scratch,
+    seeds=list(SEEDS), steps=BUDGET, rates=list(RATES), rate=rate, longer=LONGER,
     tolerance=0.3,
 )  # fmt: skip

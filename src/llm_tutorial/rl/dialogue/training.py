@@ -44,6 +44,7 @@ def imitate(
     rate: float = 3e-3,
     seed: int = 0,
     remember: bool = True,
+    smoothing: float = 0.0,
 ) -> list[float]:
     """Teaches an agent to act as another policy does, and its critic what that policy earns.
 
@@ -55,6 +56,7 @@ def imitate(
         rate: Learning rate of Adam, falling linearly to 0.
         seed: Of the users, and of the order.
         remember: As ``Dialogues`` has it.
+        smoothing: Probability that is spread over all actions, so that a policy that goes on learning still tries them.
 
     Returns:
         The cross-entropy of each step.
@@ -71,7 +73,7 @@ def imitate(
     generator, optimizer, losses = torch.Generator().manual_seed(seed), agent.optimizer(rate), []
     for step in range(min(steps, int(os.environ.get(PROBED_STEPS, steps)))):
         some = torch.randint(len(actions), (1024,), generator=generator)
-        loss = F.cross_entropy(agent.actor(observations[some]), actions[some])
+        loss = F.cross_entropy(agent.actor(observations[some]), actions[some], label_smoothing=smoothing)
         error = (agent.value(observations[some]) - returns[some]).square().mean() / agent.scale**2
         for group in optimizer.param_groups:
             group["lr"] = rate * (1 - step / steps)
@@ -113,7 +115,7 @@ def train(
     np.random.seed(seed)
     agent = new_agent()
     if teacher:
-        imitate(agent, teacher, seed=seed, remember=remember)
+        imitate(agent, teacher, seed=seed, remember=remember, smoothing=0.1)
     losses: list[float] = []
     curve = [measured(agent, reward, remember)]
     updates = int(os.environ.get(PROBED_STEPS, 10**9))

@@ -1,0 +1,186 @@
+# %% setup
+import gymnasium
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from gymnasium.utils.env_checker import check_env
+
+from llm_tutorial.diagrams import Diagram
+from llm_tutorial.plotting import COLOURS, GREY, label_lines, panels, use_style
+from llm_tutorial.rl.actor_critic import actor_critic_loss
+from llm_tutorial.rl.dialogue.belief import hear_answer, hear_values, no_belief
+from llm_tutorial.rl.dialogue.domain import SLOTS, confusion, names, timetable
+from llm_tutorial.rl.dialogue.environment import DialogueEnvironment, DialogueVectorEnv
+from llm_tutorial.rl.dialogue.policies import HandWritten, evaluate, greedy
+from llm_tutorial.rl.dialogue.simulator import (
+    BOOK,
+    CONFIRM,
+    HANG_UP,
+    OPEN,
+    REQUEST,
+    SUMMARY,
+    Users,
+)
+from llm_tutorial.rl.dialogue.training import new_agent
+from llm_tutorial.rl.dialogue.words import record, system_says, user_says, values
+from llm_tutorial.rl.rollout import Collector
+from llm_tutorial.tables import table
+
+torch.manual_seed(0)
+np.random.seed(0)
+use_style()
+
+# %% loop_drawing
+diagram = Diagram(width=24, height=12)
+boxes = {
+    "user": (5, 8.8, ["user", "goal and agenda"], COLOURS[1]),
+    "channel": (19, 8.8, ["channel", "mishears"], GREY),
+    "belief": (19, 2.6, ["belief", "a probability for each value"], COLOURS[2]),
+    "policy": (5, 2.6, ["policy", "chooses the question"], COLOURS[0]),
+}
+nodes = {
+    name: diagram.box(x, y, lines, width=8.8, colour=colour)
+    for name, (x, y, lines, colour) in boxes.items()
+}
+diagram.arrow(nodes["user"], nodes["channel"])
+diagram.arrow(nodes["channel"], nodes["belief"])
+diagram.arrow(nodes["belief"], nodes["policy"])
+diagram.arrow(nodes["policy"], nodes["user"])
+diagram.text(12, 10.6, "what is said")
+diagram.text(16, 5.7, "what is heard")
+diagram.text(12, 0.7, "observation")
+diagram.text(7.4, 5.7, "action")
+plt.show()
+
+# %% environment
+environment = DialogueEnvironment(noise=0.3)
+check_env(environment, skip_render_check=True)  # Gymnasium's own test of its contract
+
+policy = HandWritten(confirm=0.8, ask=0.5, summary=True)
+observation, info = environment.reset(seed=1)
+over, total = False, 0.0
+while not over:
+    action = policy(observation[None])[0]
+    observation, reward, terminated, truncated, info = environment.step(action)
+    over, total = terminated or truncated, total + reward
+print(info, "reward:", total)
+
+# %% one_dialogue
+SEED = 7
+goal, turns = record(policy, noise=0.3, seed=SEED)
+print("wanted:", values(tuple(goal)))
+for turn in turns:
+    print(f"\nsystem: {system_says(turn)}")
+    print(f"user:   {user_says(turn)}")
+    if user_says(turn, heard=True) != user_says(turn):
+        print(f"heard:  {user_says(turn, heard=True)}")
+print(turns[-1].ended)
+
+
+# %% bayes
+def bayes(b, heard, confidence, noise, slot=0):  # b: (values,), what is believed so far
+    mistaken = noise * confusion()[slot, :, heard]  # if another value was said
+    odds = (confidence / (1 - confidence)) ** 2  # Beta(4, 2) against Beta(2, 4)
+    likelihood = np.where(np.arange(len(b)) == heard, (1 - noise) * odds, mistaken)
+    return likelihood * b / (likelihood * b).sum()
+
+
+def bayes_answer(b, yes, noise):  # to "is it the likeliest?"
+    right = 1 - noise / 2 if yes else noise / 2  # yes and no are swapped less often
+    likelihood = np.where(np.arange(len(b)) == b.argmax(), right, 1 - right)
+    return likelihood * b / (likelihood * b).sum()
+
+
+budapest, noise = names()[0].index("Budapest"), 0.3
+by_hand = [no_belief(1)[0, 0]]
+for confidence in (0.5, 0.6):  # heard twice
+    by_hand.append(bayes(by_hand[-1], budapest, confidence, noise))
+by_hand.append(bayes_answer(by_hand[-1], yes=True, noise=noise))
+
+nothing, rate = [-1, -1, -1], np.array([noise])
+belief = no_belief(1)
+for confidence in (0.5, 0.6):
+    heard = np.array([[budapest, *nothing]])
+    belief = hear_values(belief, heard, np.full((1, 4), confidence), rate)
+asked = np.arange(4)[None] == 0
+belief = hear_answer(belief, asked, np.array([1]), rate)
+assert np.allclose(belief[0, 0], by_hand[-1], atol=1e-5)
+print("Budapest:", " → ".join(f"{b[budapest]:.2f}" for b in by_hand))
+
+# %% belief_figure
+figure, axes = panels(2, height=2.8)
+for panel, slot in zip(axes, (0, 1), strict=True):
+    track = np.array([no_belief(1)[0, slot], *(turn.belief[slot] for turn in turns)])
+    track[:, [v for v in range(12) if track[:, v].max() < 0.15]] = np.nan
+    for v in range(12):
+        if not np.isnan(track[0, v]):
+            colour = COLOURS[0] if v == goal[slot] else GREY
+            name = names()[slot][v]
+            panel.plot(range(len(track)), track[:, v], color=colour, label=name)
+    panel.set(xlabel="turn", title=f"belief: {SLOTS[slot]}", ylim=(0, 1.02))
+    label_lines(panel)
+    for text in panel.texts:
+        text.set_gid("verbatim")
+plt.show()
+
+
+# %% by_hand
+def written_by_hand(belief, turn, runs, confirm=0.8, ask=0.5):
+    """belief: the largest of each slot, (slots,); runs: whether there is such a train"""
+    if turn == 0:
+        return OPEN
+    if (belief < ask).any():
+        return REQUEST + (belief < ask).argmax()
+    doubtful = belief < confirm
+    if doubtful.sum() > 1:
+        return SUMMARY  # all four in one question
+    if doubtful.any() or not runs:
+        return CONFIRM + belief.argmin()
+    return BOOK
+
+
+dialogues = DialogueVectorEnv(200, noise=0.3).dialogues
+for _ in range(4):  # the library has the same rule, for many dialogues at once
+    seen, top = dialogues.observation(), dialogues.belief.max(-1)
+    exists = timetable()[tuple(dialogues.belief.argmax(-1).T)]
+    actions = policy(seen)
+    for one in range(200):
+        own = written_by_hand(top[one], dialogues.turn[one], exists[one])
+        assert own == actions[one]
+    dialogues.step(actions)
+
+# %% learn
+agent = new_agent()  # policy and critic: two hidden layers of 32 each
+envs = DialogueVectorEnv(256)  # one call of NumPy for 256 dialogues
+collector, optimizer = Collector(envs, seed=0), agent.optimizer(3e-3)
+before = evaluate(greedy(agent), count=500, seed=1)
+for _ in range(40):
+    piece = collector.steps(agent, 8)  # 8 turns of 256 dialogues
+    loss = actor_critic_loss(agent, piece, discount=1.0, decay=0.95)
+    optimizer.zero_grad()
+    loss.backward()
+    for group in optimizer.param_groups:
+        torch.nn.utils.clip_grad_norm_(group["params"], 0.5)
+    optimizer.step()
+after = evaluate(greedy(agent), count=500, seed=1)
+for name, found in (("before", before), ("after 40 updates", after)):
+    print(f"{name}: reward {found['reward']:.1f}, success {found['success']:.0%}")
+assert after["reward"] > before["reward"]
+
+# %% cut
+loops = lambda observations: np.full(len(observations), OPEN)  # noqa: E731
+patient = Users(patience=(100, 100))
+found = evaluate(loops, noise=0.0, users=patient, count=100)
+print({name: found[name] for name in ("turns", "cut", "success")})
+
+# %% bad_input
+environment.reset(seed=0)
+environment.step(HANG_UP)
+for wrong in (
+    lambda: environment.step(OPEN),
+    lambda: DialogueEnvironment(noise=1.5).reset(),
+):
+    try:
+        wrong()
+    except (gymnasium.error.ResetNeeded, ValueError) as error:
+        print(str(error).splitlines()[0])

@@ -1,0 +1,126 @@
+# %% setup
+import matplotlib.pyplot as plt
+import numpy as np
+
+from llm_tutorial.experiments import by_seed
+from llm_tutorial.plotting import COLOURS, GREY, legend, panels, spread, use_style
+from llm_tutorial.results import results
+from llm_tutorial.tables import over_seeds, table
+
+use_style()
+runs, rewards = results("rl", "dialogue"), results("rl", "dialogue_rewards")
+metrics = runs["metrics"]
+NOISES = ("0", "0.1", "0.2", "0.3", "0.4")
+percent = [100 * float(noise) for noise in NOISES]
+
+# %% sweep
+figure, (axes,) = panels(height=2.8)
+thresholds = ("0.6", "0.7", "0.8", "0.9", "0.95", "0.98", "0.995")
+for noise, colour in zip(("0.1", "0.2", "0.3", "0.4"), COLOURS, strict=False):
+    tried = metrics[f"by hand, noise {noise}"]["tried"]
+    best = [
+        max(
+            tried[f"confirm {threshold}, ask {ask}, {style}"]["reward"]
+            for ask in ("0.3", "0.5", "0.7")
+            for style in ("summary", "one by one")
+        )
+        for threshold in thresholds
+    ]
+    axes.plot(range(len(best)), best, color=colour, label=f"noise: {float(noise):.0%}")
+axes.set_xticks(range(len(thresholds)), thresholds)
+axes.set(xlabel="threshold of confirming", ylabel="reward")
+legend(axes)
+plt.show()
+
+# %% tuned
+rows = {}
+for noise in NOISES:
+    found = metrics[f"by hand, noise {noise}"]
+    confirm, ask, style = found["best"].split(", ")
+    rows[f"{float(noise):.0%}"] = [
+        confirm.split()[1], ask.split()[1], style,
+        f"{found['tried'][found['best']]['reward']:.1f}",
+    ]  # fmt: skip
+heads = ["noise", "confirms below", "asks below", "confirms", "reward"]
+table(rows, heads).show()
+
+# %% methods
+METHODS = {
+    "by hand": [metrics["by hand, tuned"]],
+    "imitation": by_seed(runs, "imitation"),
+    "imitation, then RL": by_seed(runs, "RL"),
+    "RL from scratch": by_seed(runs, "from scratch"),
+}
+figure, axes = panels(3, height=2.6)
+MEASURES = (("success", "success in %", 100), ("turns", "turns", 1), ("reward",) * 2 + (1,))
+for panel, (measure, title, factor) in zip(axes, MEASURES, strict=True):
+    for (name, found), colour in zip(METHODS.items(), COLOURS, strict=False):
+        lines = [
+            [factor * run["test"][noise][measure] for noise in NOISES] for run in found
+        ]
+        spread(panel, percent, lines, name, color=colour)
+    panel.set(title=title, xlabel="noise in %")
+legend(figure)
+plt.show()
+
+# %% results
+rows = {}
+tried = {"by hand, as first written": [metrics["by hand, as first written"]], **METHODS}
+for name, found in tried.items():
+    rows[name] = [
+        over_seeds([run["test"][noise]["reward"] for run in found])
+        for noise in ("0", "0.2", "0.4")
+    ]
+heads = ["reward", "noise 0 %", "20 %", "40 %"]
+table(rows, heads).show()
+
+# %% success
+rows = {
+    name: [
+        over_seeds([100 * run["test"]["0.2"][end] for run in found])
+        for end in ("success", "wrong", "lost", "gave_up")
+    ]
+    for name, found in tried.items()
+}
+heads = ["at noise 20 %, in %", "success", "wrong booking", "user hung up", "gave up"]
+table(rows, heads).show()
+
+# %% unmet
+rows = {
+    name: [
+        over_seeds([run["test"][users]["reward"] for run in found])
+        for users in ("0.2", "impatient", "terse", "change their goal")
+    ]
+    for name, found in METHODS.items()
+}
+heads = ["reward", "as trained", "impatient", "terse", "change their goal"]
+table(rows, heads).show()
+
+# %% gamed
+VARIANTS = ("a turn costs 1", "a turn costs 5", "turns are free", "each yes is paid")
+rows = {}
+for name in VARIANTS:
+    found = [run["test"]["0.2"] for run in by_seed(rewards, name)]
+    rows[name] = [
+        over_seeds([run["reward"] for run in found]),
+        over_seeds([100 * run["success"] for run in found]),
+        over_seeds([run["turns"] for run in found]),
+        over_seeds([100 * run["gave_up"] for run in found]),
+        over_seeds([100 * run["lost"] for run in found]),
+    ]
+heads = ["trained with", "reward", "success in %", "turns", "gave up", "user hung up"]
+table(rows, heads).show()
+
+# %% memory
+rows = {
+    name: [
+        over_seeds([100 * run["test"][noise]["success"] for run in found])
+        for noise in ("0", "0.1", "0.2", "0.3", "0.4")
+    ]
+    for name, found in (
+        ("belief", by_seed(rewards, "a turn costs 1")),
+        ("last value", by_seed(rewards, "remembers the last value")),
+    )
+}
+heads = ["success in %, at noise", "0 %", "10 %", "20 %", "30 %", "40 %"]
+table(rows, heads).show()
