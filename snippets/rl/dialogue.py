@@ -24,7 +24,6 @@ from llm_tutorial.rl.dialogue.simulator import (
 from llm_tutorial.rl.dialogue.training import new_agent
 from llm_tutorial.rl.dialogue.words import record, system_says, user_says, values
 from llm_tutorial.rl.rollout import Collector
-from llm_tutorial.tables import table
 
 torch.manual_seed(0)
 np.random.seed(0)
@@ -126,7 +125,7 @@ plt.show()
 
 # %% by_hand
 def written_by_hand(belief, turn, runs, confirm=0.8, ask=0.5):
-    """belief: the largest of each slot, (slots,); runs: whether there is such a train"""
+    """belief: the largest of each slot, (slots,); runs: there is such a train"""
     if turn == 0:
         return OPEN
     if (belief < ask).any():

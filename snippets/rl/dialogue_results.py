@@ -1,9 +1,8 @@
 # %% setup
 import matplotlib.pyplot as plt
-import numpy as np
 
 from llm_tutorial.experiments import by_seed
-from llm_tutorial.plotting import COLOURS, GREY, legend, panels, spread, use_style
+from llm_tutorial.plotting import COLOURS, legend, panels, spread, use_style
 from llm_tutorial.results import results
 from llm_tutorial.tables import over_seeds, table
 
@@ -52,7 +51,9 @@ METHODS = {
     "RL from scratch": by_seed(runs, "from scratch"),
 }
 figure, axes = panels(3, height=2.6)
-MEASURES = (("success", "success in %", 100), ("turns", "turns", 1), ("reward",) * 2 + (1,))
+MEASURES = (
+    ("success", "success in %", 100), ("turns", "turns", 1), ("reward", "reward", 1),
+)  # fmt: skip
 for panel, (measure, title, factor) in zip(axes, MEASURES, strict=True):
     for (name, found), colour in zip(METHODS.items(), COLOURS, strict=False):
         lines = [

@@ -23,7 +23,7 @@ from llm_tutorial.rl.dialogue.training import (
     VALIDATION,
     imitate,
     new_agent,
-    tested,
+    examine,
     train,
 )
 from llm_tutorial.runs import LongRun, data_digest
@@ -50,20 +50,23 @@ best = {
     for noise in NOISES
 }
 teacher = ByNoise({noise: candidates()[found["best"]] for noise, found in best.items()})
-long_run.measure("by hand, tuned", lambda: {"test": tested(teacher)})
-long_run.measure("by hand, as first written", lambda: {"test": tested(HandWritten())})
+long_run.measure("by hand, tuned", lambda: {"test": examine(teacher)})
+long_run.measure("by hand, as first written", lambda: {"test": examine(HandWritten())})
 
 
 def imitation(seed):
     torch.manual_seed(seed)
     np.random.seed(seed)
     agent = new_agent()
-    return {"losses": imitate(agent, teacher, seed=seed), "test": tested(greedy(agent))}
+    return {
+        "losses": imitate(agent, teacher, seed=seed),
+        "test": examine(greedy(agent)),
+    }
 
 
 def trained(rate, seed, budget=BUDGET, **options):
     agent, found = train(rate, seed, budget, **options)
-    return found | {"test": tested(greedy(agent)), "end": found["curve"][-1]}
+    return found | {"test": examine(greedy(agent)), "end": found["curve"][-1]}
 
 
 rate = tune(

@@ -35,9 +35,7 @@ class DialogueEnvironment(gymnasium.Env[Observation, np.int64]):
 
     metadata = {"render_modes": []}  # noqa: RUF012
 
-    def __init__(
-        self, noise: Noise = (0.0, 0.4), users: Users | None = None, reward: Reward | None = None
-    ) -> None:
+    def __init__(self, noise: Noise = (0.0, 0.4), users: Users | None = None, reward: Reward | None = None) -> None:
         self.options = noise, users, reward
         self.observation_space, self.action_space = SPACE, spaces.Discrete(ACTIONS)
         self.dialogues: Dialogues | None = None

@@ -94,7 +94,9 @@ def candidates() -> dict[str, HandWritten]:
         42
     """
     return {
-        f"confirm {confirm:g}, ask {ask:g}, {'summary' if summary else 'one by one'}": HandWritten(confirm, ask, summary)
+        f"confirm {confirm:g}, ask {ask:g}, {'summary' if summary else 'one by one'}": HandWritten(
+            confirm, ask, summary
+        )
         for confirm in (0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995)
         for ask in (0.3, 0.5, 0.7)
         for summary in (False, True)

@@ -28,7 +28,7 @@ def read_by_rule(text: str) -> str:
 
 @torch.no_grad()
 def label_scores(model: nn.Module, tokenizer: Any, prefix: str, texts: Sequence[str], form: str) -> torch.Tensor:
-    """Log-probabilities of the labels after each text: (texts, labels), over the labels alone.
+    r"""Log-probabilities of the labels after each text: (texts, labels), over the labels alone.
 
     The prefix goes through the model once; of the answer only the labels are looked at, so that nothing else can be
     answered.
@@ -45,7 +45,7 @@ def label_scores(model: nn.Module, tokenizer: Any, prefix: str, texts: Sequence[
 
     Example:
         >>> from llm_tutorial.models import load_model, load_tokenizer
-        >>> prefix = 'User: "Yes." Answer: yes\\nUser: "No." Answer: no\\nUser: "On Monday." Answer: other\\n'
+        >>> prefix = 'User: "Yes." Answer: yes\nUser: "No." Answer: no\nUser: "On Monday." Answer: other\n'
         >>> scores = label_scores(load_model(), load_tokenizer(), prefix, ["Yes.", "No."], 'User: "{}" Answer:')
         >>> scores.argmax(1).tolist()
         [0, 1]

@@ -141,7 +141,7 @@ def measured(agent: Agent, reward: Reward | None = None, remember: bool = True) 
     return found["reward"]
 
 
-def tested(policy: Policy, noises: Sequence[float] = NOISES, count: int = 1000) -> dict[str, dict[str, float]]:
+def examine(policy: Policy, noises: Sequence[float] = NOISES, count: int = 1000) -> dict[str, dict[str, float]]:
     """A policy on users of the test: for each rate of errors, and for each kind of user it never met.
 
     Args:

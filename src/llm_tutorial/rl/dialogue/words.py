@@ -129,7 +129,7 @@ def system_says(turn: Turn, language: str = "en") -> str:
         language: ``en`` or ``zh``.
     """
     phrases, action = PHRASES[language], turn.action
-    if action == OPEN or action == HANG_UP:
+    if action in (OPEN, HANG_UP):
         return str(phrases["open" if action == OPEN else "hang_up"])
     if action < CONFIRM:
         return phrases["request"][action - REQUEST]
