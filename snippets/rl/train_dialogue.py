@@ -21,9 +21,9 @@ from llm_tutorial.rl.dialogue.policies import (
 from llm_tutorial.rl.dialogue.training import (
     NOISES,
     VALIDATION,
+    examine,
     imitate,
     new_agent,
-    examine,
     train,
 )
 from llm_tutorial.runs import LongRun, data_digest

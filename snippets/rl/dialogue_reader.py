@@ -1,0 +1,67 @@
+# %% setup
+import torch
+
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.rl.dialogue.reader import LABELS, label_scores, read_by_rule
+from llm_tutorial.tables import table
+
+torch.manual_seed(0)
+model, tokenizer = load_model(), load_tokenizer()
+
+# %% answers
+CHOSEN_ON = {  # what the words of the rule and the form of the prompt were chosen on
+    "yes": ["Yes.", "That's right.", "Certainly.", "Yep, that one.", "I agree."],
+    "no": ["No.", "That's wrong.", "Not at all.", "You got it wrong.", "Another one."],
+    "other": ["To Berlin.", "On Sunday.", "Good morning.", "In the afternoon.", "Hm?"],
+}
+TEST = {
+    "yes": [
+        "That's it.", "Absolutely.", "You got it.", "Indeed.", "Perfect.", "Go ahead.",
+        "Sounds good.", "Of course.", "Mm-hm.", "Spot on.", "Precisely.", "I do.",
+        "By all means.", "Fine with me.", "It is.", "Yeah, that's the one.",
+    ],
+    "no": [
+        "No way.", "Never.", "You misheard me.", "I said something else.", "Hardly.",
+        "Try again.", "That is a mistake.", "Absolutely not.", "It is another city.",
+        "Please change that.", "You've mixed that up.", "Not quite.", "Neither.",
+        "I wouldn't say so.", "Far from it.", "That isn't it.",
+    ],
+    "other": [
+        "On Monday in the evening.", "From Paris, please.", "I'm going to Vienna.",
+        "Could you repeat that?", "What time is it?", "Hello there.", "Two tickets.",
+        "I am leaving from Belgrade.", "In the morning.", "Wednesday.", "To Prague.",
+        "Just a moment.", "Is there a dining car?", "Who is this?",
+        "Next week, on Friday.", "I have a heavy suitcase.",
+    ],
+}  # fmt: skip
+
+
+def flat(sets):
+    pairs = [(text, label) for label, texts in sets.items() for text in texts]
+    return [text for text, _ in pairs], [label for _, label in pairs]
+
+
+texts, labels = flat(TEST)
+assert not set(texts) & set(flat(CHOSEN_ON)[0])
+
+# %% few_shots differs="a label near a tie"
+SHOTS = (
+    ("Yes, please.", "yes"), ("No, thanks.", "no"), ("From Rome.", "other"),
+    ("Correct.", "yes"), ("That is not right.", "no"), ("On Tuesday.", "other"),
+    ("Exactly.", "yes"), ("Wrong.", "no"), ("How much is it?", "other"),
+)  # fmt: skip
+form = 'Caller: "{}" Answer:'
+prefix = "".join(f"{form.format(text)} {label}\n" for text, label in SHOTS)
+
+
+def label_scores_by_hand(text):  # the model may answer nothing but a label
+    ids = tokenizer(prefix + form.format(text), return_tensors="pt").input_ids
+    with torch.no_grad():
+        logits = model(ids).logits[0, -1]
+    first = [tokenizer(" " + label).input_ids[0] for label in LABELS]
+    return logits[first].log_softmax(-1)  # (labels,)
+
+
+scores = label_scores(model, tokenizer, prefix, texts, form)  # (texts, labels)
+assert torch.allclose(scores[0], label_scores_by_hand(texts[0]), atol=1e-2)
+empty = label_scores(model, tokenizer, prefix, ["N/A"], form)  # what it says to nothing
