@@ -34,7 +34,7 @@ diagram = Diagram(width=24, height=12)
 boxes = {
     "user": (5, 8.8, ["user", "goal and agenda"], COLOURS[1]),
     "channel": (19, 8.8, ["channel", "mishears"], GREY),
-    "belief": (19, 2.6, ["belief", "a probability for each value"], COLOURS[2]),
+    "belief": (19, 2.6, ["belief", "a probability", "for each value"], COLOURS[2]),
     "policy": (5, 2.6, ["policy", "chooses the question"], COLOURS[0]),
 }
 nodes = {
@@ -65,8 +65,7 @@ while not over:
 print(info, "reward:", total)
 
 # %% one_dialogue
-SEED = 7
-goal, turns = record(policy, noise=0.3, seed=SEED)
+goal, turns = record(policy, noise=0.3, seed=21)
 print("wanted:", values(tuple(goal)))
 for turn in turns:
     print(f"\nsystem: {system_says(turn)}")
@@ -108,7 +107,7 @@ print("Budapest:", " → ".join(f"{b[budapest]:.2f}" for b in by_hand))
 
 # %% belief_figure
 figure, axes = panels(2, height=2.8)
-for panel, slot in zip(axes, (0, 1), strict=True):
+for panel, slot in zip(axes, (2, 3), strict=True):
     track = np.array([no_belief(1)[0, slot], *(turn.belief[slot] for turn in turns)])
     track[:, [v for v in range(12) if track[:, v].max() < 0.15]] = np.nan
     for v in range(12):
@@ -166,11 +165,29 @@ for name, found in (("before", before), ("after 40 updates", after)):
     print(f"{name}: reward {found['reward']:.1f}, success {found['success']:.0%}")
 assert after["reward"] > before["reward"]
 
+# %% transcripts
+for seed in (6, 18):
+    goal, turns = record(policy, noise=0.3, seed=seed)
+    print(values(tuple(goal)), "|", values(tuple(goal), "zh"))
+    for turn in turns:
+        english, chinese = (system_says(turn, each) for each in ("en", "zh"))
+        print(f"system: {english} | {chinese}")
+        for what, heard in (("user", False), ("heard", True)):
+            english, chinese = (user_says(turn, each, heard) for each in ("en", "zh"))
+            if english and (not heard or english != user_says(turn)):
+                print(f"{what}: {english} | {chinese}")
+    print(f"({turns[-1].ended})\n")
+
 # %% cut
 loops = lambda observations: np.full(len(observations), OPEN)  # noqa: E731
 patient = Users(patience=(100, 100))
 found = evaluate(loops, noise=0.0, users=patient, count=100)
 print({name: found[name] for name in ("turns", "cut", "success")})
+
+# %% dialogue_values values
+print(f"actions = {environment.action_space.n}")
+print(f"observation = {environment.observation_space.shape[0]}")
+print(f"limit = {found['turns']:.0f}")
 
 # %% bad_input
 environment.reset(seed=0)

@@ -151,7 +151,7 @@ def user_says(turn: Turn, language: str = "en", heard: bool = False) -> str:
     """
     phrases = PHRASES[language]
     answer, slots = (turn.heard_answer, turn.heard) if heard else (turn.answer, turn.said)
-    if turn.ended == "lost" and not heard:
+    if turn.ended == "lost":
         return str(phrases["lost"])
     parts = [str(phrases["yes" if answer else "no"])] if answer != NOTHING else []
     if any(value != NOTHING for value in slots):
