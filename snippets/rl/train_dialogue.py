@@ -28,7 +28,8 @@ from llm_tutorial.rl.dialogue.training import (
 )
 from llm_tutorial.runs import LongRun, data_digest
 
-BUDGET, LONGER, USERS = 300_000, 400_000, 1000
+BUDGET, LONGER = 300_000, 400_000
+USERS, TESTED = 1000, 3000
 RATES, SEEDS = (1e-3, 3e-3, 1e-2), range(3)
 
 torch.set_num_threads(1)
@@ -50,8 +51,11 @@ best = {
     for noise in NOISES
 }
 teacher = ByNoise({noise: candidates()[found["best"]] for noise, found in best.items()})
-long_run.measure("by hand, tuned", lambda: {"test": examine(teacher)})
-long_run.measure("by hand, as first written", lambda: {"test": examine(HandWritten())})
+long_run.measure("by hand, tuned", lambda: {"test": examine(teacher, TESTED)})
+long_run.measure(
+    "by hand, as first written",
+    lambda: {"test": examine(HandWritten(), TESTED)},
+)
 
 
 def imitation(seed):
@@ -60,13 +64,13 @@ def imitation(seed):
     agent = new_agent()
     return {
         "losses": imitate(agent, teacher, seed=seed),
-        "test": examine(greedy(agent)),
+        "test": examine(greedy(agent), TESTED),
     }
 
 
 def trained(rate, seed, budget=BUDGET, **options):
     agent, found = train(rate, seed, budget, **options)
-    return found | {"test": examine(greedy(agent)), "end": found["curve"][-1]}
+    return found | {"test": examine(greedy(agent), TESTED), "end": found["curve"][-1]}
 
 
 rate = tune(

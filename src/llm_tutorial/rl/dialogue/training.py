@@ -1,7 +1,6 @@
 """A small network as the policy: it imitates another policy, then learns from the reward."""
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -141,18 +140,17 @@ def measured(agent: Agent, reward: Reward | None = None, remember: bool = True) 
     return found["reward"]
 
 
-def examine(policy: Policy, noises: Sequence[float] = NOISES, count: int = 1000) -> dict[str, dict[str, float]]:
+def examine(policy: Policy, count: int = 1000) -> dict[str, dict[str, float]]:
     """A policy on users of the test: for each rate of errors, and for each kind of user it never met.
 
     Args:
         policy: Given observations, actions.
-        noises: Rates of errors.
         count: Users of each kind.
 
     Returns:
         What ``evaluate`` returns, by the rate of errors and, at 20 %, by the kind of user.
     """
-    found = {f"{noise:g}": evaluate(policy, noise, count=count, seed=TEST) for noise in noises}
+    found = {f"{noise:g}": evaluate(policy, noise, count=count, seed=TEST) for noise in NOISES}
     for name, users in UNMET.items():
         found[name] = evaluate(policy, 0.2, users, count=count, seed=TEST)
     return found
