@@ -65,3 +65,32 @@ def label_scores_by_hand(text):  # the model may answer nothing but a label
 scores = label_scores(model, tokenizer, prefix, texts, form)  # (texts, labels)
 assert torch.allclose(scores[0], label_scores_by_hand(texts[0]), atol=1e-2)
 empty = label_scores(model, tokenizer, prefix, ["N/A"], form)  # what it says to nothing
+
+# %% reader_table differs="a label near a tie"
+found = {
+    "list of words": [read_by_rule(text) for text in texts],
+    "SmolLM2, nine examples": [LABELS[i] for i in scores.argmax(1)],
+    "the same, calibrated": [LABELS[i] for i in (scores - empty).argmax(1)],
+}
+
+
+def right(name, label=None):
+    pairs = [(a, b) for a, b in zip(found[name], labels, strict=True)]
+    pairs = [(a, b) for a, b in pairs if label in (None, b)]
+    return sum(a == b for a, b in pairs) / len(pairs)
+
+
+rows = {
+    name: [100 * right(name, label) for label in (*LABELS, None)] for name in found
+}
+table(rows, ["read right, in %", *LABELS, "all"], ".0f").show()
+
+# %% reader_examples differs="a label near a tie"
+for text, label, *answers in zip(texts, labels, *found.values(), strict=True):
+    if len({label, *answers}) > 1 and text[0] in "AHINPY":
+        print(f"{text!r}: {label}; read as {', '.join(answers)}")
+
+# %% reader_values values differs="a label near a tie" tolerance="30%"
+print(f"texts = {len(texts)}")
+for short, name in zip(("rule", "shots", "calibrated"), found, strict=True):
+    print(f"right_{short} = {100 * right(name):.0f}")

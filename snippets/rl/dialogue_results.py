@@ -125,3 +125,15 @@ rows = {
 }
 heads = ["success in %, at noise", "0 %", "10 %", "20 %", "30 %", "40 %"]
 table(rows, heads).show()
+
+# %% results_values values
+hours = (runs["seconds"] + rewards["seconds"]) / 3600
+print(f"hours = {hours:.1f}")
+for short, found in zip(("first", "hand", "copy", "rl", "scratch"), tried.values()):
+    for noise in ("0", "0.2", "0.4"):
+        at = [run["test"][noise] for run in found]
+        place = f"{short}_{100 * float(noise):.0f}"
+        print(f"reward_{place} = {sum(one['reward'] for one in at) / len(at):.1f}")
+        success = 100 * sum(one["success"] for one in at) / len(at)
+        print(f"success_{place} = {success:.0f}")
+        print(f"turns_{place} = {sum(one['turns'] for one in at) / len(at):.1f}")

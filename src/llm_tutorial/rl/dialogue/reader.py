@@ -62,6 +62,6 @@ def label_scores(model: nn.Module, tokenizer: Any, prefix: str, texts: Sequence[
     for text in texts:
         ids = tokenizer(form.format(text), return_tensors="pt", add_special_tokens=False).input_ids.to(device)
         logits = model(ids, past_key_values=cache, use_cache=True).logits[0, -1].float()
-        cache.crop(start.shape[1])  # forget the text, keep the examples
+        cache.crop(-ids.shape[1])  # forget the text, keep the examples
         rows.append(logits[first].log_softmax(-1))
     return torch.stack(rows)
