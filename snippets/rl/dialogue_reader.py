@@ -80,9 +80,7 @@ def right(name, label=None):
     return sum(a == b for a, b in pairs) / len(pairs)
 
 
-rows = {
-    name: [100 * right(name, label) for label in (*LABELS, None)] for name in found
-}
+rows = {name: [100 * right(name, label) for label in (*LABELS, None)] for name in found}
 table(rows, ["read right, in %", *LABELS, "all"], ".0f").show()
 
 # %% reader_examples differs="a label near a tie"
