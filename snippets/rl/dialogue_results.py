@@ -99,18 +99,44 @@ table(rows, heads).show()
 
 # %% gamed
 VARIANTS = ("a turn costs 1", "a turn costs 5", "turns are free", "each yes is paid")
-rows = {}
-for name in VARIANTS:
-    found = [run["test"]["0.2"] for run in by_seed(rewards, name)]
-    rows[name] = [
-        over_seeds([run["reward"] for run in found]),
-        over_seeds([100 * run["success"] for run in found]),
-        over_seeds([run["turns"] for run in found]),
-        over_seeds([100 * run["gave_up"] for run in found]),
-        over_seeds([100 * run["lost"] for run in found]),
+gamed = {name: by_seed(rewards, name) for name in VARIANTS}
+
+
+def seeds(name, noise, measure, factor=1):
+    return [factor * run["test"][noise][measure] for run in gamed[name]]
+
+
+rows = {
+    name: [
+        over_seeds(seeds(name, "0.2", "reward")),
+        over_seeds(seeds(name, "0.2", "success", 100), ".0f"),
+        over_seeds(seeds(name, "0.2", "gave_up", 100), ".0f"),
+        over_seeds(seeds(name, "0", "turns")),
+        over_seeds(seeds(name, "0", "lost", 100), ".0f"),
     ]
-heads = ["trained with", "reward", "success in %", "turns", "gave up", "user hung up"]
+    for name in VARIANTS
+}
+heads = [
+    "trained with", "reward, noise 20 %", "success in %", "system hung up, in %",
+    "turns, noise 0 %", "user hung up, in %",
+]  # fmt: skip
 table(rows, heads).show()
+
+# %% gamed_values values
+hung_up = seeds("a turn costs 5", "0.2", "gave_up")
+print(f"hang_ups = {sum(share > 0.9 for share in hung_up)}")
+for run in gamed["a turn costs 5"]:
+    if run["test"]["0.2"]["gave_up"] < 0.1:
+        print(f"hurried_end = {run['curve'][-1]:.0f}")
+        print(f"hurried_wrong = {100 * run['test']['0.2']['wrong']:.0f}")
+        break
+for short, name in zip(("one", "five", "free", "paid"), VARIANTS, strict=True):
+    for noise in ("0", "0.2"):
+        place = f"{short}_{100 * float(noise):.0f}"
+        for measure, factor in (("turns", 1), ("lost", 100), ("success", 100)):
+            found = seeds(name, noise, measure, factor)
+            form = ".1f" if measure == "turns" else ".0f"
+            print(f"{measure}_{place} = {sum(found) / len(found):{form}}")
 
 # %% memory
 rows = {
