@@ -153,8 +153,9 @@ heads = ["success in %, at noise", "0 %", "10 %", "20 %", "30 %", "40 %"]
 table(rows, heads).show()
 
 # %% results_values values
-hours = (runs["seconds"] + rewards["seconds"]) / 3600
-print(f"hours = {hours:.1f}")
+print(f"minutes = {(runs['seconds'] + rewards['seconds']) / 60:.0f}")
+print(f"budget = {runs['steps']}")
+print(f"longer = {runs['longer']}")
 for short, found in zip(("first", "hand", "copy", "rl", "scratch"), tried.values()):
     for noise in ("0", "0.2", "0.4"):
         at = [run["test"][noise] for run in found]
