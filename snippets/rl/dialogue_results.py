@@ -156,7 +156,9 @@ table(rows, heads).show()
 print(f"minutes = {(runs['seconds'] + rewards['seconds']) / 60:.0f}")
 print(f"budget = {runs['steps']}")
 print(f"longer = {runs['longer']}")
-for short, found in zip(("first", "hand", "copy", "rl", "scratch"), tried.values()):
+for short, found in zip(
+    ("first", "hand", "copy", "rl", "scratch"), tried.values(), strict=True
+):
     for noise in ("0", "0.2", "0.4"):
         at = [run["test"][noise] for run in found]
         place = f"{short}_{100 * float(noise):.0f}"

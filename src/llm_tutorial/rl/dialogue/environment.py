@@ -126,7 +126,7 @@ class DialogueVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
             options: None are known.
         """
         if seed is not None:
-            first = int(np.ravel(seed)[0] or 0)
+            first = seed[0] if isinstance(seed, list) else seed
             self.dialogues = Dialogues(self.num_envs, *self.options, seed=first, remember=self.remember)
         else:
             self.dialogues.reset(np.ones(self.num_envs, dtype=bool))

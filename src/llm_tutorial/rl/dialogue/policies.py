@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from llm_tutorial.rl.dialogue.domain import SLOTS
 from llm_tutorial.rl.dialogue.simulator import (
@@ -117,8 +118,11 @@ def greedy(agent: Agent) -> Policy:
     def policy(observations: NDArray[np.float32]) -> NDArray[np.int64]:
         x: Any = observations
         for layer in agent.actor:
-            weight = getattr(layer, "weight", None)
-            x = np.tanh(x) if weight is None else x @ weight.detach().numpy().T + layer.bias.detach().numpy()
+            x = (
+                x @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+                if isinstance(layer, nn.Linear)
+                else np.tanh(x)
+            )
         actions: NDArray[np.int64] = x.argmax(-1)
         return actions
 
