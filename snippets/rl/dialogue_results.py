@@ -14,13 +14,13 @@ percent = [100 * float(noise) for noise in NOISES]
 
 # %% sweep
 figure, (axes,) = panels(height=2.8)
-thresholds = ("0.6", "0.7", "0.8", "0.9", "0.95", "0.98", "0.995")
+thresholds = ("0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "0.95")
 for noise, colour in zip(("0.1", "0.2", "0.3", "0.4"), COLOURS, strict=False):
     tried = metrics[f"by hand, noise {noise}"]["tried"]
     best = [
         max(
             tried[f"confirm {threshold}, ask {ask}, {style}"]["reward"]
-            for ask in ("0.3", "0.5", "0.7")
+            for ask in ("0.2", "0.35", "0.5", "0.65")
             for style in ("summary", "one by one")
         )
         for threshold in thresholds

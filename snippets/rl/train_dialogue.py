@@ -1,5 +1,5 @@
 """Policies for the dialogue. The one written by hand is tuned on users of the
-validation, for each rate of errors by itself (42 variants); a small network imitates
+validation, for each rate of errors by itself (56 variants); a small network imitates
 it; actor-critic goes on from there. Three learning rates on a seed of their own, then
 three seeds; and three seeds without imitation, for more steps.
 """
