@@ -92,7 +92,7 @@ def candidates() -> dict[str, HandWritten]:
 
     Example:
         >>> len(candidates())
-        42
+        56
     """
     return {
         f"confirm {confirm:g}, ask {ask:g}, {'summary' if summary else 'one by one'}": HandWritten(
