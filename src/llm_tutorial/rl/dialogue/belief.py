@@ -52,30 +52,49 @@ def hear_values(belief: Floats, heard: Ints, confidence: Floats, noise: Floats) 
     return normalise(belief * likelihood)
 
 
-def hear_answer(belief: Floats, asked: Flags, answer: Ints, noise: Floats) -> Floats:
+def hear_answer(
+    belief: Floats,
+    asked: Flags,
+    answer: Ints,
+    noise: Floats,
+    came: Flags | None = None,
+    corrects: float = 0.6,
+) -> Floats:
     """The belief after a yes or no to "the likeliest values of these slots: right?".
 
-    Asked for several slots at once, a no says that one of them is wrong, not which.
+    Asked for several slots at once, a no says that one of them is wrong, not which. A value that comes with the answer
+    is a correction: its slot is wrong. Of that value nothing is used here; it goes through ``hear_values``.
 
     Args:
         belief: Before, (dialogues, slots, values).
         asked: Which slots were in the question, (dialogues, slots).
         answer: What was heard: 1 yes, 0 no, or ``NOTHING``.
         noise: Yes and no are swapped with half of it, (dialogues,).
+        came: The slots of which a value came with the answer, (dialogues, slots); without it this says nothing.
+        corrects: Probability that a no comes with a value.
 
     Example:
         >>> belief = hear_values(no_belief(1), np.array([[6, -1, -1, -1]]), np.full((1, 4), 0.5), np.array([0.3]))
         >>> asked = np.array([[True, False, False, False]])
-        >>> hear_answer(belief, asked, np.array([1]), np.array([0.3]))[0, 0, 6].round(2)  # yes, Budapest
+        >>> yes, noise = np.array([1]), np.array([0.3])
+        >>> hear_answer(belief, asked, yes, noise)[0, 0, 6].round(2)  # yes, Budapest
         np.float64(0.93)
+        >>> hear_answer(belief, asked, yes, noise, asked)[0, 0, 6].round(2)  # "yes, Rome" was a no
+        np.float64(0.0)
     """
     swapped = (noise / 2)[:, None]
     if_right = np.where(answer[:, None] == 1, 1 - swapped, swapped)  # (dialogues, 1): everything asked is right
     if_wrong = 1 - if_right
+    none = np.zeros_like(asked) if came is None else came
+    if came is not None:
+        corrected = came.any(1, keepdims=True)
+        if_right = np.where(corrected, 0.0, if_right)
+        if_wrong = if_wrong * np.where(corrected, corrects, 1 - corrects)
     best = np.where(asked, belief.max(-1), 1.0)
     others = best.prod(1, keepdims=True) / np.maximum(best, 1e-12)  # the other slots are right
     top = np.arange(belief.shape[-1]) == belief.argmax(-1)[..., None]
-    likelihood = np.where(top, (others * if_right + (1 - others) * if_wrong)[..., None], if_wrong[..., None])
+    if_top = np.where(none, 0.0, others * if_right + (1 - others) * if_wrong)
+    likelihood = np.where(top, if_top[..., None], if_wrong[..., None])
     return normalise(belief * np.where((asked & (answer != NOTHING)[:, None])[..., None], likelihood, 1.0))
 
 

@@ -137,6 +137,7 @@ def evaluate(
     count: int = 2000,
     seed: int = 0,
     remember: bool = True,
+    corrections: bool = True,
 ) -> dict[str, float]:
     """Success, turns and reward of a policy: means over one dialogue of each of many users.
 
@@ -148,6 +149,7 @@ def evaluate(
         count: How many users.
         seed: Of the users; for a test, one that nothing was trained or tuned on.
         remember: As ``Dialogues`` has it.
+        corrections: As ``Dialogues`` has it.
 
     Returns:
         ``success``, ``turns``, ``reward``; and how dialogues without success ended: ``wrong`` (a booking),
@@ -158,7 +160,7 @@ def evaluate(
         >>> found["success"] > 0.9
         True
     """
-    dialogues = Dialogues(count, noise, users, reward, seed, remember)
+    dialogues = Dialogues(count, noise, users, reward, seed, remember, corrections)
     total = np.zeros(count)
     sums = dict.fromkeys(("reward", "turns", "success", "lost", "wrong", "gave_up", "cut"), 0.0)
     while dialogues.count:

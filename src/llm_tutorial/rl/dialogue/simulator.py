@@ -52,6 +52,8 @@ class Dialogues:
         reward: What is paid.
         seed: Of all that is drawn.
         remember: Whether a value that is heard adds to what was heard before; if not, it takes its place.
+        corrections: Whether the belief knows that users correct what is wrong: a value that comes with an answer says
+            that the answer was a no.
 
     Raises:
         ValueError: The noise is no probability below 1, or the patience no range of turns.
@@ -71,8 +73,9 @@ class Dialogues:
         reward: Reward | None = None,
         seed: int | None = None,
         remember: bool = True,
+        corrections: bool = True,
     ) -> None:
-        self.remember = remember
+        self.remember, self.corrections = remember, corrections
         self.low, self.high = noise if isinstance(noise, tuple) else (noise, noise)
         self.users, self.reward = users or Users(), reward or Reward()
         if not 0 <= self.low <= self.high < 1:
@@ -142,7 +145,8 @@ class Dialogues:
         self.best, self.in_question = best, in_question  # for transcripts
         self.said, self.answer = self._reply(actions, best, requested, in_question)
         self.heard, self.confidence, self.heard_answer = self._hear(self.said, self.answer)
-        self.belief = hear_answer(self.belief, in_question, self.heard_answer, self.noise)
+        came = in_question & (self.heard != NOTHING) if self.corrections else None
+        self.belief = hear_answer(self.belief, in_question, self.heard_answer, self.noise, came)
         if not self.remember:
             self.belief = np.where((self.heard != NOTHING)[..., None], no_belief(self.count), self.belief)
         self.belief = hear_values(self.belief, self.heard, self.confidence, self.noise)
