@@ -148,6 +148,32 @@ def test_the_belief_is_calibrated_and_with_the_wrong_noise_it_is_not():
     assert top.mean() - right.mean() > 0.1  # too sure
 
 
+def gap_after_a_confirmation(corrections):
+    """Belief less share of right values, of a slot that was asked for and confirmed over a bad line."""
+    dialogues = Dialogues(4000, 0.4, PATIENT, seed=0, corrections=corrections)
+    for action in (REQUEST, CONFIRM):
+        dialogues.step(np.full(4000, action))
+    top, right = dialogues.belief[:, 0].max(-1), dialogues.belief[:, 0].argmax(-1) == dialogues.goal[:, 0]
+    sure = top > 0.8
+    return abs(top[sure].mean() - right[sure].mean())
+
+
+def test_a_belief_that_ignores_corrections_is_too_sure():
+    assert gap_after_a_confirmation(corrections=True) < 0.04
+    assert gap_after_a_confirmation(corrections=False) > 0.06
+
+
+def test_a_value_that_comes_with_an_answer_makes_it_a_no():
+    prior, asked = np.zeros((1, 4, 12)), np.array([[True, False, False, False]])
+    prior[0, :, :2] = [0.7, 0.3]
+    for answer in (0, 1):
+        said = prior.copy(), asked, np.array([answer]), np.array([0.3])
+        assert beliefs.hear_answer(*said, came=asked)[0, 0, 0] < 1e-4
+    alone = beliefs.hear_answer(*said, came=~asked & False)  # a yes without a value
+    right, wrong = 0.7 * 0.85, 0.3 * 0.15 * 0.4
+    assert alone[0, 0, 0] == pytest.approx(right / (right + wrong), abs=1e-4)
+
+
 def test_without_noise_every_dialogue_of_the_hand_written_policy_succeeds():
     found = evaluate(HandWritten(), noise=0.0, count=300)
     assert found["success"] == 1
