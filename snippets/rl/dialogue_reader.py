@@ -9,11 +9,20 @@ torch.manual_seed(0)
 model, tokenizer = load_model(), load_tokenizer()
 
 # %% answers
-CHOSEN_ON = {  # what the words of the rule and the form of the prompt were chosen on
-    "yes": ["Yes.", "That's right.", "Certainly.", "Yep, that one.", "I agree."],
-    "no": ["No.", "That's wrong.", "Not at all.", "You got it wrong.", "Another one."],
-    "other": ["To Berlin.", "On Sunday.", "Good morning.", "In the afternoon.", "Hm?"],
-}
+CHOSEN_ON = {  # what the form of the prompt was chosen on
+    "yes": [
+        "Yes.", "That's right.", "Certainly.", "Yep, that one.", "I agree.",
+        "Very good.",
+    ],
+    "no": [
+        "No.", "That's wrong.", "Not at all.", "You got it wrong.",
+        "I meant another one.", "Please correct that.",
+    ],
+    "other": [
+        "To Berlin.", "On Sunday.", "Good morning.", "I need a ticket.",
+        "In the afternoon.", "Can you hear me?",
+    ],
+}  # fmt: skip
 TEST = {
     "yes": [
         "That's it.", "Absolutely.", "You got it.", "Indeed.", "Perfect.", "Go ahead.",
@@ -92,3 +101,5 @@ for text, label, *answers in zip(texts, labels, *found.values(), strict=True):
 print(f"texts = {len(texts)}")
 for short, name in zip(("rule", "shots", "calibrated"), found, strict=True):
     print(f"right_{short} = {100 * right(name):.0f}")
+print(f"other_shots = {100 * right('SmolLM2, nine examples', 'other'):.0f}")
+print(f"other_rule = {100 * right('list of words', 'other'):.0f}")
