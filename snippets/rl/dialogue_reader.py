@@ -59,8 +59,8 @@ SHOTS = (
     ("Correct.", "yes"), ("That is not right.", "no"), ("On Tuesday.", "other"),
     ("Exactly.", "yes"), ("Wrong.", "no"), ("How much is it?", "other"),
 )  # fmt: skip
-form = 'Caller: "{}" Answer:'
-prefix = "".join(f"{form.format(text)} {label}\n" for text, label in SHOTS)
+form = "{} ->"
+prefix = "".join(f"{text} -> {label}\n" for text, label in SHOTS)
 
 
 def label_scores_by_hand(text):  # the model may answer nothing but a label
@@ -101,5 +101,9 @@ for text, label, *answers in zip(texts, labels, *found.values(), strict=True):
 print(f"texts = {len(texts)}")
 for short, name in zip(("rule", "shots", "calibrated"), found, strict=True):
     print(f"right_{short} = {100 * right(name):.0f}")
-print(f"other_shots = {100 * right('SmolLM2, nine examples', 'other'):.0f}")
-print(f"other_rule = {100 * right('list of words', 'other'):.0f}")
+for short, name in (
+    ("rule", "list of words"),
+    *zip(("shots", "calibrated"), list(found)[1:], strict=True),
+):
+    for label in LABELS:
+        print(f"{label}_{short} = {100 * right(name, label):.0f}")

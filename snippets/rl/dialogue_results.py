@@ -75,6 +75,13 @@ for name, found in tried.items():
 heads = ["reward", "noise 0 %", "20 %", "40 %"]
 table(rows, heads).show()
 
+hand = metrics["by hand, tuned"]["test"]
+for noise in NOISES[1:]:
+    assert all(
+        run["test"][noise]["reward"] > hand[noise]["reward"]
+        for run in METHODS["imitation, then RL"]
+    )
+
 # %% success
 rows = {
     name: [
@@ -96,6 +103,11 @@ rows = {
 }
 heads = ["reward", "as trained", "impatient", "terse", "change their goal"]
 table(rows, heads).show()
+
+for run in METHODS["imitation, then RL"]:
+    for users, better in (("impatient", 1), ("change their goal", 1), ("terse", -1)):
+        ahead = run["test"][users]["reward"] - hand[users]["reward"]
+        assert better * ahead > 0
 
 # %% gamed
 VARIANTS = ("a turn costs 1", "a turn costs 5", "turns are free", "each yes is paid")
@@ -166,3 +178,10 @@ for short, found in zip(
         success = 100 * sum(one["success"] for one in at) / len(at)
         print(f"success_{place} = {success:.0f}")
         print(f"turns_{place} = {sum(one['turns'] for one in at) / len(at):.1f}")
+        print(f"wrong_{place} = {100 * sum(one['wrong'] for one in at) / len(at):.0f}")
+    for users in ("impatient", "terse", "change their goal"):
+        reward = sum(run["test"][users]["reward"] for run in found) / len(found)
+        print(f"reward_{short}_{users.split()[0]} = {reward:.1f}")
+rate = hand["0.4"]["success"]  # 3,000 users; the success is nearly all of the spread
+print(f"se = {20 * (rate * (1 - rate) / 3000) ** 0.5:.1f}")
+print(f"rate = {runs['rate']}")
