@@ -123,6 +123,27 @@ for panel, slot in zip(axes, (1, 3), strict=True):
 plt.show()
 
 
+# %% trusting
+def trusting(observations):  # believes every word: asks for each slot once, and books
+    times_heard = observations[:, :20].reshape(-1, 4, 5)[..., 4]
+    turn, runs = np.rint(20 * observations[:, 20]).astype(int), observations[:, 22] > 0
+    book = np.where(runs, BOOK, REQUEST + turn % 4)  # no such train: asks again
+    return np.where(times_heard.all(1), book, REQUEST + times_heard.argmin(1))
+
+
+rows = {}
+for noise in (0.0, 0.1, 0.2, 0.3, 0.4):
+    naive, careful = (
+        evaluate(each, noise, count=1000, seed=2)["success"]
+        for each in (trusting, policy)
+    )
+    rows[f"{noise:.0%}"] = [100 * naive, 100 * (1 - noise) ** 4, 100 * careful]
+heads = ["noise", "trusting, success in %", "four values right, in %", "by belief"]
+table(rows, heads, ".0f").show()
+for naive, four, careful in list(rows.values())[1:]:
+    assert four + 5 < naive < careful - 5
+
+
 # %% by_hand
 def written_by_hand(belief, turn, runs, confirm=0.8, ask=0.5):
     """belief: the largest of each slot, (slots,); runs: there is such a train"""
@@ -148,26 +169,6 @@ for _ in range(4):  # the library has the same rule, for many dialogues at once
         assert own == actions[one]
     dialogues.step(actions)
 
-
-# %% trusting
-def trusting(observations):  # believes every word: asks for each slot once, and books
-    times_heard = observations[:, :20].reshape(-1, 4, 5)[..., 4]
-    turn, runs = np.rint(20 * observations[:, 20]).astype(int), observations[:, 22] > 0
-    book = np.where(runs, BOOK, REQUEST + turn % 4)  # no such train: asks again
-    return np.where(times_heard.all(1), book, REQUEST + times_heard.argmin(1))
-
-
-rows = {}
-for noise in (0.0, 0.1, 0.2, 0.3, 0.4):
-    naive, careful = (
-        evaluate(each, noise, count=1000, seed=2)["success"]
-        for each in (trusting, policy)
-    )
-    rows[f"{noise:.0%}"] = [100 * naive, 100 * (1 - noise) ** 4, 100 * careful]
-heads = ["noise", "trusting, success in %", "four values right, in %", "by belief"]
-table(rows, heads, ".0f").show()
-for naive, four, careful in list(rows.values())[1:]:
-    assert four + 5 < naive < careful - 5
 
 # %% learn
 agent = new_agent()  # policy and critic: two hidden layers of 32 each

@@ -12,6 +12,20 @@ metrics = runs["metrics"]
 NOISES = ("0", "0.1", "0.2", "0.3", "0.4")
 percent = [100 * float(noise) for noise in NOISES]
 
+# %% memory
+rows = {
+    name: [
+        over_seeds([100 * run["test"][noise]["success"] for run in found])
+        for noise in ("0", "0.1", "0.2", "0.3", "0.4")
+    ]
+    for name, found in (
+        ("belief", by_seed(rewards, "a turn costs 1")),
+        ("last value", by_seed(rewards, "remembers the last value")),
+    )
+}
+heads = ["success in %, at noise", "0 %", "10 %", "20 %", "30 %", "40 %"]
+table(rows, heads).show()
+
 # %% sweep
 figure, (axes,) = panels(height=2.8)
 thresholds = ("0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "0.95")
@@ -149,20 +163,6 @@ for short, name in zip(("one", "five", "free", "paid"), VARIANTS, strict=True):
             found = seeds(name, noise, measure, factor)
             form = ".1f" if measure == "turns" else ".0f"
             print(f"{measure}_{place} = {sum(found) / len(found):{form}}")
-
-# %% memory
-rows = {
-    name: [
-        over_seeds([100 * run["test"][noise]["success"] for run in found])
-        for noise in ("0", "0.1", "0.2", "0.3", "0.4")
-    ]
-    for name, found in (
-        ("belief", by_seed(rewards, "a turn costs 1")),
-        ("last value", by_seed(rewards, "remembers the last value")),
-    )
-}
-heads = ["success in %, at noise", "0 %", "10 %", "20 %", "30 %", "40 %"]
-table(rows, heads).show()
 
 # %% results_values values
 print(f"minutes = {(runs['seconds'] + rewards['seconds']) / 60:.0f}")
