@@ -131,16 +131,16 @@ def trusting(observations):  # believes every word: asks for each slot once, and
     return np.where(times_heard.all(1), book, REQUEST + times_heard.argmin(1))
 
 
-rows = {}
+believed = {}
 for noise in (0.0, 0.1, 0.2, 0.3, 0.4):
     naive, careful = (
         evaluate(each, noise, count=1000, seed=2)["success"]
         for each in (trusting, policy)
     )
-    rows[f"{noise:.0%}"] = [100 * naive, 100 * (1 - noise) ** 4, 100 * careful]
+    believed[f"{noise:.0%}"] = [100 * naive, 100 * (1 - noise) ** 4, 100 * careful]
 heads = ["noise", "trusting, success in %", "four values right, in %", "by belief"]
-table(rows, heads, ".0f").show()
-for naive, four, careful in list(rows.values())[1:]:
+table(believed, heads, ".0f").show()
+for naive, four, careful in list(believed.values())[1:]:
     assert four + 5 < naive < careful - 5
 
 
@@ -222,8 +222,8 @@ print({name: found[name] for name in ("turns", "cut", "success")})
 # %% dialogue_values values
 print(f"actions = {environment.action_space.n}")
 print(f"observation = {environment.observation_space.shape[0]}")
-print(f"trusting_40 = {rows['40%'][0]:.0f}")  # tolerance 10%
-print(f"careful_40 = {rows['40%'][2]:.0f}")  # tolerance 10%
+print(f"trusting_40 = {believed['40%'][0]:.0f}")  # tolerance 10%
+print(f"careful_40 = {believed['40%'][2]:.0f}")  # tolerance 10%
 print(f"limit = {found['turns']:.0f}")
 
 # %% bad_input
