@@ -165,11 +165,13 @@ for free, paid, usual in zip(
 # %% gamed_values values
 hung_up = seeds("a turn costs 5", "0.2", "gave_up")
 print(f"hang_ups = {sum(share > 0.9 for share in hung_up)}")
-for run in gamed["a turn costs 5"]:
-    if run["test"]["0.2"]["gave_up"] < 0.1:
-        print(f"hurried_end = {run['curve'][-1]:.0f}")
-        print(f"hurried_wrong = {100 * run['test']['0.2']['wrong']:.0f}")
-        break
+hurried = [
+    run for run in gamed["a turn costs 5"] if run["test"]["0.2"]["gave_up"] < 0.1
+]
+print(f"hurried = {len(hurried)}")
+print(f"hurried_end = {sum(run['curve'][-1] for run in hurried) / len(hurried):.1f}")
+wrong = [100 * run["test"]["0.2"]["wrong"] for run in hurried]
+print(f"hurried_wrong = {sum(wrong) / len(wrong):.0f}")
 for short, name in zip(("one", "five", "free", "paid"), VARIANTS, strict=True):
     for noise in ("0", "0.4"):
         place = f"{short}_{100 * float(noise):.0f}"
