@@ -32,8 +32,10 @@ for whole, last in zip(*memories.values(), strict=True):
 
 # %% memory_values values
 for short, found in zip(("memory", "last"), memories.values(), strict=True):
-    success = [100 * run["test"]["0.4"]["success"] for run in found]
-    print(f"{short}_40 = {sum(success) / len(success):.0f}")
+    for noise in ("0.2", "0.4"):
+        success = [100 * run["test"][noise]["success"] for run in found]
+        place = f"{short}_{100 * float(noise):.0f}"
+        print(f"{place} = {sum(success) / len(success):.0f}")
 
 # %% sweep
 figure, (axes,) = panels(height=2.8)
@@ -194,6 +196,7 @@ for short, found in zip(
         success = 100 * sum(one["success"] for one in at) / len(at)
         print(f"success_{place} = {success:.0f}")
         print(f"turns_{place} = {sum(one['turns'] for one in at) / len(at):.1f}")
+        print(f"lost_{place} = {100 * sum(one['lost'] for one in at) / len(at):.0f}")
         print(f"wrong_{place} = {100 * sum(one['wrong'] for one in at) / len(at):.0f}")
     for users in ("impatient", "terse", "change their goal"):
         reward = sum(run["test"][users]["reward"] for run in found) / len(found)
