@@ -40,7 +40,7 @@ def hear_values(belief: Floats, heard: Ints, confidence: Floats, noise: Floats) 
         >>> heard = np.array([[6, NOTHING, NOTHING, NOTHING]])  # Budapest
         >>> after = hear_values(no_belief(1), heard, np.full((1, 4), 0.5), np.array([0.3]))
         >>> after[0, 0, [6, 5, 7]].round(2).tolist()  # Budapest, Bucharest, Paris
-        [0.7, 0.11, 0.02]
+        [0.65, 0.13, 0.02]
     """
     slots = np.arange(len(SLOTS))
     as_said = confusion()[slots, :, heard]  # (dialogues, slots, values said): how each would become what was heard
@@ -78,7 +78,7 @@ def hear_answer(
         >>> asked = np.array([[True, False, False, False]])
         >>> yes, noise = np.array([1]), np.array([0.3])
         >>> hear_answer(belief, asked, yes, noise)[0, 0, 6].round(2)  # yes, Budapest
-        np.float64(0.93)
+        np.float64(0.91)
         >>> hear_answer(belief, asked, yes, noise, asked)[0, 0, 6].round(2)  # "yes, Rome" was a no
         np.float64(0.0)
     """
