@@ -1,7 +1,7 @@
 """Policies for the dialogue. The one written by hand is tuned on users of the
 validation, for each rate of errors by itself (56 variants); a small network imitates
-it; actor-critic goes on from there. Three learning rates on a seed of their own, then
-three seeds; and three seeds without imitation, for more steps.
+it; actor-critic goes on from there, and from random weights for more steps. Four
+learning rates each on a seed of its own, then three seeds.
 """
 
 from pathlib import Path
@@ -21,6 +21,7 @@ from llm_tutorial.rl.dialogue.policies import (
 from llm_tutorial.rl.dialogue.training import (
     NOISES,
     VALIDATION,
+    agreement,
     examine,
     imitate,
     new_agent,
@@ -30,7 +31,7 @@ from llm_tutorial.runs import LongRun, data_digest
 
 BUDGET, LONGER = 300_000, 400_000
 USERS, TESTED = 1000, 3000
-RATES, SEEDS = (1e-3, 3e-3, 1e-2), range(3)
+RATES, SEEDS = (1e-3, 3e-3, 1e-2, 3e-2), range(3)
 
 torch.set_num_threads(1)
 long_run = LongRun("dialogue", Path(__file__))
@@ -58,13 +59,15 @@ long_run.measure(
 )
 
 
-def imitation(seed):
+def imitation(seed, **options):
     torch.manual_seed(seed)
     np.random.seed(seed)
     agent = new_agent()
+    losses = imitate(agent, teacher, seed=seed, **options)
     return {
-        "losses": imitate(agent, teacher, seed=seed),
+        "losses": losses,
         "test": examine(greedy(agent), TESTED),
+        "agrees": agreement(greedy(agent), teacher),
     }
 
 
@@ -77,16 +80,20 @@ rate = tune(
     long_run, "RL", RATES,
     lambda run, rate: trained(rate, 100, teacher=teacher), by="end",
 )  # fmt: skip
-with_seeds(long_run, ["imitation"], SEEDS, lambda run, name, seed: imitation(seed))
-with_seeds(
-    long_run, ["RL"], SEEDS,
-    lambda run, name, seed: trained(rate, seed, teacher=teacher),
+scratch = tune(
+    long_run, "from scratch", RATES[1:],
+    lambda run, rate: trained(rate, 100, LONGER), by="end",
 )  # fmt: skip
+VARIANTS = {
+    "RL": lambda seed: trained(rate, seed, teacher=teacher),
+    "from scratch": lambda seed: trained(scratch, seed, LONGER),
+    "imitation": lambda seed: imitation(seed, steps=1600),
+    "start of RL": lambda seed: imitation(seed, smoothing=0.1),
+}
 with_seeds(
-    long_run, ["from scratch"], SEEDS,
-    lambda run, name, seed: trained(3e-3, seed, LONGER),
-)  # fmt: skip
+    long_run, list(VARIANTS), SEEDS, lambda run, name, seed: VARIANTS[name](seed)
+)
 long_run.finish(
-    seeds=list(SEEDS), steps=BUDGET, rates=list(RATES), rate=rate, longer=LONGER,
-    tolerance=0.3,
+    seeds=list(SEEDS), steps=BUDGET, rates=list(RATES), rate=rate, scratch=scratch,
+    longer=LONGER, tolerance=0.3,
 )  # fmt: skip

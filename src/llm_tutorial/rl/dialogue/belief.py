@@ -94,6 +94,8 @@ def hear_answer(
     others = best.prod(1, keepdims=True) / np.maximum(best, 1e-12)  # the other slots are right
     top = np.arange(belief.shape[-1]) == belief.argmax(-1)[..., None]
     if_top = np.where(none, 0.0, others * if_right + (1 - others) * if_wrong)
+    if came is not None:  # the correction explains the no: nothing new about the slots that were not corrected
+        if_top = np.where(corrected & ~none, if_wrong, if_top)
     likelihood = np.where(top, if_top[..., None], if_wrong[..., None])
     return normalise(belief * np.where((asked & (answer != NOTHING)[:, None])[..., None], likelihood, 1.0))
 

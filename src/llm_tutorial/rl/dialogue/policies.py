@@ -32,7 +32,7 @@ class HandWritten:
 
     Args:
         confirm: A slot with a belief below this is confirmed.
-        ask: A slot with a belief below this is asked for.
+        ask: A slot with a belief below this is asked for again; one that was never heard is in any case.
         summary: Two or more doubtful slots are confirmed in one question.
 
     Example:
@@ -55,7 +55,7 @@ class HandWritten:
         action = np.where(doubtful.any(1), CONFIRM + weakest, action)
         if self.summary:
             action = np.where(doubtful.sum(1) > 1, SUMMARY, action)
-        unknown = belief < self.ask
+        unknown = (belief < self.ask) | (slots[..., 4] == 0)  # or never heard
         action = np.where(unknown.any(1), REQUEST + unknown.argmax(1), action)
         result: NDArray[np.int64] = np.where(turn == 0, OPEN, action)
         return result
@@ -99,7 +99,7 @@ def candidates() -> dict[str, HandWritten]:
             confirm, ask, summary
         )
         for confirm in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-        for ask in (0.2, 0.35, 0.5, 0.65)
+        for ask in (0.0, 0.2, 0.35, 0.5)
         for summary in (False, True)
     }
 
@@ -138,6 +138,7 @@ def evaluate(
     seed: int = 0,
     remember: bool = True,
     corrections: bool = True,
+    told: float | None = None,
 ) -> dict[str, float]:
     """Success, turns and reward of a policy: means over one dialogue of each of many users.
 
@@ -150,6 +151,7 @@ def evaluate(
         seed: Of the users; for a test, one that nothing was trained or tuned on.
         remember: As ``Dialogues`` has it.
         corrections: As ``Dialogues`` has it.
+        told: As ``Dialogues`` has it.
 
     Returns:
         ``success``, ``turns``, ``reward``; and how dialogues without success ended: ``wrong`` (a booking),
@@ -160,7 +162,7 @@ def evaluate(
         >>> found["success"] > 0.9
         True
     """
-    dialogues = Dialogues(count, noise, users, reward, seed, remember, corrections)
+    dialogues = Dialogues(count, noise, users, reward, seed, remember, corrections, told)
     total = np.zeros(count)
     sums = dict.fromkeys(("reward", "turns", "success", "lost", "wrong", "gave_up", "cut"), 0.0)
     while dialogues.count:

@@ -52,6 +52,7 @@ class Dialogues:
         reward: What is paid.
         seed: Of all that is drawn.
         remember: Whether a value that is heard adds to what was heard before; if not, it takes its place.
+        told: The rate of errors that belief and policy are told; the true one by default.
         corrections: Whether the belief knows that users correct what is wrong: a value that comes with an answer says
             that the answer was a no.
 
@@ -74,8 +75,9 @@ class Dialogues:
         seed: int | None = None,
         remember: bool = True,
         corrections: bool = True,
+        told: float | None = None,
     ) -> None:
-        self.remember, self.corrections = remember, corrections
+        self.remember, self.corrections, self.assumed = remember, corrections, told
         self.low, self.high = noise if isinstance(noise, tuple) else (noise, noise)
         self.users, self.reward = users or Users(), reward or Reward()
         if not 0 <= self.low <= self.high < 1:
@@ -145,11 +147,12 @@ class Dialogues:
         self.best, self.in_question = best, in_question  # for transcripts
         self.said, self.answer = self._reply(actions, best, requested, in_question)
         self.heard, self.confidence, self.heard_answer = self._hear(self.said, self.answer)
+        noise = self.noise if self.assumed is None else np.full(self.count, self.assumed)
         came = in_question & (self.heard != NOTHING) if self.corrections else None
-        self.belief = hear_answer(self.belief, in_question, self.heard_answer, self.noise, came)
+        self.belief = hear_answer(self.belief, in_question, self.heard_answer, noise, came)
         if not self.remember:
             self.belief = np.where((self.heard != NOTHING)[..., None], no_belief(self.count), self.belief)
-        self.belief = hear_values(self.belief, self.heard, self.confidence, self.noise)
+        self.belief = hear_values(self.belief, self.heard, self.confidence, noise)
         yes = self.heard_answer == 1
         self.confirmed = (self.confirmed | (in_question & yes[:, None])) & ~(
             in_question & (self.heard_answer == 0)[:, None]
@@ -238,7 +241,8 @@ class Dialogues:
         certainty = -np.log10(np.maximum(1 - top, 1e-4)) / 4
         slots = np.stack([top, certainty, self.asked / 4, self.confirmed, self.times_heard / 4], axis=-1)
         runs = timetable()[tuple(self.belief.argmax(-1).T)]
-        rest = np.stack([self.turn / MOST_TURNS, self.noise, runs, top.prod(1)], axis=-1)
+        noise = self.noise if self.assumed is None else np.full(self.count, self.assumed)
+        rest = np.stack([self.turn / MOST_TURNS, noise, runs, top.prod(1)], axis=-1)
         kind = np.eye(4)[self.last]
         whole = np.concatenate([slots.reshape(self.count, -1), rest, kind], axis=1)
         result: NDArray[np.float32] = whole.clip(0, 1).astype(np.float32)

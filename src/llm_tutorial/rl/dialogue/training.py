@@ -44,6 +44,7 @@ def imitate(
     seed: int = 0,
     remember: bool = True,
     smoothing: float = 0.0,
+    reward: Reward | None = None,
 ) -> list[float]:
     """Teaches an agent to act as another policy does, and its critic what that policy earns.
 
@@ -56,6 +57,7 @@ def imitate(
         seed: Of the users, and of the order.
         remember: As ``Dialogues`` has it.
         smoothing: Probability that is spread over all actions, so that a policy that goes on learning still tries them.
+        reward: What is paid; the critic learns it.
 
     Returns:
         The cross-entropy of each step.
@@ -66,7 +68,7 @@ def imitate(
         >>> losses[-1] < losses[0]
         True
     """
-    shown = whole_episodes(DialogueVectorEnv(dialogues, remember=remember), teacher, seed=seed)  # type: ignore[arg-type]
+    shown = whole_episodes(DialogueVectorEnv(dialogues, reward=reward, remember=remember), teacher, seed=seed)  # type: ignore[arg-type]
     returns = returns_to_go(shown.rewards, shown.ended)[shown.valid]
     observations, actions = shown.observations[shown.valid], shown.actions[shown.valid]
     generator, optimizer, losses = torch.Generator().manual_seed(seed), agent.optimizer(rate), []
@@ -114,7 +116,7 @@ def train(
     np.random.seed(seed)
     agent = new_agent()
     if teacher:
-        imitate(agent, teacher, seed=seed, remember=remember, smoothing=0.1)
+        imitate(agent, teacher, seed=seed, remember=remember, smoothing=0.1, reward=reward)
     losses: list[float] = []
     curve = [measured(agent, reward, remember)]
     updates = int(os.environ.get(PROBED_STEPS, 10**9))
@@ -126,6 +128,24 @@ def train(
         if len(losses) >= updates:
             break
     return agent, {"losses": losses, "curve": curve}
+
+
+def agreement(policy: Policy, teacher: ByNoise, dialogues: int = 1000) -> float:
+    """In how many turns of a teacher a policy does the same.
+
+    Args:
+        policy: Given observations, actions.
+        teacher: Whose turns they are.
+        dialogues: How many of its dialogues, on users of the test.
+
+    Example:
+        >>> from llm_tutorial.rl.dialogue.policies import HandWritten
+        >>> agreement(HandWritten(), ByNoise({0.0: HandWritten()}), dialogues=10)
+        1.0
+    """
+    shown = whole_episodes(DialogueVectorEnv(dialogues), teacher, seed=TEST)  # type: ignore[arg-type]
+    observations = shown.observations[shown.valid].numpy()
+    return float((policy(observations) == shown.actions[shown.valid].numpy()).mean())
 
 
 def measured(agent: Agent, reward: Reward | None = None, remember: bool = True) -> float:
@@ -148,9 +168,10 @@ def examine(policy: Policy, count: int = 1000) -> dict[str, dict[str, float]]:
         count: Users of each kind.
 
     Returns:
-        What ``evaluate`` returns, by the rate of errors and, at 20 %, by the kind of user.
+        What ``evaluate`` returns, by the rate of errors, at 20 % by the kind of user, and at 30 % with a belief that is told 10 %.
     """
     found = {f"{noise:g}": evaluate(policy, noise, count=count, seed=TEST) for noise in NOISES}
     for name, users in UNMET.items():
         found[name] = evaluate(policy, 0.2, users, count=count, seed=TEST)
+    found["0.3 told as 0.1"] = evaluate(policy, 0.3, count=count, seed=TEST, told=0.1)
     return found
