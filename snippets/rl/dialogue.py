@@ -5,14 +5,16 @@ import numpy as np
 import torch
 from gymnasium.utils.env_checker import check_env
 from safetensors.torch import load, save
+from torch.nn import functional as F
 
 from llm_tutorial.diagrams import Diagram
 from llm_tutorial.plotting import COLOURS, GREY, label_lines, panels, use_style
 from llm_tutorial.rl.actor_critic import actor_critic_loss
+from llm_tutorial.rl.advantages import returns_to_go
 from llm_tutorial.rl.dialogue.belief import hear_answer, hear_values, no_belief
 from llm_tutorial.rl.dialogue.domain import SLOTS, confusion, names, timetable
 from llm_tutorial.rl.dialogue.environment import DialogueEnvironment, DialogueVectorEnv
-from llm_tutorial.rl.dialogue.policies import HandWritten, evaluate, greedy
+from llm_tutorial.rl.dialogue.policies import ByNoise, HandWritten, evaluate, greedy
 from llm_tutorial.rl.dialogue.simulator import (
     BOOK,
     CONFIRM,
@@ -20,11 +22,12 @@ from llm_tutorial.rl.dialogue.simulator import (
     OPEN,
     REQUEST,
     SUMMARY,
+    Dialogues,
     Users,
 )
 from llm_tutorial.rl.dialogue.training import new_agent
 from llm_tutorial.rl.dialogue.words import record, system_says, user_says, values
-from llm_tutorial.rl.rollout import Collector
+from llm_tutorial.rl.rollout import Collector, whole_episodes
 from llm_tutorial.tables import table
 
 torch.manual_seed(0)
@@ -75,6 +78,46 @@ for turn in turns:
     if user_says(turn, heard=True) != user_says(turn):
         print(f"heard:  {user_says(turn, heard=True)}")
 print(turns[-1].ended)
+
+
+# %% agenda
+class User:  # one that says nothing unasked, and always corrects
+    def __init__(self, goal, order, patience):
+        self.goal, self.order, self.patience = goal, list(order), patience
+        self.stack, self.agreed = list(order), set()  # top first
+
+    def reply(self, action, best):  # best: the values that the system has in mind
+        slot, answer, useless = (action - 1) % 4, None, False
+        if action == OPEN:
+            useless = not self.stack
+            self.stack = self.stack or list(self.order)  # says it all again
+            said = {self.stack[0]}
+        elif action < CONFIRM:
+            useless, said = slot not in self.stack, {slot}
+        else:
+            asked = range(4) if action == SUMMARY else [slot]
+            wrong = [each for each in asked if best[each] != self.goal[each]]
+            answer, said = not wrong, set(wrong[:1])
+            useless = all(each in self.agreed for each in asked)
+            self.agreed |= set(asked) if answer else set()
+        self.stack = [each for each in self.stack if each not in said]
+        self.patience -= 1 + useless
+        return said, answer
+
+
+quiet = Dialogues(200, noise=0.0, users=Users(talk=0.0, correct=1.0), seed=0)
+users = [
+    User(*each)
+    for each in zip(quiet.goal, quiet.agenda.argsort(1), quiet.patience, strict=True)
+]
+for _ in range(8):  # the library has the same user, for many dialogues at once
+    actions = np.random.randint(0, BOOK, 200)
+    quiet.step(actions)
+    for i, user in enumerate(users):
+        said, answer = user.reply(actions[i], quiet.best[i])
+        assert said == set(np.flatnonzero(quiet.said[i]))
+        assert answer is None or answer == quiet.answer[i]
+        assert user.patience == quiet.patience[i]
 
 
 # %% bayes
@@ -179,23 +222,42 @@ for _ in range(4):  # the library has the same rule, for many dialogues at once
     dialogues.step(actions)
 
 
-# %% learn
+# %% imitate
 agent = new_agent()  # policy and critic: two hidden layers of 32 each
-envs = DialogueVectorEnv(256)  # one call of NumPy for 256 dialogues
-collector, optimizer = Collector(envs, seed=0), agent.optimizer(3e-3)
-before = evaluate(greedy(agent), count=500, seed=1)
+optimizer = agent.optimizer(3e-3)
+found = {"random weights": evaluate(greedy(agent), count=500, seed=1)}
+teacher = ByNoise({0.0: policy})
+shown = whole_episodes(DialogueVectorEnv(1024), teacher, seed=0)  # (turns, 1024, …)
+observations, actions = shown.observations[shown.valid], shown.actions[shown.valid]
+returns = returns_to_go(shown.rewards, shown.ended)[shown.valid]
+for _ in range(300):
+    some = torch.randint(len(actions), (1024,))
+    logits, values_now = (
+        agent.actor(observations[some]),
+        agent.value(observations[some]),
+    )
+    copy = F.cross_entropy(logits, actions[some], label_smoothing=0.1)
+    loss = copy + (values_now - returns[some]).square().mean() / 100  # and the critic
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+found["after imitation"] = evaluate(greedy(agent), count=500, seed=1)
+
+# %% learn
+envs = DialogueVectorEnv(256)  # one call of NumPy for 256 dialogues, noise 0 to 0.4
+collector = Collector(envs, seed=0)
 for _ in range(40):
-    piece = collector.steps(agent, 8)  # 8 turns of 256 dialogues
+    piece = collector.steps(agent, 8)  # 8 turns of each
     loss = actor_critic_loss(agent, piece, discount=1.0, decay=0.95)
     optimizer.zero_grad()
     loss.backward()
     for group in optimizer.param_groups:
         torch.nn.utils.clip_grad_norm_(group["params"], 0.5)
     optimizer.step()
-after = evaluate(greedy(agent), count=500, seed=1)
-for name, found in (("before", before), ("after 40 updates", after)):
-    print(f"{name}: reward {found['reward']:.1f}, success {found['success']:.0%}")
-assert after["reward"] > before["reward"]
+found["after 40 updates of RL"] = evaluate(greedy(agent), count=500, seed=1)
+for name, each in found.items():
+    print(f"{name}: reward {each['reward']:.1f}, success {each['success']:.0%}")
+assert found["after 40 updates of RL"]["reward"] > found["random weights"]["reward"]
 
 # %% saved
 saved = save(agent.state_dict())  # safetensors: bytes for a file
