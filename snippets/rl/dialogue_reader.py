@@ -80,30 +80,57 @@ found = {
     "list of words": [read_by_rule(text) for text in texts],
     "SmolLM2, nine examples": [LABELS[i] for i in scores.argmax(1)],
     "the same, calibrated": [LABELS[i] for i in (scores - empty).argmax(1)],
+    "always other": ["other"] * len(texts),
 }
 
 
-def right(name, label=None):
-    pairs = [(a, b) for a, b in zip(found[name], labels, strict=True)]
-    pairs = [(a, b) for a, b in pairs if label in (None, b)]
-    return sum(a == b for a, b in pairs) / len(pairs)
+def count(name, label, read):  # of the answers that are `label`, those read as `read`
+    pairs = zip(labels, found[name], strict=True)
+    return sum(pair == (label, read) for pair in pairs)
 
 
-rows = {name: [100 * right(name, label) for label in (*LABELS, None)] for name in found}
-table(rows, ["read right, in %", *LABELS, "all"], ".0f").show()
+rows = {
+    name: [
+        f"{count(name, label, read)}"
+        for label, read in (
+            ("yes", "yes"), ("no", "no"), ("other", "other"),
+            ("no", "yes"), ("yes", "no"), ("other", "no"),
+        )
+    ]
+    for name in found
+}  # fmt: skip
+heads = [
+    "of 16 each", "yes right", "no right", "other right",
+    "no read as yes", "yes as no", "other as no",
+]  # fmt: skip
+table(rows, heads).show()
+assert count("list of words", "no", "yes") == 0 < count(list(found)[1], "no", "yes")
+
+
+# %% reader_bayes differs="a label near a tie"
+def after_yes(belief, if_right, if_wrong):  # Bayes' rule for one value
+    return belief * if_right / (belief * if_right + (1 - belief) * if_wrong)
+
+
+for name, right, wrong in (
+    ("channel, noise 0.3", 0.85, 0.15),
+    *((name, count(name, "yes", "yes") / 16, count(name, "no", "yes") / 16)
+      for name in list(found)[1:3]),
+):  # fmt: skip
+    print(f"{name}: a yes takes a belief of 0.60 to {after_yes(0.6, right, wrong):.2f}")
 
 # %% reader_examples differs="a label near a tie"
-for text, label, *answers in zip(texts, labels, *found.values(), strict=True):
-    if len({label, *answers}) > 1 and text[0] in "AHINPY":
-        print(f"{text!r}: {label}; read as {', '.join(answers)}")
+for text, label, read in zip(
+    texts, labels, found["SmolLM2, nine examples"], strict=True
+):
+    if label != read:
+        print(f"{text!r}: {label}, read as {read}")
 
 # %% reader_values values differs="a label near a tie" tolerance="30%"
 print(f"texts = {len(texts)}")
-for short, name in zip(("rule", "shots", "calibrated"), found, strict=True):
-    print(f"right_{short} = {100 * right(name):.0f}")
-for short, name in (
-    ("rule", "list of words"),
-    *zip(("shots", "calibrated"), list(found)[1:], strict=True),
-):
-    for label in LABELS:
-        print(f"{label}_{short} = {100 * right(name, label):.0f}")
+for short, name in zip(("rule", "shots", "calibrated"), found, strict=False):
+    right = sum(count(name, label, label) for label in LABELS)
+    print(f"right_{short} = {right}")
+    print(f"sold_{short} = {count(name, 'no', 'yes')}")
+share = right / len(texts)
+print(f"interval = {100 * 1.96 * (share * (1 - share) / len(texts)) ** 0.5:.0f}")

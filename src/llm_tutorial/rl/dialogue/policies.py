@@ -98,7 +98,7 @@ def candidates() -> dict[str, HandWritten]:
         f"confirm {confirm:g}, ask {ask:g}, {'summary' if summary else 'one by one'}": HandWritten(
             confirm, ask, summary
         )
-        for confirm in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+        for confirm in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
         for ask in (0.0, 0.2, 0.35, 0.5)
         for summary in (False, True)
     }
