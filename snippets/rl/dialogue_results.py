@@ -230,3 +230,4 @@ for short, found in zip(
 rate = hand["0.4"]["success"]  # 3,000 users; the success is nearly all of the spread
 print(f"se = {20 * (rate * (1 - rate) / 3000) ** 0.5:.1f}")
 print(f"rate = {runs['rate']}")
+print(f"scratch = {runs['scratch']}")
