@@ -108,7 +108,7 @@ for name, found in tried.items():
 heads = ["reward, at noise", "0 %", "10 %", "20 %", "30 %", "40 %"]
 table(rows, heads).show()
 hand = metrics["by hand, tuned"]["test"]
-for noise in NOISES[2:]:
+for noise in NOISES[1:]:
     assert all(
         run["test"][noise]["reward"] > hand[noise]["reward"]
         for run in METHODS["imitation, then RL"]
@@ -209,25 +209,54 @@ for short, name in zip(("one", "five", "free", "paid"), VARIANTS, strict=True):
             print(f"{measure}_{place} = {sum(found) / len(found):{form}}")
 
 # %% results_values values
-print(f"minutes = {(runs['seconds'] + rewards['seconds']) / 60:.0f}")
-print(f"budget = {runs['steps']}")
-print(f"longer = {runs['longer']}")
-for short, found in zip(
-    ("first", "hand", "copy", "rl", "scratch"), tried.values(), strict=True
+minutes = (runs["seconds"] + rewards["seconds"]) / 60
+print(f"minutes = {minutes:.0f}")
+for key, value in (
+    ("budget", "steps"),
+    ("longer",) * 2,
+    ("rate",) * 2,
+    ("scratch",) * 2,
 ):
-    for noise in ("0", "0.2", "0.4"):
-        at = [run["test"][noise] for run in found]
+    print(f"{key} = {runs[value]}")
+
+
+def mean(found, kind, measure, factor=1):
+    return sum(factor * run["test"][kind][measure] for run in found) / len(found)
+
+
+everyone = {
+    "first": tried["by hand, as first written"], "hand": METHODS["by hand"],
+    "copy": METHODS["imitation"], "start": shown["where RL began"],
+    "rl": METHODS["imitation, then RL"], "scratch": METHODS["RL from scratch"],
+}  # fmt: skip
+for short, found in everyone.items():
+    for noise in NOISES:
         place = f"{short}_{100 * float(noise):.0f}"
-        print(f"reward_{place} = {sum(one['reward'] for one in at) / len(at):.1f}")
-        success = 100 * sum(one["success"] for one in at) / len(at)
-        print(f"success_{place} = {success:.0f}")
-        print(f"turns_{place} = {sum(one['turns'] for one in at) / len(at):.1f}")
-        print(f"lost_{place} = {100 * sum(one['lost'] for one in at) / len(at):.1f}")
-        print(f"wrong_{place} = {100 * sum(one['wrong'] for one in at) / len(at):.1f}")
-    for users in ("impatient", "terse", "change their goal"):
-        reward = sum(run["test"][users]["reward"] for run in found) / len(found)
-        print(f"reward_{short}_{users.split()[0]} = {reward:.1f}")
-rate = hand["0.4"]["success"]  # 3,000 users; the success is nearly all of the spread
-print(f"se = {20 * (rate * (1 - rate) / 3000) ** 0.5:.1f}")
-print(f"rate = {runs['rate']}")
-print(f"scratch = {runs['scratch']}")
+        print(f"reward_{place} = {mean(found, noise, 'reward'):.1f}")
+        print(f"lost_{place} = {mean(found, noise, 'lost', 100):.1f}")
+        print(f"wrong_{place} = {mean(found, noise, 'wrong', 100):.1f}")
+    for kind in KINDS[1:]:
+        name = "told" if kind[0] == "0" else kind.split()[0]
+        print(f"{short}_{name} = {mean(found, kind, 'reward'):.1f}")
+for noise in ("0.2", "0.4"):
+    place = f"{100 * float(noise):.0f}"
+    steps = [
+        mean(everyone[short], noise, "reward") for short in ("first", "hand", "rl")
+    ]
+    print(f"tuning_{place} = {steps[1] - steps[0]:.1f}")
+    print(f"gain_{place} = {steps[2] - steps[1]:.1f}")
+success = hand["0.4"]["success"]  # of a difference: twice the variance, and the seeds
+print(f"se = {20 * (2 * success * (1 - success) / 3000) ** 0.5:.1f}")
+agrees = [run["agrees"] for run in METHODS["imitation"]]
+print(f"agrees = {100 * sum(agrees) / len(agrees):.0f}")
+ends = {
+    name: [metrics[f"{name}, rate {rate}"]["end"] for rate in rates]
+    for name, rates in (
+        ("RL", ("0.001", "0.003", "0.01", "0.03")),
+        ("from scratch", ("0.003", "0.01", "0.03")),
+    )
+}
+print(f"rl_low = {min(ends['RL']):.1f}")
+print(f"rl_high = {max(ends['RL']):.1f}")
+for short, end in zip(("slow", "good", "fast"), ends["from scratch"], strict=True):
+    print(f"scratch_{short} = {end:.1f}")
