@@ -26,7 +26,7 @@ from llm_tutorial.rl.dialogue.simulator import (
     Reward,
     Users,
 )
-from llm_tutorial.rl.dialogue.training import imitate, new_agent
+from llm_tutorial.rl.dialogue.training import agreement, imitate, new_agent
 from llm_tutorial.rl.dialogue.words import record, system_says, user_says, values
 from llm_tutorial.rl.rollout import Collector, whole_episodes
 
@@ -172,6 +172,29 @@ def test_a_value_that_comes_with_an_answer_makes_it_a_no():
     alone = beliefs.hear_answer(*said, came=~asked & False)  # a yes without a value
     right, wrong = 0.7 * 0.85, 0.3 * 0.15 * 0.4
     assert alone[0, 0, 0] == pytest.approx(right / (right + wrong), abs=1e-4)
+
+
+def test_a_corrected_summary_leaves_the_other_slots_as_they_were():
+    prior = np.zeros((1, 4, 12))
+    prior[0, :, :3] = [[0.9, 0.05, 0.05], [0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.7, 0.2, 0.1]]
+    asked = np.ones((1, 4), dtype=bool)
+    came = np.array([[False, False, True, False]])
+    after = beliefs.hear_answer(prior, asked, np.array([0]), np.array([0.3]), came)
+    for slot in (0, 1, 3):  # by the joint belief: the third is wrong for certain, and that explains the no
+        assert np.allclose(after[0, slot], prior[0, slot], atol=1e-4)
+    assert np.allclose(after[0, 2, :3], [0, 0.75, 0.25], atol=1e-4)
+
+
+def test_a_wrong_noise_costs_success():
+    rule = HandWritten(confirm=0.8, ask=0.5, summary=True)
+    found = [evaluate(rule, 0.4, count=1000, told=told)["success"] for told in (None, 0.05)]
+    assert found[0] > found[1] + 0.1
+
+
+def test_agreement_counts_equal_actions():
+    teacher = ByNoise({0.0: HandWritten()})
+    assert agreement(HandWritten(), teacher, dialogues=50) == 1
+    assert agreement(always(HANG_UP), teacher, dialogues=50) == 0
 
 
 def test_without_noise_every_dialogue_of_the_hand_written_policy_succeeds():
