@@ -1,0 +1,1 @@
+"""A task-oriented dialogue: booking a train with a simulated user, over a channel that mishears."""
