@@ -22,8 +22,8 @@ def test_the_beliefs_are_those_of_the_joint(answer, yes):
         "If this slot is right, the answer still depends on the others: they are right "
         "with the product of their largest beliefs.",
         f"听到{wort}之后，第一个槽位最可能的值得 {found[0, 0]:.3f}；"
-        f"按两个槽位的联合信念应为 {wanted[0, 0]:.3f}。这个槽位即使对，回答还取决于其余的槽位：它们都对的概率是"
-        "各自最大信念的乘积。",
+        f"按两个槽位的联合信念应为 {wanted[0, 0]:.3f}。"
+        "这个槽位即使对，回答还取决于其余的槽位：它们都对的概率是各自最大信念的乘积。",
     )
 
 
