@@ -1,0 +1,147 @@
+"""Answers drawn first: best of n, DPO from pairs, rejection-sampling fine-tuning.
+
+As many answers as GRPO draws in its run. DPO draws them all from the untrained model,
+fine-tuning in three rounds, each from the model of the last round.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.packing import answer_loss, answer_tokens
+from llm_tutorial.rl.pairs import best_of, examples, pair_loss, ranked_pairs
+from llm_tutorial.rl.pool import drawn
+from llm_tutorial.rl.sentences import MAX_NEW_TOKENS, english, measured, policy
+from llm_tutorial.rl.three_words import (
+    held_out_triples,
+    prompt_of,
+    succeeded,
+    three_words,
+    triples,
+)
+from llm_tutorial.runs import LongRun, data_digest
+from llm_tutorial.training import PROBED_STEPS, fit
+
+STEPS, PROMPTS, ANSWERS, RANK, ROUNDS = 30, 8, 8, 8, 3
+RATES = {"DPO": 3e-4, "fine-tuning": 1e-3}
+
+long_run = LongRun("algorithms_pool", Path(__file__), probed_steps=1)
+tokenizer = load_tokenizer()
+prompts = [prompt_of(triple) for triple in triples(STEPS * PROMPTS)]
+batches = [
+    prompts[start : start + PROMPTS] for start in range(0, len(prompts), PROMPTS)
+]
+batches = batches[: int(os.environ.get(PROBED_STEPS, STEPS))]
+held_out = held_out_triples()
+long_run.data = {"train": data_digest(prompts), "held_out": data_digest(held_out)}
+
+
+def scored(groups):
+    total = three_words().score([each for group in groups for each in group]).total
+    return total.view(len(groups), -1)
+
+
+def draw(model, batches, name: str):
+    return drawn(
+        model,
+        tokenizer,
+        batches,
+        long_run.state / f"{name}.jsonl",
+        ANSWERS,
+        MAX_NEW_TOKENS,
+    )
+
+
+def untrained() -> dict:
+    """Base rates, the best of n, and the English of the model's own successes."""
+    model = load_model()
+    groups = draw(model, batches, "untrained")
+    rewards = scored(groups)
+    full = (rewards > 1 - 1e-6).float()
+    won = [
+        [each for each, reward in zip(group, row, strict=True) if succeeded(reward)]
+        for group, row in zip(groups, rewards.tolist(), strict=True)
+    ]
+    won = [group for group in won if group]
+    return {
+        "sampled": full.mean().item(),
+        "reward": rewards.mean().item(),
+        "silent": (rewards.std(1) < 1e-6).float().mean().item(),
+        "best of": {n: best_of(full, n) for n in (1, 2, 4, 8)},
+        "successes": sum(map(len, won)),
+        "won": [group[0].text for group in won][:12],
+        **{
+            name: english(model, tokenizer, won, prompted) if won else 0.0
+            for name, prompted in (("prompted", True), ("english", False))
+        },
+    }
+
+
+def adapted(rate: float):
+    model = policy(load_model(), RANK, seed=0)
+    free = [p for p in model.parameters() if p.requires_grad]
+    return model, torch.optim.AdamW(free, lr=rate, weight_decay=0.0)
+
+
+def direct(run: str) -> dict:
+    groups = draw(load_model(), batches, "untrained")
+    pairs = ranked_pairs(groups, scored(groups))
+    model, optimizer = adapted(RATES["DPO"])
+    losses = fit(
+        model,
+        lambda step: [pairs[(16 * step + n) % len(pairs)] for n in range(16)],
+        optimizer,
+        STEPS,
+        state=long_run.state_of(run),
+        save_every=1,
+        description=run,
+        loss_of=pair_loss,
+        count=len,
+    )
+    return {"losses": losses, "pairs": len(pairs)} | measured(
+        model, tokenizer, long_run.few(held_out)
+    )
+
+
+def rejection(run: str) -> dict:
+    model, optimizer = adapted(RATES["fine-tuning"])
+    kept, losses, counts = [], [], []
+    share = max(len(batches) // ROUNDS, 1)
+    for number in range(ROUNDS):
+        part = batches[number * share : (number + 1) * share]
+        if not part:
+            break
+        groups = draw(model, part, f"round {number}")
+        flat = [each for group in groups for each in group]
+        kept += [
+            e
+            for e, r in zip(flat, scored(groups).flatten().tolist(), strict=True)
+            if succeeded(r)
+        ]
+        data = examples(kept)
+        counts.append(len(data))
+        if data:
+            losses += fit(
+                model,
+                lambda step, data=data: [
+                    data[(32 * step + n) % len(data)] for n in range(32)
+                ],
+                optimizer,
+                STEPS // ROUNDS,
+                state=long_run.state_of(run) / f"{number}",
+                save_every=1,
+                description=f"{run}, round {number}",
+                loss_of=answer_loss,
+                count=answer_tokens,
+            )
+    return {"losses": losses, "examples": counts} | measured(
+        model, tokenizer, long_run.few(held_out)
+    )
+
+
+long_run.measure("untrained", untrained)
+long_run.measure("DPO", lambda: direct("DPO"))
+long_run.measure("fine-tuning", lambda: rejection("fine-tuning"))
+long_run.finish(seeds=[0], steps=STEPS)
