@@ -71,16 +71,18 @@ for step in tqdm(range(2)):
     optimizer.zero_grad()
     print(f"step {step}: reward {reward.mean():.2f}")
 
-# %% silent
+# %% silent differs="sampled tokens near a tie"
 hard = Rubric({"exact": Part(1.0, lambda prompt, answer: answer == "12 17 35 58 90")})
-with torch.no_grad():
-    torch.manual_seed(0)
-    question = "<|im_start|>user\nSort these numbers: 58 12 90 35 17<|im_end|>\n"
-    question += "<|im_start|>assistant\n"
+question = "<|im_start|>user\nSort these numbers: 58 12 90 35 17<|im_end|>\n"
+question += "<|im_start|>assistant\n"
+torch.manual_seed(0)
+with model.disable_adapter():
     (group,) = sample(model, tokenizer, [question], answers=8, max_new_tokens=16)
 reward = hard.score(group).total
-print("rewards", reward.tolist())
-print("advantages", group_advantages(reward[None]).tolist())
+print("sorting:", reward.tolist(), group_advantages(reward[None]).tolist()[0])
+whole = (rewards == 1).float()  # of the three prompts above: all or nothing
+for name, each in (("all or nothing", whole), ("by parts", rewards)):
+    print(f"{name}: {(each.std(1) < 1e-6).sum()} of {len(each)} groups silent")
 
 # %% mismatch differs="sampled tokens near a tie"
 torch.manual_seed(0)
@@ -96,11 +98,15 @@ except ValueError as error:
 else:
     raise AssertionError("the temperature went unnoticed")
 
+
 # %% broken_reward
-ratio = Rubric(
-    {"vowels": Part(1.0, lambda _, a: sum(x in "aeiou" for x in a) / len(a))}
-)
+def vowels(prompt, answer, least=0):
+    return sum(letter in "aeiou" for letter in answer) / max(len(answer), least)
+
+
 try:
-    ratio("", "")
+    Rubric({"vowels": Part(1.0, vowels)})("", "")
 except RewardError as error:
     print(str(error).splitlines()[0])
+cured = Rubric({"vowels": Part(1.0, lambda *text: vowels(*text, least=1))})
+print(cured("", ""))

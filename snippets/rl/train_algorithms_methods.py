@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from llm_tutorial.models import load_model, load_tokenizer
-from llm_tutorial.rl.methods import grpo, ppo, reinforce, rloo
+from llm_tutorial.rl.methods import ppo, reinforce
 from llm_tutorial.rl.ppo import Critic
 from llm_tutorial.rl.sentences import MAX_NEW_TOKENS, measured, policy
 from llm_tutorial.rl.three_words import (
@@ -15,15 +15,13 @@ from llm_tutorial.rl.three_words import (
     triples,
 )
 from llm_tutorial.rl.trainer import train
+from llm_tutorial.rl.transcript import Transcript
 from llm_tutorial.runs import LongRun, data_digest
 
-STEPS, PROMPTS, ANSWERS, RANK, RATE = 30, 8, 8, 8, 1e-3
+STEPS, PROMPTS, ANSWERS, RANK, RATE = 12, 8, 8, 8, 1e-3
 METHODS = {
     "REINFORCE": lambda width: reinforce(),
-    "RLOO": lambda width: rloo(),
     "PPO": lambda width: ppo(Critic(width)),
-    "DAPO": lambda width: grpo("dapo"),
-    "Dr. GRPO": lambda width: grpo("dr_grpo"),
 }
 
 long_run = LongRun("algorithms_methods", Path(__file__), probed_steps=1)
@@ -40,15 +38,18 @@ def run_method(run: str) -> dict:
     if method.critic:
         groups.append({"params": list(method.critic.parameters()), "lr": 1e-2})
     optimizer = torch.optim.AdamW(groups, lr=RATE, weight_decay=0.0)
+    state = long_run.state_of(run)
+    transcript = Transcript(state / "transcript.jsonl")
     records = train(
         model, tokenizer, lambda step: prompts[step * PROMPTS : (step + 1) * PROMPTS],
         three_words().score, method, optimizer, STEPS, ANSWERS, MAX_NEW_TOKENS,
-        state=long_run.state_of(run), description=run,
+        state=state, description=run, each=transcript,
     )  # fmt: skip
     return {
         "losses": [record["reward"] for record in records],
         "curve": records,
-        **measured(model, tokenizer, long_run.few(held_out)),
+        "transcript": transcript.steps,
+        **measured(model, tokenizer, long_run.few(held_out), answers=2),
     }
 
 

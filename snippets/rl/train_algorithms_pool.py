@@ -1,7 +1,6 @@
 """Answers drawn first: best of n, DPO from pairs, rejection-sampling fine-tuning.
 
-As many answers as GRPO draws in its run. DPO draws them all from the untrained model,
-fine-tuning in three rounds, each from the model of the last round.
+As many answers as the other methods draw in 12 steps, all from the untrained model.
 """
 
 import os
@@ -24,7 +23,7 @@ from llm_tutorial.rl.three_words import (
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import PROBED_STEPS, fit
 
-STEPS, PROMPTS, ANSWERS, RANK, ROUNDS = 30, 8, 8, 8, 3
+STEPS, PROMPTS, ANSWERS, RANK = 12, 8, 8, 8
 RATES = {"DPO": 3e-4, "fine-tuning": 1e-3}
 
 long_run = LongRun("algorithms_pool", Path(__file__), probed_steps=1)
@@ -33,7 +32,7 @@ prompts = [prompt_of(triple) for triple in triples(STEPS * PROMPTS)]
 batches = [
     prompts[start : start + PROMPTS] for start in range(0, len(prompts), PROMPTS)
 ]
-batches = batches[: int(os.environ.get(PROBED_STEPS, STEPS))]
+batches = batches[: 2 * int(os.environ.get(PROBED_STEPS, STEPS))]  # a probe: two
 held_out = held_out_triples()
 long_run.data = {"train": data_digest(prompts), "held_out": data_digest(held_out)}
 
@@ -101,43 +100,29 @@ def direct(run: str) -> dict:
         count=len,
     )
     return {"losses": losses, "pairs": len(pairs)} | measured(
-        model, tokenizer, long_run.few(held_out)
+        model, tokenizer, long_run.few(held_out), answers=2
     )
 
 
 def rejection(run: str) -> dict:
+    groups = draw(load_model(), batches, "untrained")
+    flat = [each for group in groups for each in group]
+    paid = scored(groups).flatten().tolist()
+    data = examples([e for e, r in zip(flat, paid, strict=True) if succeeded(r)])
     model, optimizer = adapted(RATES["fine-tuning"])
-    kept, losses, counts = [], [], []
-    share = max(len(batches) // ROUNDS, 1)
-    for number in range(ROUNDS):
-        part = batches[number * share : (number + 1) * share]
-        if not part:
-            break
-        groups = draw(model, part, f"round {number}")
-        flat = [each for group in groups for each in group]
-        kept += [
-            e
-            for e, r in zip(flat, scored(groups).flatten().tolist(), strict=True)
-            if succeeded(r)
-        ]
-        data = examples(kept)
-        counts.append(len(data))
-        if data:
-            losses += fit(
-                model,
-                lambda step, data=data: [
-                    data[(32 * step + n) % len(data)] for n in range(32)
-                ],
-                optimizer,
-                STEPS // ROUNDS,
-                state=long_run.state_of(run) / f"{number}",
-                save_every=1,
-                description=f"{run}, round {number}",
-                loss_of=answer_loss,
-                count=answer_tokens,
-            )
-    return {"losses": losses, "examples": counts} | measured(
-        model, tokenizer, long_run.few(held_out)
+    losses = fit(
+        model,
+        lambda step: [data[(16 * step + n) % len(data)] for n in range(16)],
+        optimizer,
+        STEPS,
+        state=long_run.state_of(run),
+        save_every=1,
+        description=run,
+        loss_of=answer_loss,
+        count=answer_tokens,
+    )
+    return {"losses": losses, "examples": len(data)} | measured(
+        model, tokenizer, long_run.few(held_out), answers=2
     )
 
 

@@ -18,7 +18,8 @@ def test_the_wrong_direction_is_pulled_back(answer):
     found = share(answer, [0.5, 1.5], [1.0, -1.0])
     assert found == 0, pytest.say(
         "A good token that became rarer, a bad one that became more frequent: the "
-        f"minimum in (3) takes the unclipped value, and both have a gradient, not {found}.",
+        "minimum in (3) takes the unclipped value, and both have a gradient, not "
+        f"{found}.",
         "好的词元变少了，坏的词元变多了：(3) 里的 min 取没有截断的值，"
         f"两个都有梯度，而不是 {found}。",
     )

@@ -13,7 +13,8 @@ def credit(answer, ratio, beta=0.5):
 def test_without_kl_it_is_rloo(answer):
     found = credit(answer, torch.ones(4, 3), beta=0.0).tolist()
     assert found == [[1.0, -1.0], [0.0, 0.0]], pytest.say(
-        "With beta = 0 nothing is taken away: each reward minus the other of its group.",
+        "With beta = 0 nothing is taken away: each reward minus the other of its "
+        "group.",
         "beta = 0 时什么也不减：每个奖励减去同组另一个的奖励。",
     )
 

@@ -1,0 +1,85 @@
+# %% setup
+import matplotlib.pyplot as plt
+import torch
+from peft import PeftModel
+
+from llm_tutorial.experiments import by_seed
+from llm_tutorial.models import load_model, load_tokenizer
+from llm_tutorial.plotting import label_lines, panels, spread, use_style
+from llm_tutorial.results import results, weights
+from llm_tutorial.rl.sampling import merged, sample
+from llm_tutorial.rl.sentences import frame
+from llm_tutorial.rl.three_words import held_out_triples, prompt_of, three_words
+from llm_tutorial.tables import over_seeds, table
+
+use_style()
+cure = results("rl", "algorithms_cure")
+RUNS = {name: by_seed(cure, name) for name in ("no KL", "KL 0.02", "variety")}
+untrained = results("rl", "algorithms_grpo")["metrics"]["untrained"]
+
+
+# %% cures
+def rule_of(step):
+    """What the rule pays, without KL and without what is taken for repetition."""
+    return 0.6 * step["words"] + 0.2 * step["sentence"] + 0.2 * step["short"]
+
+
+NAMES = {"no KL": "no KL", "KL 0.02": "with KL", "variety": "pay for variety"}
+figure, axes = panels(columns=2, height=2.6)
+steps = range(1, cure["steps"] + 1)
+for name, runs in RUNS.items():
+    paid = [[rule_of(step) for step in run["curve"]] for run in runs]
+    frames = [[step["frames"] for step in run["transcript"]] for run in runs]
+    spread(axes[0], steps, paid, NAMES[name])
+    spread(axes[1], steps, frames, NAMES[name])
+axes[0].set(xlabel="step", title="what the rule pays")
+axes[1].set(xlabel="step", title="share of different frames", ylim=(0, 1.05))
+for axis in axes:
+    label_lines(axis)
+plt.show()
+
+
+# %% cured
+def core(runs):
+    """Processor time of a step, in seconds."""
+    return [step["core"] for run in runs for step in run["transcript"] if step["core"]]
+
+
+KEYS = ["greedy", "sampled", "frames"]
+rows = {"untrained": [f"{100 * untrained[key]:.0f}" for key in KEYS]}
+rows["untrained"] += [f"{untrained[key]:.2f}" for key in ("prompted", "english")]
+for name, runs in RUNS.items():
+    rows[NAMES[name]] = [
+        over_seeds([100 * run[k] for run in runs], ".0f") for k in KEYS
+    ]
+    rows[NAMES[name]] += [
+        over_seeds([run[key] for run in runs], ".2f") for key in ("prompted", "english")
+    ]
+columns = ["", "greedy, %", "sampled, %", "frames, %", "nats, prompted", "nats, alone"]
+table(rows, columns).show()
+
+# %% cured_values values
+held = RUNS["KL 0.02"]
+for name, runs in RUNS.items():
+    short = name.split()[0]
+    print(f"sampled_{short} = {100 * sum(r['sampled'] for r in runs) / len(runs):.0f}")
+    print(f"greedy_{short} = {100 * sum(r['greedy'] for r in runs) / len(runs):.0f}")
+    print(f"frames_{short} = {100 * sum(r['frames'] for r in runs) / len(runs):.0f}")
+    print(f"core_{short} = {sum(core(runs)) / len(core(runs)):.0f}")  # tolerance 50%
+print(f"kl_answer = {sum(r['curve'][-1]['kl_answer'] for r in held) / len(held):.1f}")
+print(f"most_kl = {max(step['kl_answer'] for r in held for step in r['curve']):.1f}")
+
+# %% live differs="sampled tokens near a tie"
+tokenizer = load_tokenizer()
+adapter = weights("rl", "algorithms_cure") / "adapter"
+model = PeftModel.from_pretrained(load_model(), adapter)
+prompts = [prompt_of(triple) for triple in held_out_triples()[:8]]
+torch.manual_seed(0)
+with merged(model):
+    groups = sample(model, tokenizer, prompts, answers=4, max_new_tokens=24)
+flat = [answer for group in groups for answer in group]
+reward = three_words().score(flat).total.view(len(groups), -1)
+for group, row in zip(groups, reward, strict=True):
+    print(f"{row[0]:.2f}  {group[0].text}")
+frames = {frame(answer.prompt, answer.text) for answer in flat}
+assert len(frames) > 0.8 * len(flat) and reward.mean() > 0.8
