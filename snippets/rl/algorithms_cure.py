@@ -14,21 +14,16 @@ from llm_tutorial.tables import over_seeds, table
 
 use_style()
 cure = results("rl", "algorithms_cure")
-RUNS = {name: by_seed(cure, name) for name in ("no KL", "KL 0.02", "variety")}
+RUNS = {name: by_seed(cure, name) for name in ("no KL", "KL 0.02")}
 untrained = results("rl", "algorithms_grpo")["metrics"]["untrained"]
 
 
 # %% cures
-def rule_of(step):
-    """What the rule pays, without KL and without what is taken for repetition."""
-    return 0.6 * step["words"] + 0.2 * step["sentence"] + 0.2 * step["short"]
-
-
-NAMES = {"no KL": "no KL", "KL 0.02": "with KL", "variety": "pay for variety"}
+NAMES = {"no KL": "no KL", "KL 0.02": "with KL"}
 figure, axes = panels(columns=2, height=2.6)
 steps = range(1, cure["steps"] + 1)
 for name, runs in RUNS.items():
-    paid = [[rule_of(step) for step in run["curve"]] for run in runs]
+    paid = [[step["reward"] for step in run["curve"]] for run in runs]
     frames = [[step["frames"] for step in run["transcript"]] for run in runs]
     spread(axes[0], steps, paid, NAMES[name])
     spread(axes[1], steps, frames, NAMES[name])

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 from llm_tutorial.experiments import by_seed
 from llm_tutorial.plotting import legend, panels, use_style
 from llm_tutorial.results import results
-from llm_tutorial.tables import over_seeds, table
+from llm_tutorial.tables import table
 
 use_style()
 grpo = results("rl", "algorithms_grpo")
@@ -48,29 +48,25 @@ print(f"succeeded = {100 * sum(run['sampled'] for run in plain) / len(plain):.0f
 print(f"worst = {100 * min(run['sampled'] for run in plain):.0f}")
 
 # %% transcripts
-for number, run in enumerate(plain):
-    print(f"seed {number}")
-    for text in run["drawn"][:4]:
-        print("   ", text)
+runs = {f"seed {number}": run for number, run in enumerate(plain)}
+for name, run in {"untrained": untrained, **runs}.items():
+    print(name)
+    for text in run["drawn"][1:5]:
+        print("   ", text.strip())
 
 # %% became
-KEYS = ["greedy", "sampled", "sentences", "frames"]
-NATS = ["prompted", "english"]
-
-
-def row(runs):
-    shares = [over_seeds([100 * run[key] for run in runs], ".0f") for key in KEYS]
-    return shares + [over_seeds([run[key] for run in runs], ".2f") for key in NATS]
-
-
-columns = ["", "greedy, %", "sampled, %", "room for a verb, %", "frames, %"]
-columns += ["nats, prompted", "nats, alone"]
-table({"untrained": row([untrained]), "GRPO": row(plain)}, columns).show()
+KEYS = {"sampled": "sampled, %", "frames": "frames, %", "sentences": "verb, %"}
+NATS = {"prompted": "nats, prompted", "english": "nats, alone"}
+rows = {
+    name: [100 * run[key] for key in KEYS] + [run[key] for key in NATS]
+    for name, run in {"untrained": untrained, **runs}.items()
+}
+columns = ["", *KEYS.values(), *NATS.values()]
+table(rows, columns, [".0f"] * 3 + [".2f"] * 2).show()
 
 # %% became_values values
 print(f"frames_low = {100 * min(run['frames'] for run in plain):.0f}")
 print(f"frames_high = {100 * max(run['frames'] for run in plain):.0f}")
-print(f"base_prompted = {untrained['prompted']:.1f}")
-print(f"prompted = {sum(run['prompted'] for run in plain) / len(plain):.1f}")
-print(f"base_alone = {untrained['english']:.1f}")
-print(f"alone = {sum(run['english'] for run in plain) / len(plain):.1f}")
+for name, run in {"base": untrained, **runs}.items():
+    print(f"{name.replace(' ', '_')}_prompted = {run['prompted']:.1f}")
+    print(f"{name.replace(' ', '_')}_verb = {100 * run['sentences']:.0f}")

@@ -1,4 +1,4 @@
-"""Answers drawn first: best of n, DPO from pairs, rejection-sampling fine-tuning.
+"""Answers drawn first: best of n, rejection-sampling fine-tuning.
 
 As many answers as the other methods draw in 12 steps, all from the untrained model.
 """
@@ -10,7 +10,7 @@ import torch
 
 from llm_tutorial.models import load_model, load_tokenizer
 from llm_tutorial.packing import answer_loss, answer_tokens
-from llm_tutorial.rl.pairs import best_of, examples, pair_loss, ranked_pairs
+from llm_tutorial.rl.pairs import best_of, examples
 from llm_tutorial.rl.pool import drawn
 from llm_tutorial.rl.sentences import MAX_NEW_TOKENS, english, measured, policy
 from llm_tutorial.rl.three_words import (
@@ -23,8 +23,7 @@ from llm_tutorial.rl.three_words import (
 from llm_tutorial.runs import LongRun, data_digest
 from llm_tutorial.training import PROBED_STEPS, fit
 
-STEPS, PROMPTS, ANSWERS, RANK = 12, 8, 8, 8
-RATES = {"DPO": 3e-4, "fine-tuning": 1e-3}
+STEPS, PROMPTS, ANSWERS, RANK, RATE = 12, 8, 8, 8, 1e-3
 
 long_run = LongRun("algorithms_pool", Path(__file__), probed_steps=1)
 tokenizer = load_tokenizer()
@@ -42,21 +41,15 @@ def scored(groups):
     return total.view(len(groups), -1)
 
 
-def draw(model, batches, name: str):
-    return drawn(
-        model,
-        tokenizer,
-        batches,
-        long_run.state / f"{name}.jsonl",
-        ANSWERS,
-        MAX_NEW_TOKENS,
-    )
+def draw():
+    kept = long_run.state / "untrained.jsonl"
+    return drawn(load_model(), tokenizer, batches, kept, ANSWERS, MAX_NEW_TOKENS)
 
 
 def untrained() -> dict:
     """Base rates, the best of n, and the English of the model's own successes."""
     model = load_model()
-    groups = draw(model, batches, "untrained")
+    groups = draw()
     rewards = scored(groups)
     full = (rewards > 1 - 1e-6).float()
     won = [
@@ -78,38 +71,14 @@ def untrained() -> dict:
     }
 
 
-def adapted(rate: float):
-    model = policy(load_model(), RANK, seed=0)
-    free = [p for p in model.parameters() if p.requires_grad]
-    return model, torch.optim.AdamW(free, lr=rate, weight_decay=0.0)
-
-
-def direct(run: str) -> dict:
-    groups = draw(load_model(), batches, "untrained")
-    pairs = ranked_pairs(groups, scored(groups))
-    model, optimizer = adapted(RATES["DPO"])
-    losses = fit(
-        model,
-        lambda step: [pairs[(16 * step + n) % len(pairs)] for n in range(16)],
-        optimizer,
-        STEPS,
-        state=long_run.state_of(run),
-        save_every=1,
-        description=run,
-        loss_of=pair_loss,
-        count=len,
-    )
-    return {"losses": losses, "pairs": len(pairs)} | measured(
-        model, tokenizer, long_run.few(held_out), answers=2
-    )
-
-
 def rejection(run: str) -> dict:
-    groups = draw(load_model(), batches, "untrained")
+    groups = draw()
     flat = [each for group in groups for each in group]
     paid = scored(groups).flatten().tolist()
     data = examples([e for e, r in zip(flat, paid, strict=True) if succeeded(r)])
-    model, optimizer = adapted(RATES["fine-tuning"])
+    model = policy(load_model(), RANK, seed=0)
+    free = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(free, lr=RATE, weight_decay=0.0)
     losses = fit(
         model,
         lambda step: [data[(16 * step + n) % len(data)] for n in range(16)],
@@ -127,6 +96,5 @@ def rejection(run: str) -> dict:
 
 
 long_run.measure("untrained", untrained)
-long_run.measure("DPO", lambda: direct("DPO"))
 long_run.measure("fine-tuning", lambda: rejection("fine-tuning"))
 long_run.finish(seeds=[0], steps=STEPS)

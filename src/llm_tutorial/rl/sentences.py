@@ -117,7 +117,7 @@ def measured(
             for group in sample(model, tokenizer, prompts[start : start + 16], answers, MAX_NEW_TOKENS)
         ]
     if hasattr(model, "disable_adapter"):
-        with model.disable_adapter():
+        with model.disable_adapter():  # type: ignore[operator]
             nats = [english(model, tokenizer, drawn, prompted) for prompted in (True, False)]
     else:
         nats = [english(model, tokenizer, drawn, prompted) for prompted in (True, False)]
