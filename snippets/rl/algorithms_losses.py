@@ -154,62 +154,6 @@ table(rows, ["normalisation", "answer of 1 token", "answer of 6 tokens"], ".4f")
 assert math.isclose(rows["grpo"][0], 6 * rows["grpo"][1], rel_tol=1e-5)
 assert math.isclose(rows["dapo"][0], rows["dapo"][1], rel_tol=1e-5)
 
-# %% dpo
-chosen, rejected = torch.tensor([-9.0, -12.0]), torch.tensor([-8.0, -15.0])
-chosen_before, rejected_before = (
-    torch.tensor([-10.0, -12.5]),
-    torch.tensor([-8.0, -14.0]),
-)
-gained = (chosen - chosen_before) - (rejected - rejected_before)
-loss_of_pairs = -logsigmoid(0.1 * gained).mean()  # (10)
-before = (chosen, rejected, chosen_before, rejected_before)
-assert abs(loss_of_pairs - dpo_loss(*before, beta=0.1)) < 1e-6
-
-# %% kl
-torch.manual_seed(0)
-p = torch.randn(50).double().log_softmax(0)  # the policy
-step = torch.randn(50).double()
-q = (p + step).log_softmax(0)  # a reference far away
-near = (p + 0.1 * step).log_softmax(0)  # and one near by
-exact = (p.exp() * (p - q)).sum()
-logits = p.clone().requires_grad_()
-
-
-def spread(reference, name):
-    """Standard deviation of one sample's estimate, in multiples of the KL."""
-    estimate = kl_estimate(p, reference, name)
-    mean = (p.exp() * estimate).sum()
-    variance = (p.exp() * (estimate - mean).square()).sum()
-    return (variance.sqrt() / (p.exp() * (p - reference)).sum()).item()
-
-
-def gradient(of):
-    return torch.autograd.grad(of(logits.log_softmax(0)), logits)[0]
-
-
-right = gradient(lambda policy: (policy.exp() * (policy - q)).sum())  # of KL(p, q)
-other = gradient(lambda policy: (q.exp() * (q - policy)).sum())  # of KL(q, p)
-rows, found = {}, {}
-for name in ("k1", "k2", "k3"):
-    bias = ((p.exp() * kl_estimate(p, q, name)).sum() / exact - 1).item()
-    found[name] = gradient(
-        lambda policy, name=name: (p.exp() * kl_estimate(policy, q, name)).sum()
-    )
-    error = ((found[name] - right).norm() / right.norm()).item()
-    rows[name] = [100 * bias, spread(near, name), spread(q, name), error]
-assert abs(rows["k1"][0]) < 1e-6 and abs(rows["k3"][0]) < 1e-6  # no bias
-assert found["k1"].abs().max() < 1e-6  # no gradient
-torch.testing.assert_close(found["k2"], right)
-torch.testing.assert_close(found["k3"], other)
-columns = [
-    "estimate",
-    "bias, %",
-    "spread, near",
-    "spread, far",
-    "error of the gradient",
-]
-table(rows, columns, ["+.1f", ".1f", ".1f", ".2f"]).show()
-
 # %% table_of_answers
 SENTENCES, TOKENS = 300, 8
 per_token = torch.tensor([-0.90] + [-1.07] * SENTENCES)  # a list, then sentences
@@ -268,3 +212,59 @@ rows["optimum of − 0.02 × KL"] = described([optimum])
 columns = ["", "full reward, %", "the list, %", "different answers"]
 table(rows, columns, ".0f").show()
 assert rows["− 0.02 × KL"][2] > 200 > 10 > rows["the reward alone"][2]
+
+# %% kl
+torch.manual_seed(0)
+p = torch.randn(50).double().log_softmax(0)  # the policy
+step = torch.randn(50).double()
+q = (p + step).log_softmax(0)  # a reference far away
+near = (p + 0.1 * step).log_softmax(0)  # and one near by
+exact = (p.exp() * (p - q)).sum()
+logits = p.clone().requires_grad_()
+
+
+def spread(reference, name):
+    """Standard deviation of one sample's estimate, in multiples of the KL."""
+    estimate = kl_estimate(p, reference, name)
+    mean = (p.exp() * estimate).sum()
+    variance = (p.exp() * (estimate - mean).square()).sum()
+    return (variance.sqrt() / (p.exp() * (p - reference)).sum()).item()
+
+
+def gradient(of):
+    return torch.autograd.grad(of(logits.log_softmax(0)), logits)[0]
+
+
+right = gradient(lambda policy: (policy.exp() * (policy - q)).sum())  # of KL(p, q)
+other = gradient(lambda policy: (q.exp() * (q - policy)).sum())  # of KL(q, p)
+rows, found = {}, {}
+for name in ("k1", "k2", "k3"):
+    bias = ((p.exp() * kl_estimate(p, q, name)).sum() / exact - 1).item()
+    found[name] = gradient(
+        lambda policy, name=name: (p.exp() * kl_estimate(policy, q, name)).sum()
+    )
+    error = ((found[name] - right).norm() / right.norm()).item()
+    rows[name] = [100 * bias, spread(near, name), spread(q, name), error]
+assert abs(rows["k1"][0]) < 1e-6 and abs(rows["k3"][0]) < 1e-6  # no bias
+assert found["k1"].abs().max() < 1e-6  # no gradient
+torch.testing.assert_close(found["k2"], right)
+torch.testing.assert_close(found["k3"], other)
+columns = [
+    "estimate",
+    "bias, %",
+    "spread, near",
+    "spread, far",
+    "error of the gradient",
+]
+table(rows, columns, ["+.1f", ".1f", ".1f", ".2f"]).show()
+
+# %% dpo
+chosen, rejected = torch.tensor([-9.0, -12.0]), torch.tensor([-8.0, -15.0])
+chosen_before, rejected_before = (
+    torch.tensor([-10.0, -12.5]),
+    torch.tensor([-8.0, -14.0]),
+)
+gained = (chosen - chosen_before) - (rejected - rejected_before)
+loss_of_pairs = -logsigmoid(0.1 * gained).mean()  # (10)
+before = (chosen, rejected, chosen_before, rejected_before)
+assert abs(loss_of_pairs - dpo_loss(*before, beta=0.1)) < 1e-6

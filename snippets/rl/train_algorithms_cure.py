@@ -23,7 +23,7 @@ from llm_tutorial.rl.transcript import Transcript
 from llm_tutorial.runs import LongRun, data_digest
 
 STEPS, PROMPTS, ANSWERS, RANK, RATE, SEEDS = 12, 8, 8, 8, 1e-3, range(3)
-CURES = {"KL 0.02": (0.02, SEEDS), "no KL": (0.0, range(1))}  # weight, seeds
+CURES = {"no KL": (0.0, range(1)), "KL 0.02": (0.02, SEEDS)}  # weight, seeds
 
 long_run = LongRun("algorithms_cure", Path(__file__), probed_steps=1)
 tokenizer = load_tokenizer()
@@ -47,7 +47,7 @@ def tried(run: str, cure: str, seed: int) -> dict:
     )  # fmt: skip
     found = measured(model, tokenizer, long_run.few(held_out), answers=2)
     if cure == "KL 0.02" and seed == 0:
-        model.peft_config["default"].base_model_name_or_path = None
+        model.peft_config["default"].base_model_name_or_path = "smollm2-135m"
         model.half().save_pretrained(long_run.folder / "adapter")
         (long_run.folder / "adapter/README.md").unlink(missing_ok=True)
     return {

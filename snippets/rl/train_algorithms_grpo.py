@@ -46,8 +46,6 @@ def run_grpo(run: str, seed: int) -> dict:
         three_words().score, grpo(), optimizer, STEPS, ANSWERS, MAX_NEW_TOKENS,
         state=long_run.state_of(run), seed=seed, description=run, each=keep,
     )  # fmt: skip
-    if seed == 0:
-        model.save_pretrained(long_run.folder / "adapter")
     return {
         "losses": [record["reward"] for record in records],
         "curve": records,
