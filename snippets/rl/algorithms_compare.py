@@ -15,8 +15,7 @@ table(rows, ["answers drawn", "one is paid in full, %"], ".0f").show()
 RUNS = {
     "untrained": [grpo["metrics"]["untrained"]],
     "fine-tuning": [pool["fine-tuning"]],
-    "Dr. GRPO": by_seed(cure, "no KL"),
-    "Dr. GRPO, with KL": by_seed(cure, "KL 0.02"),
+    **{name: by_seed(cure, name) for name in ("no KL", "KL 0.005", "KL 0.02")},
     "GRPO, 30 steps": by_seed(grpo, "GRPO"),
 }
 KEYS = ["greedy", "sampled", "frames"]

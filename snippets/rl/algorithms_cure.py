@@ -79,10 +79,12 @@ print(f"lists_later = {100 - 100 * held[1]['transcript'][-1]['room']:.0f}")
 print(f"best_reward = {max(step['reward'] for step in held[1]['curve']):.2f}")
 print(f"last_reward = {held[1]['curve'][-1]['reward']:.2f}")
 print(f"alone = {sum(r['english'] for r in held) / len(held):.1f}")
+print(f"successes = {won['successes']}")
 print(f"won_alone = {won['english']:.1f}")
 print(f"prompted = {sum(r['prompted'] for r in held) / len(held):.1f}")
 print(f"won_prompted = {won['prompted']:.1f}")
 (weak,) = RUNS["KL 0.005"]
+print(f"weak_alone = {weak['english']:.1f}")
 print(f"weak_reward = {weak['curve'][-1]['reward']:.2f}")
 
 # %% live differs="sampled tokens near a tie"

@@ -1,4 +1,4 @@
-"""Sentences that stay sentences: a KL in the reward, and the same without it.
+"""Sentences that stay sentences: a KL in the reward, weak, strong, or none.
 
 The optimum of reward - beta * KL(answer) is the old model times exp(reward / beta).
 A missing word costs 0.2: beta = 0.02 makes a full answer e^10 times as likely as one
@@ -23,7 +23,11 @@ from llm_tutorial.rl.transcript import Transcript
 from llm_tutorial.runs import LongRun, data_digest
 
 STEPS, PROMPTS, ANSWERS, RANK, RATE, SEEDS = 12, 8, 8, 8, 1e-3, range(3)
-CURES = {"no KL": (0.0, range(1)), "KL 0.02": (0.02, SEEDS)}  # weight, seeds
+CURES = {  # weight, seeds
+    "no KL": (0.0, range(1)),
+    "KL 0.005": (0.005, range(1)),
+    "KL 0.02": (0.02, SEEDS),
+}
 
 long_run = LongRun("algorithms_cure", Path(__file__), probed_steps=1)
 tokenizer = load_tokenizer()
