@@ -31,4 +31,6 @@ print(f"examples = {tuned['examples']}")
 for key in KEYS:
     print(f"{key}_tuned = {100 * tuned[key]:.0f}")
 for n, share in best.items():
-    print(f"best_{n} = {100 * share:.0f}")
+    print(
+        f"best_{n} = {100 * share:.1f}" if n == "1" else f"best_{n} = {100 * share:.0f}"
+    )

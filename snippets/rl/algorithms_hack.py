@@ -33,10 +33,12 @@ plt.show()
 
 # %% curves_values values
 first = [curve[0] for curve in curves]  # answers written before the first update
+groups = 8 * len(first)
+print(f"groups = {groups}")
 print(f"base_greedy = {100 * untrained['greedy']:.0f}")
 print(f"base_sampled = {100 * untrained['sampled']:.0f}")
 print(f"base_spread = {sum(each['spread'] for each in first) / len(first):.2f}")
-print(f"base_silent = {100 * sum(each['silent'] for each in first) / len(first):.0f}")
+assert not any(each["silent"] for each in first)
 print(f"base_entropy = {sum(each['entropy'] for each in first) / len(first):.1f}")
 full = [
     next(n for n, c in enumerate(curve, 1) if c["reward"] > 0.99) for curve in curves
@@ -55,7 +57,7 @@ for name, run in {"untrained": untrained, **runs}.items():
         print("   ", text.strip())
 
 # %% became
-KEYS = {"sampled": "sampled, %", "frames": "frames, %", "sentences": "verb, %"}
+KEYS = {"sampled": "sampled, %", "frames": "frames, %", "sentences": "a fourth word, %"}
 NATS = {"prompted": "nats, prompted", "english": "nats, alone"}
 rows = {
     name: [100 * run[key] for key in KEYS] + [run[key] for key in NATS]
@@ -68,5 +70,6 @@ table(rows, columns, [".0f"] * 3 + [".2f"] * 2).show()
 print(f"frames_low = {100 * min(run['frames'] for run in plain):.0f}")
 print(f"frames_high = {100 * max(run['frames'] for run in plain):.0f}")
 for name, run in {"base": untrained, **runs}.items():
-    print(f"{name.replace(' ', '_')}_prompted = {run['prompted']:.1f}")
+    print(f"{name.replace(' ', '_')}_prompted = {run['prompted']:.2f}")
+    print(f"{name.replace(' ', '_')}_alone = {run['english']:.2f}")
     print(f"{name.replace(' ', '_')}_verb = {100 * run['sentences']:.0f}")

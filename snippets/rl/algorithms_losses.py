@@ -24,7 +24,7 @@ use_style()
 diagram = Diagram(width=24, height=17)
 top = diagram.box(12, 15.6, ["REINFORCE", "credit: reward − running mean"], width=15)
 ppo = diagram.box(
-    5.4, 10.6, ["PPO", "credit: a critic's", "ratio clipped"], 9.6, colour=COLOURS[0]
+    5.4, 10.6, ["PPO", "credit: from a critic", "ratio clipped"], 9.6, colour=COLOURS[0]
 )
 rloo = diagram.box(
     18.6,
@@ -34,7 +34,11 @@ rloo = diagram.box(
     colour=COLOURS[1],
 )
 grpo = diagram.box(
-    12, 5.6, ["GRPO", "group as in RLOO,", "ratio as in PPO"], 10.4, colour=COLOURS[2]
+    12,
+    5.6,
+    ["GRPO, DAPO, Dr. GRPO", "group as in RLOO,", "ratio as in PPO"],
+    11.6,
+    colour=COLOURS[2],
 )
 dpo = diagram.box(5.4, 1.6, ["DPO", "pairs, no sampling"], 9.6, colour=GREY)
 fine = diagram.box(18.6, 1.6, ["fine-tuning", "on what was paid"], 9.6, colour=GREY)
@@ -63,7 +67,7 @@ plt.show()
 # %% batch
 lengths = torch.tensor([6, 1, 3, 5, 2, 6, 4, 1])  # tokens of eight answers
 mask = torch.arange(6) < lengths[:, None]  # (answers, tokens)
-rewards = torch.tensor(
+made_up = torch.tensor(
     [[0.0, 1.0, 0.5, 0.2], [1.0, 1.0, 1.0, 0.4]]
 )  # (prompts, answers)
 old = -3 * torch.rand(8, 6) * mask  # log-probabilities when they were written
@@ -72,8 +76,8 @@ now = (old + 0.3 * torch.randn(8, 6)).requires_grad_()  # and now
 longest, beta = 10, 0.05
 
 # %% grpo_in_full
-deviation = rewards - rewards.mean(1, keepdim=True)
-advantages = (deviation / (rewards.std(1, keepdim=True) + 1e-4)).flatten()  # (answers,)
+deviation = made_up - made_up.mean(1, keepdim=True)
+advantages = (deviation / (made_up.std(1, keepdim=True) + 1e-4)).flatten()  # (answers,)
 ratio = (now - old).exp()
 gain = torch.minimum(
     ratio * advantages[:, None], ratio.clamp(0.8, 1.2) * advantages[:, None]
@@ -85,7 +89,7 @@ loss = {
     "dapo": per_token.sum() / mask.sum(),
     "dr_grpo": per_token.sum() / (len(mask) * longest),
 }
-torch.testing.assert_close(group_advantages(rewards).flatten(), advantages)
+torch.testing.assert_close(group_advantages(made_up).flatten(), advantages)
 
 
 # %% trl

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from llm_tutorial.rl.dpo import dpo_loss, margins
 from llm_tutorial.rl.grpo import averaged, group_advantages, grpo_loss
 from llm_tutorial.rl.kl import kl_estimate
+from llm_tutorial.rl.methods import credited, grpo, rloo
 from llm_tutorial.rl.policy_gradient import policy_gradient_loss, running_baseline_advantages
 from llm_tutorial.rl.ppo import Critic, clipped_loss, token_advantages, value_loss
 from llm_tutorial.rl.rloo import rloo_advantages
@@ -277,3 +278,14 @@ def test_one_step_of_each_loss_raises_the_better_of_two_answers() -> None:
         now = logits.log_softmax(0)[:, None]
         loss_of(now).backward()
         assert logits.grad[0] < 0 < logits.grad[1]
+
+
+@pytest.mark.parametrize("method", [rloo(kl_in_reward=0.5), grpo("dr_grpo", kl_in_reward=0.5)])
+def test_a_kl_in_the_reward_takes_credit_from_what_has_moved_away(method) -> None:
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    ratio = torch.tensor([[1.0, 1.0, 1.0], [-1.0, 9.0, 9.0]])  # log of policy to reference; 9 is padding
+    found, _ = credited(method, torch.ones(1, 2), [], ratio, mask)
+    kl = torch.tensor([3.0, -1.0])  # summed over an answer's own tokens
+    right = -0.5 * (kl - kl.mean()) * (2 if method.name == "RLOO" else 1)
+    torch.testing.assert_close(found, right)
+    assert found[0] < 0 < found[1]
