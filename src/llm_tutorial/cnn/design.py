@@ -102,7 +102,7 @@ def within(design: Design, budget: int, shape: Sequence[int], outputs: int) -> D
     Example:
         >>> full, cheap = (within(Design(separable=s), 8_000, (1, 28, 28), 10) for s in (False, True))
         >>> full.widths, cheap.widths
-        ((9, 19, 37), (22, 45, 90))
+        ((9, 18, 36), (24, 48, 97))
     """
     found = None
     for step in range(1, 64 * max(design.widths)):

@@ -56,7 +56,7 @@ def sample(
 
     Example:
         >>> from llm_tutorial.models import load_model, load_tokenizer
-        >>> prompts = ["The capital of France is", "Two and two make"]
+        >>> prompts = ["The capital of France is", "One, two, three,"]
         >>> groups = sample(load_model(), load_tokenizer(), prompts, answers=1, max_new_tokens=1, temperature=0)
         >>> [answer.text for group in groups for answer in group]
         [' Paris', ' four']

@@ -40,7 +40,7 @@ def triples(count: int, seed: int = 0, words: Sequence[str] = WORDS) -> list[tup
 
     Example:
         >>> triples(2)
-        [('finger', 'office', 'palace'), ('bone', 'judge', 'onion')]
+        [('hammer', 'sister', 'tower'), ('bell', 'hospital', 'village')]
     """
     random_, found = random.Random(seed), dict[tuple[str, str, str], None]()
     while len(found) < count:
