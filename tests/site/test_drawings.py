@@ -26,8 +26,8 @@ def recorded(name):
     script, _, wanted = name.partition("#")
     notebook = json.loads((SNIPPETS / f"{script}.ipynb").read_text(encoding="utf-8"))
     [cell] = [cell for cell in notebook["cells"] if cell["id"] == wanted]
-    [svg] = ["".join(output["data"]["image/svg+xml"]) for output in cell["outputs"] if "data" in output]
-    return svg
+    [svg] = [o["data"]["image/svg+xml"] for o in cell["outputs"] if "image/svg+xml" in o.get("data", {})]
+    return "".join(svg)
 
 
 def every_figure():
