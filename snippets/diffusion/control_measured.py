@@ -107,3 +107,29 @@ rows = {
     for name in ("twice the same", "three things")
 }
 table(rows, ["prompt", *(f"% with {n}" for n in range(1, 5))], ".0f").show()
+
+# %% values values
+for count, name in ((1, "one"), (2, "two")):
+    found = runs[f"guidance, {count}, rescale 0.0"]
+    for scale in ("1.0", "2.0", "5.0", "7.5", "10.0", "15.0"):
+        print(f"{name}_{scale.split('.')[0]} = {100 * found[scale]['all']:.1f}")
+found = runs["guidance, 1, rescale 0.0"]
+for name in ("colour", "shape", "place"):
+    print(f"{name}_15 = {100 * found['15.0'][name]:.0f}")
+print(f"chroma_drawn = {found['drawn']['chroma']:.1f}")
+print(f"chroma_15 = {found['15.0']['chroma']:.1f}")
+found = runs["when"]
+for name in ("place", "size", "shape", "colour"):
+    kept = [int(after) for after in found if found[after]["then"][name] < 0.5]
+    print(f"half_{name} = {min(kept)}")
+found = runs["open, no colour, 2.0"]["colour"]
+print(f"colour_open = {100 * max(found.values()):.0f}")
+print(f"colour_nothing = {100 * max(runs['open, nothing, 1.0']['colour'].values()):.0f}")
+for name in ("reworded", "chinese", "other noise", "other scene"):
+    median = np.median(runs["same words"][name])
+    print(f"{name.replace(' ', '_')} = {median:.2f}")
+print(f"steps_10 = {runs['steps']['10']['difference']:.2f}")
+found = runs["beyond"]
+print(f"unseen_one = {100 * found['unseen pair, 1']['all']:.0f}")
+print(f"unseen_two = {100 * found['unseen pair, 2']['all']:.0f}")
+print(f"three_drawn = {100 * found['three things']['3 drawn']:.0f}")
