@@ -1,5 +1,8 @@
 """Prompts in both languages become whole words and whole characters, and nothing is cut."""
 
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,13 @@ def test_the_encoder_reads_a_prompt_of_full_length(tokenizer: CLIPTokenizer) -> 
     states = encoder(token_ids(tokenizer, ["red heart", "红心"])).last_hidden_state
     assert states.shape == (2, tokenizer.model_max_length, 16)
     assert bool(torch.isfinite(states).all())
+
+
+def test_another_process_gives_a_token_the_same_number() -> None:
+    code = (
+        "from llm_tutorial.captions import caption_tokenizer\n"
+        "tokenizer = caption_tokenizer(['it is in an inn', 'at the red ring on the right', '红色的心'])\n"
+        "print(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]))"
+    )
+    run = partial(subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len({run().stdout for _ in range(3)}) == 1

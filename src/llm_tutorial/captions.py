@@ -43,9 +43,10 @@ def caption_tokenizer(captions: Iterable[str], max_length: int = 32) -> CLIPToke
     latin = [_bytes(word) for word in words if not _HAN.search(word)]
     trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     trained.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
-    trainer = trainers.BpeTrainer(
-        vocab_size=10**6, min_frequency=1, end_of_word_suffix="</w>", show_progress=False, special_tokens=[]
-    )
+    trainer = trainers.BpeTrainer(  # numbers last letters as it meets them, in no order, and settles ties by number
+        vocab_size=10**6, min_frequency=1, end_of_word_suffix="</w>", show_progress=False,
+        special_tokens=sorted({f"{word[-1]}</w>" for word in latin}),
+    )  # fmt: skip
     trained.train_from_iterator(latin, trainer)  # until every word is one token
     merges = [tuple(pair) for pair in _merges(trained)]
     for character in sorted({c for caption in captions for c in caption if _HAN.match(c)}):
