@@ -12,20 +12,37 @@ from torch.nn import functional as F
 from llm_tutorial.runs import LongRun
 from llm_tutorial.training import adamw, fit, linear_decay
 
-LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+LADDER = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 """Learning rates, a factor of about three apart."""
 GAP = 0.1
 """Probability of a pulse at a place of `pulses`."""
 
 
-def best_rate(long_run: LongRun, variant: str, middle: float, measure: Callable[[str, float], dict[str, Any]]) -> float:
-    """The rate with the lowest validation loss: three of the ladder, and further while the best one is at an end.
+def lowest_loss(metrics: dict[str, Any]) -> float:
+    """The validation loss with its sign turned, as what is largest is best.
+
+    Example:
+        >>> lowest_loss({"loss": 0.5, "accuracy": 0.9})
+        -0.5
+    """
+    return -float(metrics["loss"])
+
+
+def best_rate(
+    long_run: LongRun,
+    variant: str,
+    middle: float,
+    measure: Callable[[str, float], dict[str, Any]],
+    by: Callable[[dict[str, Any]], Any] = lowest_loss,
+) -> float:
+    """The best rate on validation: three of the ladder, and further while the best one is at an end.
 
     Args:
         long_run: Measures each run once.
         variant: What is tuned.
         middle: The second of the first three rates, one of `LADDER`.
         measure: Given the run's name and a rate, trains and returns metrics, with the validation ``loss`` among them.
+        by: Of metrics, what is largest for the best rate.
 
     Example:
         >>> from types import SimpleNamespace
@@ -33,13 +50,13 @@ def best_rate(long_run: LongRun, variant: str, middle: float, measure: Callable[
         >>> best_rate(long_run, "full", 1e-2, lambda run, rate: {"loss": abs(rate - 0.1)})
         0.1
     """
-    at, tried = LADDER.index(middle), dict[int, float]()
+    at, tried = LADDER.index(middle), dict[int, Any]()
     while True:
         for place in range(max(at - 1, 0), min(at + 2, len(LADDER))):
             if place not in tried:
                 run = f"{variant}, rate {LADDER[place]:g}"
-                tried[place] = long_run.measure(run, partial(measure, run, LADDER[place]))["loss"]
-        best = min(tried, key=tried.__getitem__)
+                tried[place] = by(long_run.measure(run, partial(measure, run, LADDER[place])))
+        best = max(tried, key=tried.__getitem__)
         if best == at:
             return LADDER[at]
         at = best
